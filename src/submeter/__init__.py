@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Meter the electricity, carbon and water that training an AI model costs."""
