@@ -379,14 +379,14 @@ class NvmlSensor:
 
     def _attached(self, now_ns: int) -> bool:
         """Whether there is a handle of this process and of the library's present life."""
+        if self._handle is None and now_ns < self._retry_ns:
+            return False
         driver = self._driver
         try:
             generation = driver.ensure()
             if self._handle is not None and generation == self._generation:
                 return True
             if self._handle is None:
-                if now_ns < self._retry_ns:
-                    return False
                 # The first try asks for the handle only, as long as that spares other boards.
                 if (self._tries > 1 or not driver.attached) and generation == self._generation:
                     driver.restart(generation)
@@ -410,7 +410,7 @@ class NvmlSensor:
         """
         if not self.in_mask:
             return Tenancy(0.0, (), "not in this run's mask")
-        if self._handle is None or self._generation != self._driver.ensure():
+        if not self._attached(self._now_ns()):
             return Tenancy(self._why, (), "board not readable")
         compute = self._processes("Compute")
         if compute is None:

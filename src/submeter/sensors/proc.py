@@ -22,7 +22,7 @@ RANKS: Final = (  # first that is set wins: the launcher nearest to the training
 )
 IDLE_FIELD: Final = 4  # of the first line of /proc/stat; later ones came with newer kernels
 LOOKS: Final = 3  # times that the environment of a process is read before it is believed
-FORGET_AFTER: Final = 600  # updates after which process ids known as foreign are looked at again
+FORGET_AFTER: Final = 600  # scans after which process ids known as foreign are looked at again
 
 
 def ticks_per_s() -> int:
@@ -42,17 +42,15 @@ class MachineTimes(msgspec.Struct, frozen=True):
     idle: int  # idle and waiting for input or output
 
 
-def machine_times(proc_root: Path) -> MachineTimes | Missing:
+def machine_times(proc_root: str | Path) -> MachineTimes | Missing:
     """First line of ``/proc/stat``; `Missing` if it is masked, empty or malformed."""
-    path = proc_root / "stat"
+    path = f"{proc_root}/stat"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         return Missing(f"{path}: {exc.strerror}")
     try:
-        # The kernel makes up the lines as far as they are asked for; the rest of the file, one
-        # number per interrupt, is the dear part.
-        head = os.read(fd, 512)
+        head = os.read(fd, 512)  # one line of at most ten numbers, and some of the next
     except OSError as exc:
         return Missing(f"{path}: {exc.strerror}")
     finally:
@@ -256,7 +254,7 @@ class ProcessTree:
         self._members: dict[int, _Member] = {}
         self.seen = False  # whether any process of the run could ever be looked at
         self._foreign: set[int] = set()
-        self._updates = 0
+        self._scans = 0
         self._total_ticks = 0
         self._rank_ticks: dict[int, int] = {}
         for pid in root_pids:
@@ -292,11 +290,15 @@ class ProcessTree:
         """CPU time at the last update of the processes that have a rank, by rank [ns]."""
         return {rank: ticks * self._tick_ns for rank, ticks in sorted(self._rank_ticks.items())}
 
-    def update(self) -> int:
-        """Look again; CPU time of the run's processes so far, never falling [ns]."""
-        self._updates += 1
-        if self._updates % FORGET_AFTER == 0:
-            self._foreign.clear()
+    def update(self, *, newcomers: bool = True) -> int:
+        """Look again; CPU time of the run's processes so far, never falling [ns].
+
+        Parameters
+        ----------
+        newcomers
+            Whether to look for processes that began since. It is the dear part, and what they
+            use until they are found is not lost.
+        """
         now: dict[int, ProcessStat] = {}
         gone: dict[int, _Member] = {}
         for pid, member in self._members.items():
@@ -310,9 +312,10 @@ class ProcessTree:
             del self._members[pid]
         for pid, stat in now.items():
             self._follow(pid, stat, inherited.get(pid))
-        for stat in self._newcomers():
-            self._members[stat.pid] = member = _Member(stat)
-            self._count(stat.own + stat.waited, self._place(stat.pid, member))
+        if newcomers:
+            for stat in self._newcomers():
+                self._members[stat.pid] = member = _Member(stat)
+                self._count(stat.own + stat.waited, self._place(stat.pid, member))
         return self.cpu_ns
 
     def _inherited(self, gone: Mapping[int, _Member]) -> dict[int, _Inheritance]:
@@ -357,6 +360,9 @@ class ProcessTree:
             return []
         listed = {int(n) for n in names if n.isdecimal()}
         self._foreign &= listed
+        self._scans += 1
+        if self._scans % FORGET_AFTER == 0:
+            self._foreign.clear()  # a process id may have been given away anew in between
         fresh: dict[int, list[ProcessStat]] = {}
         for pid in listed - self._foreign - self._members.keys():
             stat = process_stat(self._proc_root, pid)

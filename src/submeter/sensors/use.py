@@ -12,6 +12,7 @@ from submeter.sensors.proc import ProcessTree, machine_times, ticks_per_s
 from submeter.units import NS_PER_S
 
 NOT_DUE: Final = Missing("not due yet")
+SCAN_NS: Final = NS_PER_S  # how often to look for new processes
 COST_RATIO: Final = 0.002  # part of one processor that looking at the processes may take
 LONGEST_NS: Final = 2 * NS_PER_S
 
@@ -45,12 +46,13 @@ class UseSensor:
         cost_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self._device = Device(f"use:{host}", DeviceKind.NODE, "processor time", host)
-        self._proc_root = proc_root
+        self._proc_root = str(proc_root)
         self._sys_root = sys_root
         self.tree = tree
         self._now_ns = now_ns
         self._cost_ns = cost_ns
         self._due_ns = 0
+        self._scan_ns = 0
         self._typical_ns = 0
         tick_s = 1 / ticks_per_s()
         self._tick_ns = NS_PER_S // ticks_per_s()
@@ -76,7 +78,7 @@ class UseSensor:
     def watch(self, tree: ProcessTree) -> None:
         """Take the run's processes from now on from *tree*."""
         self.tree = tree
-        self._due_ns = 0
+        self._due_ns = self._scan_ns = 0
 
     def read(self) -> Sequence[int | Missing]:
         """Read the times so far, in ticks, or why they are missing."""
@@ -85,22 +87,25 @@ class UseSensor:
             return (NOT_DUE, NOT_DUE, NOT_DUE)
         began_ns = self._cost_ns()
         times = machine_times(self._proc_root)
-        run = self._run_ticks()
+        scan = now_ns >= self._scan_ns
+        run = self._run_ticks(scan=scan)
         spent_ns = max(0, self._cost_ns() - began_ns)
         # The lower of two looks: one that was interrupted says nothing about the next.
         expected_ns = min(spent_ns, self._typical_ns) if self._typical_ns else spent_ns
         self._typical_ns = spent_ns
+        if scan:
+            self._scan_ns = now_ns + SCAN_NS
         self._due_ns = now_ns + min(int(expected_ns / COST_RATIO), LONGEST_NS)
         if isinstance(times, Missing):
             return (times, times, run)
         return (times.busy, times.steal, run)
 
-    def _run_ticks(self) -> int | Missing:
+    def _run_ticks(self, *, scan: bool) -> int | Missing:
         if self.tree is None:
             return Missing("no run is watched")
-        ns: int | Missing = self.tree.update()
+        ns: int | Missing = self.tree.update(newcomers=scan)
         if not self.tree.seen:
-            groups = cgroups.find_groups(self._sys_root, self._proc_root)
+            groups = cgroups.find_groups(self._sys_root, Path(self._proc_root))
             ns = cgroups.run_time_ns(groups)
             if isinstance(ns, Missing):
                 return Missing("the run's processes cannot be seen")
