@@ -85,13 +85,13 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
             value=value,
             bound_low=bound_low,
             bound_high=bound_high,
-            spreads=spreads,
+            spreads=_merged(spreads),
             basis={basis: value},
             sources=(source,) if source else (),
         )
 
     def scaled(self, factor: float) -> "Quantity":
-        """This quantity times an exact *factor* >= 0."""
+        """Multiply by an exact *factor* >= 0; doubt and basis scale with it."""
         return Quantity(
             value=self.value * factor,
             bound_low=self.bound_low * factor,
@@ -102,7 +102,7 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
         )
 
     def with_terms(self, terms: Iterable[ErrorTerm]) -> "Quantity":
-        """This quantity with more doubt (a split, a factor), its value unchanged."""
+        """Add doubt (of a split, of a factor); the value stays."""
         extra = tuple(
             Spread(t.source_key, abs(self.value) * t.relative_sd + t.absolute_sd, t.shape)
             for t in terms
@@ -241,7 +241,7 @@ class Figure(msgspec.Struct, frozen=True, tag="figure"):
         return joule_to_kwh(self.value)
 
     def to_dict(self) -> dict[str, object]:
-        """This figure in the words of the JSON (schema 1)."""
+        """Words of the JSON for this figure (schema 1)."""
         return {
             "value": self.value,
             "low": self.low,
