@@ -197,13 +197,12 @@ def coverage_factor(spreads: Iterable[Spread], *, level: float = 0.95) -> float:
     """
     rows = list(spreads)
     variance = math.fsum(s.sd**2 for s in rows)
-    if variance == 0:
-        return 0.0
     if level not in _LEVELS:
         msg = f"level must be one of {sorted(_LEVELS)}, got {level}"
         raise ValueError(msg)
     fourth = math.fsum(s.sd**4 for s in rows if s.shape == "uniform")
-    kurtosis = min(0.0, max(-1.2, -1.2 * fourth / variance**2))
+    square = variance**2  # may underflow to 0: errors so small count as normal
+    kurtosis = max(-1.2, -1.2 * fourth / square) if square > 0 else 0.0
     table = _LEVELS[level]
     place = (kurtosis - _KURTOSIS[0]) / 0.2
     i = min(int(place), len(table) - 2)
