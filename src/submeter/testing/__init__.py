@@ -6,6 +6,7 @@ and is imported by no room. Read ``machine.py`` first.
 """
 
 from submeter.testing.clock import VirtualClock
+from submeter.testing.machine import FakeMachine
 from submeter.testing.nvml import Board, BoardProcess, FakeDriver, board_of
 from submeter.testing.waveforms import Waveform, burst, constant, ramp, square, step
 
@@ -13,6 +14,7 @@ __all__ = [
     "Board",
     "BoardProcess",
     "FakeDriver",
+    "FakeMachine",
     "VirtualClock",
     "Waveform",
     "board_of",

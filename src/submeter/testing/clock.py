@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A clock that goes on only when it is told to."""
 
+import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from submeter.units import NS_PER_S, s_to_ns
@@ -56,8 +57,20 @@ class VirtualClock:
         with self._lock:
             return self._now_ns + self._utc_ahead_ns
 
-    def wait_until(self, t_ns: int) -> None:
-        """Jump to the monotonic instant *t_ns* [ns]; nothing happens if it is past."""
+    def wait_until(self, t_ns: int, fds: Sequence[int] = ()) -> list[int]:
+        """Jump to the monotonic instant *t_ns* [ns]; nothing happens if it is past.
+
+        Returns
+        -------
+        list of int
+            Those of *fds* that can be read now. If there are any, no time passes.
+        """
+        if fds and (readable := select.select(fds, (), (), 0)[0]):
+            return list(readable)
+        self._move_to(t_ns)
+        return []
+
+    def _move_to(self, t_ns: int) -> None:
         with self._lock:
             passed_ns = t_ns - self._now_ns
             if passed_ns <= 0:
@@ -71,7 +84,7 @@ class VirtualClock:
         """Let *by_s* pass [s]."""
         if by_s < 0:
             raise ValueError(f"a monotonic clock does not go back, got {by_s} s")
-        self.wait_until(self._now_ns + s_to_ns(by_s))
+        self._move_to(self._now_ns + s_to_ns(by_s))
 
     def suspend(self, for_s: float) -> None:
         """Sleep for *for_s* [s]: boot and wall time go on, monotonic time does not."""

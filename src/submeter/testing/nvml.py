@@ -8,6 +8,7 @@ file that tells the library which boards there are and what goes wrong with them
 import contextlib
 import ctypes
 import hashlib
+import importlib
 import mmap
 import os
 import shutil
@@ -73,10 +74,10 @@ class BoardProcess:
 class Board:
     """A board, its true power, and everything that its driver does to hide it.
 
-    Times are of the machine (0 is its start), ``*_code`` are NVML return codes (0: works). Power is
-    refreshed every ``power_update_s`` and is the mean of the ``power_window_s`` before (0: the
-    power at that instant); ``instant_window_s`` is the same for field 186. The counter is refreshed
-    every ``counter_update_s``. ``gain`` multiplies all that is read, not the truth.
+    Times are of the machine (0 is its start), ``*_code`` are NVML return codes (0: works). Power
+    is refreshed every ``power_update_s`` and is the mean of the ``power_window_s`` before (0: the
+    power at that instant); ``instant_window_s`` is the same for field 186. The counter is
+    refreshed every ``counter_update_s``. ``gain`` multiplies all that is read, not the truth.
     """
 
     waveform: Waveform = field(default_factory=lambda: constant(100.0))
@@ -269,7 +270,7 @@ class FakeDriver:
         return int(struct.unpack_from("<Q", self._map, at)[0])
 
     def calls(self) -> dict[int, Calls]:
-        """Inits and other calls by process id."""
+        """Count inits and other calls by process id."""
         table = self._map[_HEADER.size : _HEADER_BYTES]
         return {
             pid: Calls(inits, calls) for pid, inits, calls in _CALLER.iter_unpack(table) if pid
@@ -314,15 +315,14 @@ def _bindings_use(library: ctypes.CDLL) -> Iterator[None]:
     if hasattr(ctypes.CDLL(SONAME), RESET) and (loaded is None or hasattr(loaded, RESET)):
         yield  # the bindings find it, or have found it, by its soname
         return
-    import pynvml
-
-    pynvml.nvmlLib = library
-    pynvml._nvmlGetFunctionPointer_cache.clear()  # noqa: SLF001 - the bindings have no other way
+    bindings = importlib.import_module("pynvml")
+    bindings.nvmlLib = library
+    bindings._nvmlGetFunctionPointer_cache.clear()  # noqa: SLF001 - there is no other way
     try:
         yield
     finally:
-        pynvml.nvmlLib = loaded
-        pynvml._nvmlGetFunctionPointer_cache.clear()  # noqa: SLF001
+        bindings.nvmlLib = loaded
+        bindings._nvmlGetFunctionPointer_cache.clear()  # noqa: SLF001
 
 
 def _complete(board: Board, index: int) -> None:
