@@ -15,6 +15,7 @@ MARKS: Final = {Basis.MEASURED: "", Basis.DERIVED: "", Basis.MODELLED: " ~", Bas
 DIGITS: Final = 3  # of a number without an interval
 _MOST_DIGITS: Final = 4
 _SHORT_S: Final = 10.0  # below it a duration has decimals
+_LARGEST_COUNT: Final = 1e15
 _HUNDREDTH: Final = 0.01
 _FINER_BELOW: Final = 2.0  # 1.4 is rounded up to 1.4, not to 2
 _STEPS_IN_HALF: Final = 4  # so rounding moves a value by an eighth of its doubt at most
@@ -125,6 +126,18 @@ def below_resolution(figure: Figure) -> bool:
     return figure.low <= 0 < figure.high
 
 
+def write_limit(figure: Figure) -> str:
+    """Upper end of *figure*, rounded up: what is below 0.34 J is not below 0.3 J."""
+    return f"≤ {_up(figure.high, figure.unit)}"
+
+
+def write_count(value: float) -> str:
+    """Count in full, thousands apart: ``17 970``; with an exponent where it is no whole number."""
+    if value == round(value) and abs(value) < _LARGEST_COUNT:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.4g}"
+
+
 def write_duration(duration_s: float | None) -> str:
     """Duration in the two units that matter: ``1 min 12 s``, ``3 d 4 h``, ``0.25 s``."""
     if duration_s is None or not math.isfinite(duration_s) or duration_s < 0:
@@ -167,8 +180,7 @@ def _figure(figure: Figure, *, joules: bool) -> str:
     if not _finite(figure):
         return MISSING
     if below_resolution(figure):
-        # The end is rounded up: what is below 0.34 J is not below 0.3 J.
-        return f"below resolution (≤ {_up(figure.high, figure.unit)})"
+        return f"below resolution ({write_limit(figure)})"
     if figure.low == figure.high:
         return write(figure.value, figure.unit, joules=joules)
     scale, places = _layout(figure, joules=joules)

@@ -17,6 +17,7 @@ from submeter.reporting.numbers import (
     interval,
     mark,
     write,
+    write_count,
     write_duration,
     write_ratio,
 )
@@ -64,8 +65,8 @@ def summary(run: Run, footprint: Footprint, width: int = 80) -> str:
     lines += _row("result", _result(run, footprint), width, most=2)
     last = [cut(f"  → {_next(run, facility)}", width)]
     room = MOST_LINES - len(lines) - len(last)
-    notes = _notes(run, footprint)
-    lines += _prose("note", "; ".join(notes), width, most=min(3, room))
+    said = notes(run, footprint)
+    lines += _prose("note", "; ".join(said), width, most=min(3, room))
     return "\n".join(lines + last)
 
 
@@ -166,7 +167,7 @@ def _energy(run: Run, footprint: Footprint, facility: Figure | Missing, width: i
         if isinstance(q, Quantity)
     ]
     left.append(_BETWEEN.join(inner))
-    pieces = basis_words(facility, _assumed_parts(run, footprint))
+    pieces = basis_words(facility, assumed_parts(run, footprint))
     words = [w for i, p in enumerate(pieces) for w in _breakable(p, last=i == len(pieces) - 1)]
     start = max(_RIGHT, _LABEL + columns(left[0]) + 2)
     beside = fill(words, width - start) if width - start >= _NARROWEST else []
@@ -185,7 +186,7 @@ def _breakable(piece: str, *, last: bool) -> list[str]:
     return [w.replace("\xa0", " ") for w in (*words[:-1], words[-1] + ("" if last else ","))]
 
 
-def _assumed_parts(run: Run, footprint: Footprint) -> list[str]:
+def assumed_parts(run: Run, footprint: Footprint) -> list[str]:
     """Names of what is mostly assumed in the headline."""
     names = [
         g.name
@@ -279,11 +280,11 @@ def _result(run: Run, footprint: Footprint) -> list[str]:
 
 
 def metric_words(value: float) -> str:
-    """Logged value at three digits, a count in full."""
+    """Write a logged value at three digits, a count in full."""
     if not math.isfinite(value):
-        return f"{value}"
+        return str(value)
     if value == round(value) and abs(value) < _LARGE:
-        return f"{value:.0f}"
+        return write_count(value)
     return write(value) if _SMALL <= abs(value) < _LARGE else f"{value:.3g}"
 
 
@@ -294,7 +295,7 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
             continue
         done = run.work[key]
         if not (math.isfinite(done) and done > 0):
-            return [f"energy per {name} not defined ({metric_words(done)} {key})"]
+            return [f"energy per {name} not defined ({write_count(done)} {key})"]
         if isinstance(footprint.facility, Missing):
             return [f"energy per {name} {MISSING}"]
         figure = footprint.facility.scaled(1 / done).figure(f"J per {name}")
@@ -304,7 +305,7 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
     return []
 
 
-def _notes(run: Run, footprint: Footprint) -> list[str]:
+def notes(run: Run, footprint: Footprint) -> list[str]:
     words = [f"not counted: {plain(u)}" for u in footprint.unknown]
     if run.gaps_s > 0:
         part = write_ratio(run.gaps_s / run.duration_s) if run.duration_s > 0 else MISSING
