@@ -306,6 +306,7 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
 
 
 def notes(run: Run, footprint: Footprint) -> list[str]:
+    """Say what a reader of the result should know, most important first."""
     words = [f"not counted: {plain(u)}" for u in footprint.unknown]
     if run.gaps_s > 0:
         part = write_ratio(run.gaps_s / run.duration_s) if run.duration_s > 0 else MISSING

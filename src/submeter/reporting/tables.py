@@ -117,7 +117,7 @@ def _amount(quantity: Quantity | Missing, least: str = "") -> list[str]:
 
 
 def _hangs_on(quantity: Quantity | Missing) -> list[str]:
-    """Sources of doubt by their part in the variance, largest first."""
+    """Name sources of doubt by their part in the variance, largest first."""
     if isinstance(quantity, Missing) or quantity.sd == 0:
         return []
     whole = quantity.sd**2
@@ -224,7 +224,7 @@ def _metrics(run: Run, footprint: Footprint) -> list[str]:
 
 
 def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
-    """Result, work, other tenants, notes."""
+    """Tell result, work, other tenants and notes."""
     facts: list[tuple[str, list[str]]] = []
     result = [f"{plain(name)} {metric_words(value)}" for name, value in run.metrics.items()]
     facts.append(("result", result + per_work(run, footprint)))

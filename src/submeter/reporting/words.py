@@ -99,7 +99,7 @@ def energy_figure(quantity: Quantity | Missing) -> dict[str, object]:
 
 
 def missing(why: str) -> dict[str, object]:
-    """A value that is not there, and why."""
+    """Say that a value is not there, and why."""
     return {"missing": why or "not known"}
 
 

@@ -43,21 +43,20 @@ def _explained(exc: BaseException) -> tuple[int, str, str]:
     words = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
     if isinstance(exc, OSError):
         return UNEXPECTED_EXIT, str(exc), ""
-    return UNEXPECTED_EXIT, f"unexpected {words}", "the same with submeter --debug, and report it"
+    return UNEXPECTED_EXIT, f"unexpected {words}", "submeter --debug …, and report what it prints"
 
 
 def _usage_remedy(exc: click.ClickException) -> str:
     ctx = exc.ctx if isinstance(exc, click.UsageError) else None
     if isinstance(exc, click.NoSuchOption) and exc.possibilities:
-        near = sorted(exc.possibilities)[0]
+        near = min(exc.possibilities)
         return f"{ctx.command_path if ctx else 'submeter'} {near}"
     return f"{ctx.command_path if ctx else 'submeter'} --help"
 
 
 def _lowered(message: str) -> str:
     """Click's sentence in the shape of ours: small first letter, no full stop."""
-    first = message.splitlines()[0] if message else "wrong usage"
-    first = first.rstrip(".")
+    first = " ".join(message.split()).rstrip(".") or "wrong usage"
     return first[:1].lower() + first[1:]
 
 
