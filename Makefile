@@ -5,7 +5,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 CONSTRAINTS := tests/constraints.txt
-PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --no-input -q
+PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --no-input -qq
 DATA ?= ../shared
 
 .DEFAULT_GOAL := help
