@@ -123,6 +123,8 @@ def test_no_file_is_named_after_nothing() -> None:
 
 def test_each_room_says_what_it_answers() -> None:
     for init in sorted(PACKAGE.glob("*/__init__.py")):
+        if not [path for path in init.parent.glob("*.py") if path != init]:
+            continue  # nobody lives here yet
         tree = ast.parse(init.read_text(encoding="utf-8"))
         docstring = ast.get_docstring(tree) or ""
         assert len(docstring) > 40, f"{where(init)}: says too little about its room"
