@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import submeter
 from benchmarks.pairs import SlowDown, interleave, slow_down
@@ -27,7 +28,8 @@ def digits_step(*, batch: int = 512, hidden: int = 256) -> Step:
     images, labels = load_digits(return_X_y=True)
     images = images / 16.0
     classes = np.unique(labels)
-    network = MLPClassifier((hidden, hidden), random_state=7, batch_size=batch)
+    make: Any = MLPClassifier
+    network = make((hidden, hidden), random_state=7, batch_size=batch)
     chance = np.random.default_rng(7)
 
     def step() -> None:

@@ -65,8 +65,7 @@ def slow_down(on_s: Sequence[float], off_s: Sequence[float]) -> SlowDown:
     h = len(kept)
     error = statistics.stdev(winsorised) * math.sqrt((n - 1) / (h * (h - 1)))
     half = t_quantile(h - 1) * error
-    ratios = (math.expm1(x) for x in (mean, mean - half, mean + half))
-    return SlowDown(*ratios, pairs=n)
+    return SlowDown(math.expm1(mean), math.expm1(mean - half), math.expm1(mean + half), n)
 
 
 def interleave(
