@@ -38,9 +38,7 @@ def test_every_joule_of_two_sockets_has_one_sensor(tree: Tree) -> None:
     two_sockets(tree)
     tree.zone("intel-rapl:2", "psys")
     tree.zone("intel-rapl-mmio:0", "package-0")
-    devices, sensors, findings = discover_zones(
-        tree.sys, machine=XEON, host="here", pause=never
-    )
+    devices, sensors, findings = discover_zones(tree.sys, machine=XEON, host="here", pause=never)
     assert ids(sensors) == ["cpu:0", "dram:0", "cpu:1", "dram:1", "node:psys"]
     assert [d.kind for d in devices] == [
         DeviceKind.CPU,
@@ -131,7 +129,7 @@ def dies(tree: Tree, *, second_uj: int) -> list[Path]:
     ]
 
 
-def moving(zones: list[Path], *, step_uj: tuple[int, int]) -> Callable[[float], None]:
+def moving(zones: list[Path], *, step_uj: tuple[int, ...]) -> Callable[[float], None]:
     def pause(_: float) -> None:
         for zone, step in zip(zones, step_uj, strict=True):
             file = zone / "energy_uj"
@@ -143,8 +141,8 @@ def moving(zones: list[Path], *, step_uj: tuple[int, int]) -> Callable[[float], 
 def test_dies_with_counters_of_their_own_are_both_kept(tree: Tree) -> None:
     dies(tree, second_uj=4_000_000)
     devices, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=never)
-    assert ids(sensors) == ["cpu:0", "cpu:0"]
-    assert [d.id for d in devices] == ["cpu:0"]
+    assert ids(sensors) == ["cpu:0.0", "cpu:0.1"]
+    assert [d.id for d in devices] == ["cpu:0.0", "cpu:0.1"]
 
 
 def test_a_die_that_mirrors_its_package_is_dropped(tree: Tree) -> None:
@@ -152,7 +150,7 @@ def test_a_die_that_mirrors_its_package_is_dropped(tree: Tree) -> None:
     _, sensors, findings = discover_zones(
         tree.sys, machine=EPYC, host="here", pause=moving(zones, step_uj=(40_000, 40_000))
     )
-    assert [s.zone.name for s in sensors] == ["package-0-die-0"]
+    assert [(s.device.id, s.zone.name) for s in sensors] == [("cpu:0", "package-0-die-0")]
     assert "package-0-die-1 shows the same counter" in findings[0].text
 
 
@@ -166,9 +164,7 @@ def test_dies_that_are_equal_by_chance_are_both_kept(tree: Tree) -> None:
 
 def test_counters_that_stand_still_prove_no_mirror(tree: Tree) -> None:
     dies(tree, second_uj=9_000_000)
-    _, sensors, _ = discover_zones(
-        tree.sys, machine=EPYC, host="here", pause=lambda _: None
-    )
+    _, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=lambda _: None)
     assert len(sensors) == 2
 
 
@@ -323,3 +319,14 @@ def test_a18_a_pipe_in_place_of_the_counter_does_not_hold_us(tree: Tree) -> None
 def test_no_tree_at_all_finds_nothing_and_says_nothing(tmp_path: Path) -> None:
     nothing: tuple[list[object], list[object], list[Finding]] = ([], [], [])
     assert discover_zones(tmp_path / "no", machine={}, host="here") == nothing
+
+
+def test_the_memory_of_a_mirrored_die_is_dropped_with_it(tree: Tree) -> None:
+    zones = dies(tree, second_uj=9_000_000)
+    zones += [tree.zone(f"intel-rapl:{n}:0", "dram", energy_uj=77_000) for n in (0, 1)]
+
+    def pause(_: float) -> None:
+        moving(zones, step_uj=(40_000, 40_000, 900, 900))(0)
+
+    _, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=pause)
+    assert ids(sensors) == ["cpu:0", "dram:0"]

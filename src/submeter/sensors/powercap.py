@@ -10,6 +10,7 @@ a node that only reconciles, everything else is dropped.
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -104,7 +105,14 @@ def find_zones(sys_root: Path) -> list[Zone]:
         subs = {p.name: p for p in flat if p.name.rpartition(":")[0] == top.name}
         subs.update((p.name, p) for p in _folders(top, _SUB))
         zones.extend(
-            Zone(path=sub, key=key, name="dram", kind=DeviceKind.DRAM, socket=zone.socket)
+            Zone(
+                path=sub,
+                key=key,
+                name="dram",
+                kind=DeviceKind.DRAM,
+                socket=zone.socket,
+                die=zone.die,
+            )
             for key, sub in subs.items()
             if _word(sub / "name") == "dram" and zone.kind is DeviceKind.CPU
         )
@@ -274,8 +282,11 @@ def discover_zones(
     def count(zone: Zone) -> int | None:
         return _number(zone.counter)
 
-    packages = [z for z in good if z.kind is DeviceKind.CPU]
-    mirrors = mirrored(packages, count, pause)
+    mirrors = [
+        z
+        for kind in (DeviceKind.CPU, DeviceKind.DRAM)
+        for z in mirrored([z for z in good if z.kind is kind], count, pause)
+    ]
     good = [z for z in good if z not in mirrors]
     dead = _standing_still(good, count, pause) if machine.get("virtualisation") else []
     broken += [(z, "counter stands at zero in this guest") for z in dead]
@@ -316,30 +327,23 @@ def _standing_still(
 def _sensors(
     zones: Sequence[Zone], machine: Mapping[str, str], host: str
 ) -> tuple[list[Device], list[RaplSensor]]:
-    by_id: dict[str, list[Zone]] = {}
-    for zone in zones:
-        by_id.setdefault(_device_id(zone), []).append(zone)
+    parts = Counter((z.kind, z.socket) for z in zones)
+    numbers: Counter[tuple[DeviceKind, int]] = Counter()
     devices: list[Device] = []
     sensors: list[RaplSensor] = []
-    for device_id, parts in by_id.items():
-        limits = [_limit_w(z.path) for z in parts]
-        known = [w for w in limits if w is not None]
-        device = Device(
-            id=device_id,
-            kind=parts[0].kind,
-            name=_device_name(parts[0], machine),
-            host=host,
-            peak_w=sum(known) if len(known) == len(parts) else None,
-        )
+    for zone in zones:
+        place = (zone.kind, zone.socket)
+        device_id = "node:psys" if zone.kind is DeviceKind.NODE else f"{zone.kind}:{zone.socket}"
+        name = _device_name(zone, machine)
+        if parts[place] > 1:  # a socket of several dies, each with a counter of its own
+            die = numbers[place] if zone.die is None else zone.die
+            device_id, name = f"{device_id}.{die}", f"{name}, die {die}"
+            numbers[place] += 1
+        limit_w = _limit_w(zone.path)
+        device = Device(device_id, zone.kind, name, host, peak_w=limit_w)
         devices.append(device)
-        for zone, limit_w in zip(parts, limits, strict=True):
-            channel = _channel(zone, device_id, limit_w, machine)
-            sensors.append(RaplSensor(zone, device, channel))
+        sensors.append(RaplSensor(zone, device, _channel(zone, device_id, limit_w, machine)))
     return devices, sensors
-
-
-def _device_id(zone: Zone) -> str:
-    return "node:psys" if zone.kind is DeviceKind.NODE else f"{zone.kind}:{zone.socket}"
 
 
 def _device_name(zone: Zone, machine: Mapping[str, str]) -> str:
