@@ -106,7 +106,7 @@ def traced_row(row: Row, first: bool) -> dict[str, Any]:  # noqa: FBT001
     """One row of the trace; its power is its energy over its duration.
 
     The column ``rapl_power`` lags by one row: it holds what ``rapl_energy`` of the row *before*
-    divided by its duration gives (to a few per cent, tests/catalog/test_fit.py). In the first
+    divided by its duration gives (to a few per cent, see test_catalog_fit.py). In the first
     row of a series there is no row before, and the column holds a warm-up value of 0.2 to 1.4 W
     where the machine idles at 5 to 43 W. These ten rows are the warm-up rows and are not used.
     """
