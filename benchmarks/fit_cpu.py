@@ -294,12 +294,17 @@ def side_checks() -> dict[str, Vector]:
         g: solve_package([s for s in fitted if s.group != g])
         for g in dict.fromkeys(s.group for s in fitted)
     }
-    return {
+    residuals = {
         name: np.array(
             [math.log(s.power_w) - package_log_power(solved[s.group], s) for s in samples]
         )
         for name, samples in sets.items()
     }
+    traced = package_samples([r for r in rows if r["source"] == "codecarbon-trace"])
+    residuals["alone"] = leave_out(traced, solve_package, package_log_power).residuals
+    held_out = leave_out(fitted, solve_package, package_log_power)
+    residuals["joined"] = held_out.residuals[: len(traced)]
+    return residuals
 
 
 def dram_prior_w_per_gb() -> float:

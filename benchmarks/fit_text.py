@@ -137,6 +137,12 @@ def package_section(package: Fit, checks: dict[str, Vector]) -> list[str]:
             ["load", *columns],
             [error_row(n, package.residuals[mine], half) for n, mine in by_load.items()],
         ),
+        prose(f"""
+            Of CodeCarbon's {len(checks["joined"])} points alone, {held(checks["joined"], half)}
+            are held (median error {median_error(checks["joined"])}); fitted without the Teads
+            platforms, the same interval would hold {held(checks["alone"], half)} of them (median
+            error {median_error(checks["alone"])}).
+        """),
         *left_out(checks, half),
         prose(f"""
             The interval is the factor that holds 95 % of the held-out points, rounded up to the
