@@ -19,6 +19,7 @@ import msgspec
 
 from submeter.records import Channel, Device, DeviceKind, ErrorTerm, Measures, Missing
 from submeter.sensors.findings import Finding
+from submeter.sensors.proc import READ_ONLY
 from submeter.units import NS_PER_MS, NS_PER_S, UJ_PER_J
 
 POWERCAP: Final = "class/powercap"
@@ -59,7 +60,7 @@ class Zone(msgspec.Struct, frozen=True):
 def _word(path: Path) -> str | None:
     """Content of a small file, stripped; None if it cannot be read (or would block)."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, READ_ONLY)
     except OSError:
         return None
     try:
@@ -229,7 +230,7 @@ class RaplSensor:
 
     def _count(self) -> int:
         if self._fd is None:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = os.open(self._path, READ_ONLY)
         try:
             value = int(os.pread(self._fd, 32, 0))
         except (OSError, ValueError):
@@ -241,7 +242,7 @@ class RaplSensor:
 
     def _reopened(self) -> int:
         self.close()
-        self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd = os.open(self._path, READ_ONLY)
         return int(os.pread(self._fd, 32, 0))
 
     def _give_up(self, exc: OSError | ValueError) -> None:
@@ -298,7 +299,7 @@ def discover_zones(
 
 def _cannot_read(zone: Zone) -> OSError | None:
     try:
-        fd = os.open(zone.counter, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(zone.counter, READ_ONLY)
     except OSError as exc:
         return exc
     try:
