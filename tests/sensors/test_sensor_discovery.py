@@ -201,11 +201,12 @@ ELSEWHERE = """
 import sys
 sys.platform = "darwin"
 import os
-del os.O_NONBLOCK, os.sysconf
+del os.O_NONBLOCK, os.sysconf, os.uname
+import platform
+platform.system = lambda: "Darwin"
 from pathlib import Path
 from submeter.sensors import Roots, discover
 import submeter.sensors.discovery as d
-d.platform.system = lambda: "Darwin"
 gone = Path(sys.argv[1])
 d.Path = lambda p: gone if str(p) == "/proc" else Path(p)
 found = discover(Roots(sys=gone, proc=gone, nvml=False))

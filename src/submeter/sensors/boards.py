@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVIDIA boards of this machine: looked for, told apart by the run's mask, described."""
 
-import ctypes
 import math
 import sys
 from collections import Counter
@@ -80,6 +79,8 @@ def discover_boards(
 def _bindings() -> Any | Finding:
     """Load the official bindings where they help, or say why not."""
     if sys.platform.startswith("linux"):
+        import ctypes
+
         try:
             ctypes.CDLL(LIBRARY)
         except OSError:

@@ -2,7 +2,6 @@
 """Which sensors this machine has, and what is measured, refused, modelled or assumed."""
 
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import Final
@@ -115,7 +114,7 @@ def discover(
     if linux:
         _add_use(found, roots, host)
     else:
-        text = f"{platform.system()} shows no processor time and no energy counter to us"
+        text = f"{_system()[0]} shows no processor time and no energy counter to us"
         found.findings.append(Finding("node", "absent", text))
     return found
 
@@ -165,7 +164,10 @@ def _why_no_counter(found: Discovery, roots: Roots) -> tuple[str, str]:
     if refused is not None:
         return refused.text, refused.remedy
     if found.machine.get("virtualisation"):
-        return "no power counter in this guest", "ask the host to pass RAPL through: docs/guests.md"
+        return (
+            "no power counter in this guest",
+            "ask the host to pass RAPL through: docs/guests.md",
+        )
     if not (roots.sys / powercap.POWERCAP).is_dir():
         return f"no {roots.sys / powercap.POWERCAP}", "sudo modprobe intel_rapl_msr"
     return "no RAPL zone that answers", ""
@@ -176,19 +178,37 @@ def _host(roots: Roots) -> str:
         name = (roots.proc / "sys" / "kernel" / "hostname").read_text().strip()
     except OSError:
         name = ""
-    return name or platform.node() or "localhost"
+    return name or _system()[1] or "localhost"
+
+
+def _system() -> tuple[str, str, str]:
+    """Operating system, name of the machine and release of the kernel."""
+    if hasattr(os, "uname"):
+        told = os.uname()
+        return told.sysname, told.nodename, told.release
+    import platform  # takes longer to load than all of us
+
+    return platform.system(), platform.node(), platform.release()
+
+
+def _processor() -> str:
+    """Say what Python knows of the processor where there is no /proc."""
+    import platform
+
+    return platform.processor() or platform.machine()
 
 
 def describe_machine(roots: Roots, host: str) -> dict[str, str]:
     """Processor, memory, kernel and hypervisor, in words; what is not known is left out."""
     cpus = proc.cpus(roots.proc)
     memory = proc.memory_bytes(roots.proc)
+    system, _, release = _system()
     facts = {
         "host": host,
-        "os": platform.system(),
-        "kernel": _line(roots.proc / "sys" / "kernel" / "osrelease") or platform.release(),
+        "os": system,
+        "kernel": _line(roots.proc / "sys" / "kernel" / "osrelease") or release,
         "boot_id": _line(roots.proc / "sys" / "kernel" / "random" / "boot_id"),
-        "cpu_model": cpus.model or ("" if cpus.vcpus else platform.processor()),
+        "cpu_model": cpus.model or ("" if cpus.vcpus else _processor()),
         "cpu_vendor": cpus.vendor,
         "cpu_family": cpus.family,
         "cpu_stepping": cpus.stepping,

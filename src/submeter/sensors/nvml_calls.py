@@ -10,18 +10,18 @@ Call = Callable[[Any, Any], int]  # bindings, handle
 Way = tuple[Measures, float, tuple[tuple[str, Call], ...]]  # what, scale, calls by their names
 
 
-def _energy(api: Any, handle: Any) -> int:
+def _energy_mj(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetTotalEnergyConsumption(handle))
 
 
-def _power_now(api: Any, handle: Any) -> int:
+def _power_now_mw(api: Any, handle: Any) -> int:
     (field,) = api.nvmlDeviceGetFieldValues(handle, [api.NVML_FI_DEV_POWER_INSTANT])
     if field.nvmlReturn != 0:
         raise api.NVMLError(field.nvmlReturn)
     return int(field.value.uiVal)
 
 
-def _power_usage(api: Any, handle: Any) -> int:
+def _power_usage_mw(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetPowerUsage(handle))
 
 
@@ -29,11 +29,11 @@ def _utilisation(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetUtilizationRates(handle).gpu)
 
 
-def _temperature(api: Any, handle: Any) -> int:
+def _temperature_c(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetTemperature(handle, api.NVML_TEMPERATURE_GPU))
 
 
-def _clock(api: Any, handle: Any) -> int:
+def _clock_mhz(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetClockInfo(handle, api.NVML_CLOCK_SM))
 
 
@@ -56,17 +56,17 @@ def _throttle_reasons(api: Any, handle: Any) -> int:
 
 POWER_NOW: Final = "NVML field 186, power now"
 FAST: Final[tuple[Way, ...]] = (
-    (Measures.ENERGY, 1e-3, (("nvmlDeviceGetTotalEnergyConsumption", _energy),)),
+    (Measures.ENERGY, 1e-3, (("nvmlDeviceGetTotalEnergyConsumption", _energy_mj),)),
     (
         Measures.POWER,
         1e-3,
-        ((POWER_NOW, _power_now), ("nvmlDeviceGetPowerUsage", _power_usage)),
+        ((POWER_NOW, _power_now_mw), ("nvmlDeviceGetPowerUsage", _power_usage_mw)),
     ),
 )
 SLOW: Final[tuple[Way, ...]] = (
     (Measures.UTILISATION, 1e-2, (("nvmlDeviceGetUtilizationRates", _utilisation),)),
-    (Measures.TEMPERATURE, 1.0, (("nvmlDeviceGetTemperature", _temperature),)),
-    (Measures.CLOCK, 1e6, (("nvmlDeviceGetClockInfo", _clock),)),
+    (Measures.TEMPERATURE, 1.0, (("nvmlDeviceGetTemperature", _temperature_c),)),
+    (Measures.CLOCK, 1e6, (("nvmlDeviceGetClockInfo", _clock_mhz),)),
     (
         Measures.CAP,
         1e-3,
