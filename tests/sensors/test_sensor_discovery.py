@@ -111,8 +111,26 @@ def test_a11_a_refused_counter_becomes_a_model_that_names_it(tree: Tree) -> None
     refused, modelled = said(discover(tree.roots()), "CPU")
     assert (refused.state, modelled.state) == ("refused", "modelled")
     assert refused.text == f"{zone}/energy_uj is readable by root only"
-    assert refused.remedy == f"sudo chmod a+r {tree.sys}/class/powercap/intel-rapl*/energy_uj"
+    assert refused.remedy == "submeter doctor --fix rapl"
     assert modelled.text.endswith(refused.text)
+
+
+def test_a28_a_dead_counter_of_an_amd_guest_gives_way_to_a_model(tree: Tree) -> None:
+    tree.cpus(4, guest=True, vendor="AuthenticAMD", model="AMD EPYC 7763 64-Core Processor")
+    tree.stat()
+    tree.zone("intel-rapl:0", "package-0", energy_uj=0)
+    dead, modelled = said(discover(tree.roots()), "CPU")
+    assert (dead.state, modelled.state) == ("absent", "modelled")
+    assert "stands at zero" in dead.text
+
+
+def test_a_socket_without_a_counter_is_told(tree: Tree) -> None:
+    tree.cpus(8, sockets=2)
+    tree.stat()
+    tree.zone("intel-rapl:0", "package-0")
+    measured, absent = said(discover(tree.roots()), "CPU")
+    assert measured.state == "measured"
+    assert absent.text == "1 of 2 sockets without a counter, not metered"
 
 
 def test_e04_a_masked_stat_costs_the_share_only(tree: Tree) -> None:

@@ -12,6 +12,7 @@ import pytest
 from submeter.records import DeviceKind, Missing
 from submeter.sensors.findings import Finding
 from submeter.sensors.powercap import RaplSensor, discover_zones, find_zones
+from submeter.testing import FakeMachine, constant
 from tests.sensors.kernel_tree import Tree
 
 XEON = {"cpu_vendor": "GenuineIntel", "cpu_model": "Intel(R) Xeon(R) Platinum 8358"}
@@ -139,7 +140,7 @@ def moving(zones: list[Path], *, step_uj: tuple[int, ...]) -> Callable[[float], 
 
 
 def test_dies_with_counters_of_their_own_are_both_kept(tree: Tree) -> None:
-    dies(tree, second_uj=4_000_000)
+    dies(tree, second_uj=400_000_000)
     devices, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=never)
     assert ids(sensors) == ["cpu:0.0", "cpu:0.1"]
     assert [d.id for d in devices] == ["cpu:0.0", "cpu:0.1"]
@@ -235,7 +236,7 @@ def test_a11_a_counter_of_root_only_is_refused_with_the_command(tmp_path: Path) 
         "0 sensors",
         "CPU refused",
         f"{tree.sys}/class/powercap/intel-rapl:0/energy_uj is readable by root only",
-        f"sudo chmod a+r {tree.sys}/class/powercap/intel-rapl*/energy_uj",
+        "submeter doctor --fix rapl",
     ]
 
 
@@ -330,3 +331,19 @@ def test_the_memory_of_a_mirrored_die_is_dropped_with_it(tree: Tree) -> None:
 
     _, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=pause)
     assert ids(sensors) == ["cpu:0", "dram:0"]
+
+
+def test_a_mirror_of_a_running_machine_is_found_and_dies_of_their_own_are_not(
+    tmp_path: Path,
+) -> None:
+    machine = FakeMachine(tmp_path)
+    first = machine.add_package(constant(100.0), socket=0, die=0)
+    machine.add_mirrored_die(first, socket=0, die=1)
+    machine.add_package(constant(100.0), socket=1, die=0)
+    machine.add_package(constant(100.0), socket=1, die=1, start_uj=99_000_000)
+    try:
+        with machine.live():
+            _, sensors, _ = discover_zones(machine.sys, machine=EPYC, host="here")
+    finally:
+        machine.close()
+    assert ids(sensors) == ["cpu:0", "cpu:1.0", "cpu:1.1"]

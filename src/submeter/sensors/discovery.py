@@ -162,7 +162,7 @@ def _why_no_counter(found: Discovery, roots: Roots) -> tuple[str, str]:
     """Say why the processors have no counter, and what would give them one."""
     refused = next((f for f in found.findings if (f.part, f.state) == ("CPU", "refused")), None)
     if refused is not None:
-        return refused.text, refused.remedy
+        return refused.text, ""  # its remedy stands beside it
     if found.machine.get("virtualisation"):
         return (
             "no power counter in this guest",

@@ -27,6 +27,7 @@ RETRY_FIRST_NS: Final = NS_PER_S
 RETRY_LONGEST_NS: Final = 30 * NS_PER_S
 RETRY_BESIDE_OTHERS_NS: Final = 300 * NS_PER_S  # starting the library again holds up the others
 CEILING_RATIO: Final = 1.5
+RECENT_US: Final = 2_000_000  # the first list of samples reaches back before the run
 INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO of the kernel
 
 # NVML return codes (nvml.h): the words we use, and what they mean for a handle.
@@ -408,9 +409,10 @@ class NvmlSensor:
         except self._driver.errors:
             return {}
         work: dict[int, int] = {}
+        self._seen_us = max((int(row.timeStamp) for row in rows), default=self._seen_us)
         for row in rows:
-            self._seen_us = max(self._seen_us, int(row.timeStamp))
-            if int(row.smUtil) <= 100:  # noqa: PLR2004 - beyond are sentinels
+            recent = self._seen_us - int(row.timeStamp) < RECENT_US
+            if recent and int(row.smUtil) <= 100:  # noqa: PLR2004 - beyond are sentinels
                 work[int(row.pid)] = work.get(int(row.pid), 0) + int(row.smUtil)
         return work
 

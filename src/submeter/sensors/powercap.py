@@ -23,6 +23,11 @@ from submeter.sensors.proc import READ_ONLY
 from submeter.units import NS_PER_MS, NS_PER_S, UJ_PER_J
 
 POWERCAP: Final = "class/powercap"
+REMEDY: Final = "submeter doctor --fix rapl"
+MIRROR_LOOKS: Final = 12
+MIRROR_PAUSE_S: Final = 0.005
+MIRROR_DISAGREES: Final = 3
+FAR_APART_UJ: Final = 10 * UJ_PER_J  # two views of one counter are never that far apart
 UPDATE_S: Final = 0.001  # Intel SDM vol. 3B, 15.10.3: energy status is updated about every 1 ms
 RETRY_FIRST_NS: Final = 100 * NS_PER_MS
 RETRY_LONGEST_NS: Final = 5 * NS_PER_S
@@ -160,22 +165,24 @@ def mirrored(
 def _same_counter(
     a: Zone, b: Zone, read: Callable[[Zone], int | None], pause: Callable[[float], None]
 ) -> bool:
-    def bracketed() -> int | None:
+    start: int | None = None
+    disagreed = 0
+    for look in range(MIRROR_LOOKS):
+        if look:
+            pause(MIRROR_PAUSE_S)
         before, between, after = read(a), read(b), read(a)
-        if before is None or between is None or after is None or not before <= between <= after:
-            return None
-        return before
-
-    start = bracketed()
-    if start is None:
-        return False
-    for _ in range(12):
-        pause(0.005)
-        now = bracketed()
-        if now is None:
+        if before is None or between is None or after is None:
             return False
-        if now != start:
+        if abs(between - before) > FAR_APART_UJ:
+            return False
+        if not before <= between <= after:
+            disagreed += 1  # once may be chance: read just between the updates of both
+            if disagreed == MIRROR_DISAGREES:
+                return False
+        elif start is not None and before != start:
             return True
+        else:
+            start = before
     return False
 
 
@@ -293,7 +300,7 @@ def discover_zones(
     broken += [(z, "counter stands at zero in this guest") for z in dead]
     good = [z for z in good if z not in dead]
     devices, sensors = _sensors(good, machine, host)
-    findings = _findings(sensors, refused, broken, mirrors, sys_root)
+    findings = [*_findings(sensors, refused, broken, mirrors), *_uncounted(sensors, machine)]
     return devices, sensors, findings
 
 
@@ -401,7 +408,6 @@ def _findings(
     refused: Sequence[Zone],
     broken: Sequence[tuple[Zone, str]],
     mirrors: Sequence[Zone],
-    sys_root: Path,
 ) -> list[Finding]:
     part = {DeviceKind.CPU: "CPU", DeviceKind.DRAM: "DRAM", DeviceKind.NODE: "node"}
     findings: list[Finding] = []
@@ -417,11 +423,20 @@ def _findings(
         shut = [z for z in refused if z.kind is kind]
         if shut:
             text = f"{shut[0].counter} is readable by root only"
-            remedy = f"sudo chmod a+r {sys_root / POWERCAP}/intel-rapl*/energy_uj"
-            findings.append(Finding(name, "refused", text, remedy))
+            findings.append(Finding(name, "refused", text, REMEDY))
         findings += [
             Finding(name, "absent", f"{zone.counter}: {why}")
             for zone, why in broken
             if zone.kind is kind
         ]
     return findings
+
+
+def _uncounted(sensors: Sequence[RaplSensor], machine: Mapping[str, str]) -> list[Finding]:
+    """Sockets without a counter, where others have one: neither measured nor modelled."""
+    counted = {s.zone.socket for s in sensors if s.zone.kind is DeviceKind.CPU}
+    sockets = int(machine.get("sockets", "0"))
+    if not 0 < len(counted) < sockets:
+        return []
+    text = f"{sockets - len(counted)} of {sockets} sockets without a counter, not metered"
+    return [Finding("CPU", "absent", text)]
