@@ -138,6 +138,7 @@ def _add_models(found: Discovery, roots: Roots, host: str) -> None:
     arguments: dict[str, Any] = {
         "have_cpu": DeviceKind.CPU in kinds,
         "have_dram": DeviceKind.DRAM in kinds,
+        "have_gpu": DeviceKind.GPU in kinds,
         "cpu_fraction": 1.0,
         "memory_bytes": int(machine.get("memory_bytes", "0")),
         "vcpus": int(machine.get("vcpus", "0")),
