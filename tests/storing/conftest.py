@@ -24,11 +24,12 @@ def _make_run(number: int = 0, **changes: Any) -> Run:
         terms = [ErrorTerm("rapl-package", 0.03)]
         return Quantity.of(energy_j, basis=Basis.MEASURED, terms=terms, source="counter")
 
+    at = f"{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}"
     run = Run(
-        id=f"20261123-{number // 3600:02}{number // 60 % 60:02}{number % 60:02}-{number % 65536:04x}",
+        id=f"20261123-{at.replace(':', '')}-{number % 65536:04x}",
         origin="measured",
         status="finished",
-        started_utc=f"2026-11-23T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+        started_utc=f"2026-11-23T{at}Z",
         duration_s=12.5,
         name="digits",
         exit_code=0,

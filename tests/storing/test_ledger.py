@@ -75,7 +75,12 @@ def test_a_run_is_found_by_id_beginning_name_and_place_from_the_end(
     assert ledger.get("a") == runs[2]
     assert ledger.get(runs[0].id[:-1]) == runs[0]
     assert ledger.get("2026") == runs[3]  # a full name before the beginning of an id
-    for ref, said in (("last~4", "last~4"), ("20261123-00", "more than one"), ("", "no run"), ("x", "no run")):
+    for ref, said in (
+        ("last~4", "last~4"),
+        ("20261123-00", "more than one"),
+        ("", "no run"),
+        ("x", "no run"),
+    ):
         with pytest.raises(RunNotFoundError, match=said) as caught:
             ledger.get(ref)
         assert caught.value.remedy
@@ -85,7 +90,7 @@ def test_a_run_not_found_is_answered_with_what_is_near(ledger: Ledger, make_run:
     with pytest.raises(RunNotFoundError, match="no run is stored yet"):
         ledger.get("last")
     ledger.put(make_run(1, name="baseline\x1b[31m"))
-    with pytest.raises(RunNotFoundError, match="near: baseline$"):
+    with pytest.raises(RunNotFoundError, match=r"near: baseline$"):
         ledger.get("basline")
 
 
@@ -98,7 +103,9 @@ def test_f05_no_reference_is_taken_for_a_command(
     ledger.put(make_run(1))
     with pytest.raises(RunNotFoundError):
         ledger.get(ref)
-    assert ledger.list(project=ref) == ledger.list(tags={ref: ref}) == ledger.list(status=ref) == []
+    assert (
+        ledger.list(project=ref) == ledger.list(tags={ref: ref}) == ledger.list(status=ref) == []
+    )
     assert len(ledger.list()) == 1
 
 
@@ -184,8 +191,8 @@ def test_tags_and_names_are_edited_and_stay_edited(ledger: Ledger, make_run: Mak
 
 
 @pytest.mark.parametrize(
-    "tags", [{"": "x"}, {"a=b": "x"}, {"k": "\x1b[2J"}, {"k": "v" * 501}, {"k" * 65: "v"}, {"k": "\u202egpj"},
-             {f"k{n}": "v" for n in range(64)}]
+    "tags", [{"": "x"}, {"a=b": "x"}, {"k": "\x1b[2J"}, {"k": "v" * 501}, {"k" * 65: "v"},
+     {"k": "\u202egpj"}, {f"k{n}": "v" for n in range(64)}]
 )  # fmt: skip
 def test_f11_tags_that_cannot_be_used_change_nothing(
     ledger: Ledger, make_run: MakeRun, tags: dict[str, str]
@@ -282,7 +289,13 @@ def test_a_reader_is_not_held_up_by_a_writer(path: Path, make_run: MakeRun) -> N
 
 @pytest.mark.parametrize(
     ("kind", "mode"),
-    [("ext4", "wal"), ("", "wal"), ("nfs4", "delete"), ("lustre", "delete"), ("fuse.sshfs", "delete")],
+    [
+        ("ext4", "wal"),
+        ("", "wal"),
+        ("nfs4", "delete"),
+        ("lustre", "delete"),
+        ("fuse.sshfs", "delete"),
+    ],
 )
 def test_d14_no_shared_memory_on_a_network_file_system(
     path: Path, make_run: MakeRun, kind: str, mode: str

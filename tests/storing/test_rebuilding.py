@@ -72,7 +72,9 @@ SIZE = st.floats(0, 1, exclude_max=True)
 
 
 @given(cut=SIZE)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_d10_a_ledger_cut_at_any_byte_is_rebuilt(full_home: Path, cut: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name) / "home"
@@ -88,7 +90,9 @@ def test_d10_a_ledger_cut_at_any_byte_is_rebuilt(full_home: Path, cut: float) ->
 
 
 @given(place=SIZE, length=st.integers(1, 20_000), what=st.binary(min_size=1, max_size=3))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_d10_a_ledger_overwritten_anywhere_is_rebuilt(
     full_home: Path, place: float, length: int, what: bytes
 ) -> None:

@@ -13,35 +13,18 @@ from typing import Final
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 _PROBE_BYTES: Final = 4096
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # File systems whose locks or shared memory cannot be trusted between hosts.
-NETWORK_SYSTEMS: Final = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "davfs",
-        "gfs2",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "orangefs",
-        "panfs",
-        "pvfs2",
-        "prl_fs",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "virtiofs",
-        "vmhgfs",
-        "wekafs",
-    ]
+NETWORK_SYSTEMS: Final = _words(
+    """
+    9p afs beegfs ceph cifs davfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs
+    panfs pvfs2 prl_fs smb2 smb3 smbfs vboxsf virtiofs vmhgfs wekafs
+    """
 )
 _LOCAL_FUSE: Final = frozenset({"fuse.fuse-overlayfs", "fuse.ntfs", "fuse.ntfs-3g", "fuseblk"})
 
@@ -59,7 +42,10 @@ def home(env: Mapping[str, str] | None = None) -> Path:
         return Path(given)
     import platformdirs
 
-    path = platformdirs.user_data_path("submeter", appauthor=False)
+    try:
+        path = platformdirs.user_data_path("submeter", appauthor=False)
+    except (RuntimeError, KeyError):  # an account without an entry, and no HOME
+        return temporary_homes()[0]
     return path if path.is_absolute() else temporary_homes()[0]
 
 

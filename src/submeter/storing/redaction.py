@@ -13,113 +13,32 @@ from typing import Final
 MARK: Final = "***"
 _SHORTEST_KNOWN: Final = 8  # characters of a secret of the environment that is looked for
 
-_ALWAYS: Final = frozenset(
-    [
-        "apikey",
-        "authtoken",
-        "authorization",
-        "credential",
-        "credentials",
-        "passphrase",
-        "passwd",
-        "password",
-        "pwd",
-        "secret",
-        "secrets",
-        "accesskey",
-        "secretkey",
-        "accountkey",
-        "privatekey",
-        "sharedaccesskey",
-        "sharedaccesssignature",
-        "cookie",
-        "pat",
-        "pgpassword",
-        "mysqlpwd",
-        "sshpass",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_ALWAYS: Final = _words(
+    """
+    apikey authtoken authorization credential credentials passphrase passwd password pwd
+    secret secrets accesskey secretkey accountkey privatekey sharedaccesskey
+    sharedaccesssignature cookie pat pgpassword mysqlpwd sshpass
+    """
 )
-_KEYS: Final = frozenset(
-    [
-        "access",
-        "account",
-        "api",
-        "app",
-        "auth",
-        "client",
-        "encryption",
-        "license",
-        "master",
-        "private",
-        "project",
-        "secret",
-        "service",
-        "shared",
-        "signing",
-        "ssh",
-        "storage",
-        "subscription",
-        "user",
-        "wandb",
-    ]
+_KEYS: Final = _words(
+    """
+    access account api app auth client encryption license master private project secret
+    service shared signing ssh storage subscription user wandb
+    """
 )
 # What stands before "token" when it is part of a vocabulary or a number of them.
-_VOCABULARY: Final = frozenset(
-    [
-        "audio",
-        "blank",
-        "bos",
-        "class",
-        "cls",
-        "decoder",
-        "encoder",
-        "end",
-        "eos",
-        "eot",
-        "fim",
-        "first",
-        "forced",
-        "future",
-        "generated",
-        "image",
-        "input",
-        "last",
-        "line",
-        "mask",
-        "max",
-        "min",
-        "modality",
-        "new",
-        "next",
-        "no",
-        "non",
-        "num",
-        "number",
-        "out",
-        "output",
-        "pad",
-        "patch",
-        "per",
-        "prefix",
-        "prompt",
-        "question",
-        "register",
-        "sep",
-        "separator",
-        "single",
-        "special",
-        "start",
-        "stop",
-        "suffix",
-        "system",
-        "target",
-        "trigger",
-        "unk",
-        "unknown",
-        "video",
-        "vision",
-        "word",
-    ]
+_VOCABULARY: Final = _words(
+    """
+    audio blank bos class cls decoder encoder end eos eot fim first forced future generated
+    image input last line mask max min modality new next no non num number out output pad
+    patch per prefix prompt question register sep separator single special start stop suffix
+    target trigger unk unknown video vision word
+    """
 )
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -165,7 +84,7 @@ _SHAPES: Final = re.compile(
 # Whole user part; with a colon that no port follows, also passwords with / ? # @ in them.
 _USER_INFO: Final = re.compile(
     r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)"
-    r"""(?:[^\s/?#@:'"]*:(?!\d{1,5}(?:[/?#]|$))[^\s'"]*@|[^\s/?#'"]+@)"""
+    r"""(?:[^\s/?#@:'"]{0,200}:(?!\d{1,5}(?:[/?#]|$))[^\s'"]{0,2000}@|[^\s/?#'"]{1,2000}@)"""
 )
 _HEADER: Final = re.compile(
     r"^(?P<name>[A-Za-z][A-Za-z0-9-]{1,60})(?P<to>:\s*)(?P<value>\S.*)$", re.DOTALL
@@ -173,16 +92,18 @@ _HEADER: Final = re.compile(
 _SCHEME: Final = re.compile(r"\b(?P<to>(?:Bearer|Basic|Token|Digest)\s+)(?P<value>[^\s'\",;]{8,})")
 # name=value, name: value, "name": "value", --name value, within a longer text.
 _NAMED: Final = re.compile(
-    r"""(?P<quote>["']?)(?P<name>--?[A-Za-z][\w.-]{0,80}|[A-Za-z_][\w.-]{0,80}(?:[ ](?=[Kk]ey\b)[Kk]ey)?)"""
-    r"""(?P=quote)(?P<to>\s*=\s*|\s*:\s*(?!//)|\s+)"""
-    r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s'"&;,}\]]+)""",
+    r"""(?P<quote>["']?)(?P<name>--?[A-Za-z][\w.-]{0,80}|[A-Za-z_][\w.-]{0,80}(?:[ ][Kk]ey\b)?)"""
+    r"""(?P=quote)(?P<to>\s{0,9}=\s{0,9}|\s{0,9}:\s{0,9}(?!//)|\s{1,9})(?=\S)"""
+)
+_VALUE: Final = re.compile(
+    r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|"[^"]*$|'[^']*$|[^\s'"&;,}\]]+|\S+""", re.DOTALL
 )
 _SWITCH: Final = re.compile(r"--?[A-Za-z]|[|&;<>]")
 _CURL_USER: Final = re.compile(
-    r"(?P<to>\b(?:curl|wget|http)\b[^|;&\n]*?\s(?:-u|--user|--proxy-user)[\s=]*)(?P<value>[^\s:]*:\S+)"
+    r"(?P<to>\b(?:curl|wget|http)\b[^|;&\n]{0,500}?\s(?:-u|--user|--proxy-user)[\s=]*)(?P<value>[^\s:]*:\S+)"
 )
 _PASSWORD_ARGUMENT: Final = re.compile(
-    r"(?P<to>\bsshpass\s+-p\s*|\bmysql(?:dump)?\b[^|;&\n]*?\s-p)(?P<value>\S+)"
+    r"(?P<to>\bsshpass\s{1,9}-p\s{0,9}|\bmysql(?:dump)?\b[^|;&\n]{0,500}?\s-p)(?P<value>\S+)"
 )
 
 
@@ -268,17 +189,13 @@ def _named(text: str) -> str:
     while (found := _NAMED.search(text, at)) is not None:
         name, to = found["name"], found["to"]
         spaced = not to.strip()
-        flag = name.startswith("-")
-        hidden = secret_name(name) and (flag or not spaced)
-        if hidden and spaced and _SWITCH.match(found["value"]):
-            hidden = False
-        if hidden:
-            value = found["value"]
-            quote = value[0] if value[0] in "\"'" and len(value) > 1 else ""
-            out += (text[at : found.start("value")], quote, MARK, quote)
-            at = found.end("value")
-        else:
+        value = _VALUE.match(text, found.end()) if secret_name(name) else None
+        if value is None or (spaced and (not name.startswith("-") or _SWITCH.match(value[0]))):
             out.append(text[at : found.end("name")])
             at = found.end("name")
+        else:
+            quote = value[0][0] if value[0][0] in "\"'" and len(value[0]) > 1 else ""
+            out += (text[at : value.start()], quote, MARK, quote)
+            at = value.end()
     out.append(text[at:])
     return "".join(out)
