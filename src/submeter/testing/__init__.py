@@ -6,6 +6,7 @@ and is imported by no room. Read ``machine.py`` first.
 """
 
 from submeter.testing.clock import VirtualClock
+from submeter.testing.contracts import SensorContract
 from submeter.testing.machine import FakeMachine
 from submeter.testing.nvml import Board, BoardProcess, FakeDriver, board_of
 from submeter.testing.waveforms import Waveform, burst, constant, ramp, square, step
@@ -15,6 +16,7 @@ __all__ = [
     "BoardProcess",
     "FakeDriver",
     "FakeMachine",
+    "SensorContract",
     "VirtualClock",
     "Waveform",
     "board_of",

@@ -378,6 +378,12 @@ def _pack_numbers(b: Board) -> bytes:
     )  # fmt: skip
 
 
+def find_compiler() -> str | None:
+    """Return the C compiler that would be used, or None if there is none."""
+    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
+    return next(filter(None, map(shutil.which, filter(None, wanted))), None)
+
+
 def compile_library(cache: Path | None = None) -> Path:
     """Compile the fake driver library, unless that was done before.
 
@@ -401,8 +407,7 @@ def compile_library(cache: Path | None = None) -> Path:
     library = (cache or _private_cache()) / key / SONAME
     if library.exists():
         return library
-    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
-    compiler = next(filter(None, map(shutil.which, filter(None, wanted))), None)
+    compiler = find_compiler()
     if compiler is None:
         raise SubmeterError(
             "the fake NVIDIA library is made from C, and there is no C compiler (cc, gcc, clang)",

@@ -215,14 +215,16 @@ class Zone:
         return self._link.parents[3] / ".gone" / self.folder.name
 
     def _leave(self, state: State, t_s: float) -> None:
-        if state == "absent":
+        content = b"%020d\n" % self.value_uj(t_s)
+        if state == "absent":  # whoever finds the folder again finds a good file in it
+            (self._hidden / "energy_uj").write_bytes(content)
             self._hidden.rename(self.folder)
+        elif state not in ("present", "empty"):
+            if state == "fifo":
+                self._cell.release()
+            self._cell.renew(content)
         if state in ("absent", "with_parent"):
             self._link.symlink_to(os.path.relpath(self.folder, self._link.parent))
-        if state == "fifo":
-            self._cell.release()
-        if state not in ("present", "empty"):
-            self._cell.renew(b"%020d\n" % self.value_uj(t_s))
 
     def _enter(self, state: State) -> None:
         if state == "present":
@@ -232,6 +234,7 @@ class Zone:
             return
         self._cell.blank()
         if state in ("absent", "with_parent"):
+            self._cell.path.unlink(missing_ok=True)
             self._link.unlink(missing_ok=True)
         if state == "absent":
             self._hidden.parent.mkdir(exist_ok=True)
