@@ -3,6 +3,8 @@
 
 import contextlib
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +41,8 @@ class Cell:
         self.drop()
         beside = self.path.with_name(f".{self.path.name}.new")
         beside.write_bytes(content)
-        beside.replace(self.path)
+        with self._writer():
+            beside.replace(self.path)
 
     def blank(self) -> None:
         """Empty the file, for those that still hold it open, and let go of it."""
@@ -66,8 +69,21 @@ class Cell:
 
     def release(self) -> None:
         """Let whoever hangs in opening the FIFO go on, to an end of file."""
+        with self._writer():
+            pass
+
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[None]:
+        """Be the writer that those who hang in a FIFO wait for; nothing where there is none."""
+        fd = -1
         with contextlib.suppress(OSError):
-            os.close(os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            if stat.S_ISFIFO(self.path.lstat().st_mode):
+                fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            yield
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
     def drop(self) -> None:
         """Let go of the file; the next write opens it again."""

@@ -220,8 +220,6 @@ class Zone:
             (self._hidden / "energy_uj").write_bytes(content)
             self._hidden.rename(self.folder)
         elif state not in ("present", "empty"):
-            if state == "fifo":
-                self._cell.release()
             self._cell.renew(content)
         if state in ("absent", "with_parent"):
             self._link.symlink_to(os.path.relpath(self.folder, self._link.parent))
