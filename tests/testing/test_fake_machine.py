@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from submeter.testing import FakeMachine, VirtualClock, burst, constant, ramp, square
+from submeter.testing import FakeMachine, VirtualClock, burst, constant, square
 from submeter.testing.nvml import find_compiler
+from submeter.testing.waveforms import ramp
 
 pynvml: Any = importlib.import_module("pynvml")  # untyped
 

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import SubmeterError
-from submeter.testing import Board, BoardProcess, FakeDriver, Waveform, board_of, constant, square
+from submeter.testing import Board, BoardProcess, FakeDriver, board_of, constant, square
 from submeter.testing.nvml import PROFILES, STATE_VARIABLE, compile_library, find_compiler
+from submeter.testing.waveforms import Waveform
 
 pynvml: Any = importlib.import_module("pynvml")  # untyped
 
@@ -89,7 +90,7 @@ def test_every_profile_answers(tmp_path: Path, profile: str) -> None:
         driver.at(10)
         assert power_mw() == 150_000
         assert field(186).value.uiVal == 150_000
-        if PROFILES[profile].get("energy_code"):
+        if PROFILES[profile].get("counter_code"):
             with pytest.raises(pynvml.NVMLError_NotSupported):
                 energy_mj()
         else:

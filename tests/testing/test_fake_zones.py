@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submeter.testing import FakeMachine, burst, constant, ramp, square
+from submeter.testing import FakeMachine, burst, constant, square
 from submeter.testing.cells import EACCES_SOURCE
+from submeter.testing.waveforms import ramp
 from submeter.testing.zones import AMD_RANGE_UJ, AMD_UNIT_NJ, INTEL_RANGE_UJ
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submeter.testing import Waveform, burst, constant, ramp, square, step
+from submeter.testing import burst, constant, square
+from submeter.testing.waveforms import Waveform, ramp, step
 
 watts = st.floats(0, 700)
 times = st.floats(-3, 8)

@@ -108,8 +108,8 @@ class Board:
     hang_at_s: float = inf
     hang_until_s: float = inf
     call_s: float = 0.0  # how long each call takes
-    energy_code: int = 0
-    power_code: int = 0
+    counter_code: int = 0
+    gauge_code: int = 0
     instant_code: int = 0
     processes_code: int = 0
     limit_code: int = 0  # 4 refuses to set the limit
@@ -139,7 +139,7 @@ class Board:
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "P100": {
         "name": "Tesla P100-PCIE-16GB", "architecture": 4, "capability": (6, 0),
-        "energy_code": NOT_SUPPORTED, "power_update_s": 0.02, "power_window_s": 0.01,
+        "counter_code": NOT_SUPPORTED, "power_update_s": 0.02, "power_window_s": 0.01,
         "instant_window_s": 0.01, "limit_w": 250.0, "memory_bytes": 16 * 2**30, "idle_w": 26.0,
     },
     "V100": {
@@ -369,7 +369,7 @@ def _pack_numbers(b: Board) -> bytes:
         b.lost_at_s, b.lost_until_s, b.reload_at_s, b.hang_at_s, b.hang_until_s,
         b.memory_bytes, b.throttle_bits, 0,
         len(b.waveform.parts), len(b.processes), b.minor, b.pci_bus,
-        b.energy_code, b.power_code, b.instant_code, b.processes_code, b.lost_code, b.stale_code,
+        b.counter_code, b.gauge_code, b.instant_code, b.processes_code, b.lost_code, b.stale_code,
         b.limit_code,
         round(b.call_s * 1e6), b.mig_on and b.mig_instances > 0, b.mig_instances,
         b.temperature_c, b.sm_clock_mhz, b.memory_clock_mhz,
