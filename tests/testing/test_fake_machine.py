@@ -158,7 +158,7 @@ def test_live_counters_keep_their_file(machine: FakeMachine) -> None:
     os.close(fd)
 
 
-def test_a14_a_fault_may_be_told_while_time_runs(machine: FakeMachine) -> None:
+def test_a_fault_may_be_told_while_time_runs(machine: FakeMachine) -> None:
     package = machine.add_package(constant(100))
     machine.add_process(60)
     with machine.live() as live:
@@ -175,7 +175,7 @@ def test_a14_a_fault_may_be_told_while_time_runs(machine: FakeMachine) -> None:
     assert int(counter(machine).read_text()) == package.value_uj(0)
 
 
-def test_a14_a_scripted_fault_comes_in_its_time(machine: FakeMachine) -> None:
+def test_a_scripted_fault_comes_in_its_time(machine: FakeMachine) -> None:
     package = machine.add_package(constant(100))
     package.vanish(0.05, until_s=0.3)
     with machine.live() as live:

@@ -129,7 +129,7 @@ def test_c_and_python_agree_on_the_closed_form(
         assert power_mw() / 1e3 == pytest.approx(mean_w, abs=2e-3)
 
 
-def test_g01_the_counter_steps_with_its_update_period(tmp_path: Path) -> None:
+def test_the_counter_steps_with_its_update_period(tmp_path: Path) -> None:
     with running(tmp_path, Board(constant(100), counter_update_s=0.1)) as driver:
         seen = []
         for t_ms in range(0, 301, 10):
@@ -153,7 +153,7 @@ def test_power_is_the_mean_of_the_boards_own_window(tmp_path: Path) -> None:
         assert field(186, 1).value.uiVal == 100_000
 
 
-def test_a26_no_energy_counter_before_volta(tmp_path: Path) -> None:
+def test_no_energy_counter_before_volta(tmp_path: Path) -> None:
     with running(tmp_path, board_of("P100", constant(90))):
         with pytest.raises(pynvml.NVMLError_NotSupported):
             energy_mj()
@@ -161,7 +161,7 @@ def test_a26_no_energy_counter_before_volta(tmp_path: Path) -> None:
         assert power_mw() == 90_000
 
 
-def test_a23_a_lost_board_answers_15_and_others_go_on(tmp_path: Path) -> None:
+def test_a_lost_board_answers_15_and_others_go_on(tmp_path: Path) -> None:
     boards = (Board(lost_at_s=5, lost_until_s=8), Board(lost_at_s=6, lost_code=16))
     with running(tmp_path, *boards) as driver:
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
@@ -177,7 +177,7 @@ def test_a23_a_lost_board_answers_15_and_others_go_on(tmp_path: Path) -> None:
             energy_mj(1)
 
 
-def test_a24_after_a_driver_reload_only_a_new_init_helps(tmp_path: Path) -> None:
+def test_after_a_driver_reload_only_a_new_init_helps(tmp_path: Path) -> None:
     with running(tmp_path, Board(constant(100), reload_at_s=10)) as driver:
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         driver.at(9.9)
@@ -198,7 +198,7 @@ def test_a24_after_a_driver_reload_only_a_new_init_helps(tmp_path: Path) -> None
     ("code", "error"),
     [(9, pynvml.NVMLError_DriverNotLoaded), (18, pynvml.NVMLError_LibRmVersionMismatch)],
 )
-def test_a22_init_fails_as_told(tmp_path: Path, code: int, error: type[Exception]) -> None:
+def test_init_fails_as_told(tmp_path: Path, code: int, error: type[Exception]) -> None:
     driver = FakeDriver(tmp_path / "state", [Board()], init_code=code)
     with driver.installed():
         with pytest.raises(error):
@@ -210,7 +210,7 @@ def test_a22_init_fails_as_told(tmp_path: Path, code: int, error: type[Exception
         assert pynvml.nvmlDeviceGetCount() == 1
 
 
-def test_a21_without_a_state_file_the_library_is_absent(
+def test_without_a_state_file_the_library_is_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FakeDriver(tmp_path / "state", []).installed():
@@ -227,7 +227,7 @@ def test_a_state_file_of_another_layout_is_refused(tmp_path: Path) -> None:
         pynvml.nvmlInit()
 
 
-def test_a25_boards_are_found_by_uuid_whatever_their_order(tmp_path: Path) -> None:
+def test_boards_are_found_by_uuid_whatever_their_order(tmp_path: Path) -> None:
     boards = [Board(pci_bus=0x80 - i) for i in range(8)]
     with running(tmp_path, *boards):
         buses = [
@@ -245,7 +245,7 @@ def test_a25_boards_are_found_by_uuid_whatever_their_order(tmp_path: Path) -> No
             pynvml.nvmlDeviceGetHandleByIndex(8)
 
 
-def test_a27_mig_has_instances_and_no_process_utilisation(tmp_path: Path) -> None:
+def test_mig_has_instances_and_no_process_utilisation(tmp_path: Path) -> None:
     processes = [BoardProcess(7, mig=0), BoardProcess(8, mig=2)]
     board = Board(mig_instances=3, processes=processes)
     with running(tmp_path, board, Board()):
@@ -303,7 +303,7 @@ def test_processes_come_and_go(tmp_path: Path) -> None:
             pynvml.nvmlDeviceGetProcessUtilization(empty, 0)
 
 
-def test_a29_a_power_limit_that_was_set_is_seen_outside(tmp_path: Path) -> None:
+def test_a_power_limit_that_was_set_is_seen_outside(tmp_path: Path) -> None:
     with running(tmp_path, Board(limit_w=400), Board(limit_code=4)) as driver:
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         pynvml.nvmlDeviceSetPowerManagementLimit(handle, 250_000)
@@ -318,7 +318,7 @@ def test_a29_a_power_limit_that_was_set_is_seen_outside(tmp_path: Path) -> None:
         assert (driver.limit_w(1), driver.limit_sets(1)) == (400, 0)
 
 
-def test_a06_a09_a_counter_freezes_and_jumps(tmp_path: Path) -> None:
+def test_a_counter_freezes_and_jumps(tmp_path: Path) -> None:
     boards = (
         Board(constant(100), frozen_at_s=5, frozen_until_s=9),
         Board(constant(100), jump_at_s=5, jump_until_s=6, jump_j=1e12),
@@ -334,7 +334,7 @@ def test_a06_a09_a_counter_freezes_and_jumps(tmp_path: Path) -> None:
         assert energy_mj(0) == energy_mj(1) == 123_456_789 + 900_000
 
 
-def test_a33_slow_calls_take_their_time(tmp_path: Path) -> None:
+def test_slow_calls_take_their_time(tmp_path: Path) -> None:
     with running(tmp_path, Board(call_s=0.05), Board()):
         slow, quick = (pynvml.nvmlDeviceGetHandleByIndex(i) for i in (0, 1))
         began_s = time.monotonic()
@@ -343,7 +343,7 @@ def test_a33_slow_calls_take_their_time(tmp_path: Path) -> None:
         assert pynvml.nvmlDeviceGetPowerUsage(quick) == 100_000
 
 
-def test_a18_a_hanging_call_returns_when_its_time_is_over(tmp_path: Path) -> None:
+def test_a_hanging_call_returns_when_its_time_is_over(tmp_path: Path) -> None:
     with running(tmp_path, Board(constant(70), hang_at_s=5, hang_until_s=6), Board()) as driver:
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         driver.at(5)
@@ -432,7 +432,7 @@ print(os.getpid(), flush=True)
 """
 
 
-def test_c11_child_processes_have_their_own_init(tmp_path: Path) -> None:
+def test_child_processes_have_their_own_init(tmp_path: Path) -> None:
     driver = FakeDriver(tmp_path / "state", [Board(constant(100))])
     driver.at(3)
     done = subprocess.run(

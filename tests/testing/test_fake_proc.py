@@ -62,7 +62,7 @@ def test_busy_and_stolen_time_are_what_was_used(machine: FakeMachine) -> None:
     assert machine.processes.busy_s(50) == busy_s
 
 
-def test_c10_the_time_of_ended_children_is_their_parents(machine: FakeMachine) -> None:
+def test_the_time_of_ended_children_is_their_parents(machine: FakeMachine) -> None:
     machine.add_process(100, cores=constant(1))
     machine.add_process(101, ppid=100, cores=constant(2), start_s=1, end_s=5)
     machine.add_process(102, ppid=101, cores=constant(1), start_s=2, end_s=4)
@@ -105,14 +105,14 @@ def test_a_process_shows_its_words(machine: FakeMachine) -> None:
     assert (machine.proc / "7/cmdline").read_bytes() == b"python\0x y.py\0"
 
 
-def test_e04_a_masked_file_is_empty_and_stays_so(machine: FakeMachine) -> None:
+def test_a_masked_file_is_empty_and_stays_so(machine: FakeMachine) -> None:
     machine.processes.mask("stat")
     machine.at(5)
     assert (machine.proc / "stat").read_bytes() == b""
 
 
 @pytest.mark.parametrize("version", ["v2", "v1", "hybrid", "none"])
-def test_e07_control_groups_of_every_version(tmp_path: Path, version: Cgroups) -> None:
+def test_control_groups_of_every_version(tmp_path: Path, version: Cgroups) -> None:
     machine = FakeMachine(tmp_path / "machine", cgroups=version, other_cores=constant(1))
     machine.add_cgroup("/slurm/job_7", quota_cores=0.1, cpuset="2-3", memory_bytes=2**30, own=True)
     machine.add_process(9, cores=constant(0.1), cgroup="/slurm/job_7/step_0")

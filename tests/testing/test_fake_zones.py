@@ -83,7 +83,7 @@ def test_two_readings_give_the_energy_to_one_count(machine: FakeMachine) -> None
     range_uj=st.sampled_from([200_000_000, AMD_RANGE_UJ, INTEL_RANGE_UJ]),
     ticks=st.integers(1, 60),
 )
-def test_a01_wrapping_counters_lose_nothing(
+def test_wrapping_counters_lose_nothing(
     tmp_path_factory: pytest.TempPathFactory,
     wave: object,
     start_uj: int,
@@ -105,7 +105,7 @@ def test_a01_wrapping_counters_lose_nothing(
     assert total_uj / 1e6 == pytest.approx(machine.truth_j("cpu:0", 0, ticks / 5), abs=2e-6)
 
 
-def test_a01_starting_near_the_end_it_wraps_at_once(machine: FakeMachine) -> None:
+def test_starting_near_the_end_it_wraps_at_once(machine: FakeMachine) -> None:
     machine.add_package(constant(50), start_uj=INTEL_RANGE_UJ - 1_000_000)
     before_uj = read_uj(machine)
     machine.at(0.1)
@@ -152,19 +152,19 @@ def test_dies_of_a_socket_are_one_device(machine: FakeMachine) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "", "none"])
-def test_a03_the_range_file_reads_nonsense(machine: FakeMachine, text: str) -> None:
+def test_the_range_file_reads_nonsense(machine: FakeMachine, text: str) -> None:
     machine.add_package(constant(40)).show_range(text)
     assert (counter(machine).parent / "max_energy_range_uj").read_text() == f"{text}\n"
 
 
-def test_a03_the_range_file_cannot_be_read(machine: FakeMachine) -> None:
+def test_the_range_file_cannot_be_read(machine: FakeMachine) -> None:
     machine.add_package(constant(40)).show_range(None)
     with pytest.raises(OSError, match="Input/output") as caught:
         (counter(machine).parent / "max_energy_range_uj").read_text()
     assert caught.value.errno == errno.EIO
 
 
-def test_a04_a_reset_starts_from_nothing(machine: FakeMachine) -> None:
+def test_a_reset_starts_from_nothing(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40), unit_nj=1000)
     package.reset(5)
     package.reset(20)
@@ -178,7 +178,7 @@ def test_a04_a_reset_starts_from_nothing(machine: FakeMachine) -> None:
     assert read_uj(machine) == 40_000_000
 
 
-def test_a05_a_step_back_stays(machine: FakeMachine) -> None:
+def test_a_step_back_stays(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40), unit_nj=1000, start_uj=10_000_000)
     package.step_back(5, 700)
     machine.at(5)
@@ -187,7 +187,7 @@ def test_a05_a_step_back_stays(machine: FakeMachine) -> None:
     assert read_uj(machine) == 250_000_000 - 700
 
 
-def test_a06_a_frozen_counter_catches_up_when_it_thaws(machine: FakeMachine) -> None:
+def test_a_frozen_counter_catches_up_when_it_thaws(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40), unit_nj=1000, start_uj=0)
     package.freeze(5, until_s=8)
     for t_s in (5, 6, 7.99):
@@ -197,7 +197,7 @@ def test_a06_a_frozen_counter_catches_up_when_it_thaws(machine: FakeMachine) -> 
     assert read_uj(machine) == 320_000_000
 
 
-def test_a09_an_absurd_jump_lasts_as_long_as_told(machine: FakeMachine) -> None:
+def test_an_absurd_jump_lasts_as_long_as_told(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40), unit_nj=1000, start_uj=0)
     package.jump(5, 9e10, until_s=5.1)
     machine.at(5)
@@ -209,7 +209,7 @@ def test_a09_an_absurd_jump_lasts_as_long_as_told(machine: FakeMachine) -> None:
 @pytest.mark.skipif(
     os.geteuid() == 0 and not Path(EACCES_SOURCE).exists(), reason="root is refused nothing here"
 )
-def test_a11_a_refused_counter_refuses_even_root(machine: FakeMachine) -> None:
+def test_a_refused_counter_refuses_even_root(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40))
     package.refuse(until_s=3)
     machine.at(1)
@@ -219,7 +219,7 @@ def test_a11_a_refused_counter_refuses_even_root(machine: FakeMachine) -> None:
     assert read_uj(machine) == package.value_uj(3)
 
 
-def test_a13_a_failing_counter_answers_eio_and_recovers(machine: FakeMachine) -> None:
+def test_a_failing_counter_answers_eio_and_recovers(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40))
     package.fail(1, until_s=2)
     machine.at(1)
@@ -239,7 +239,7 @@ def test_an_empty_counter_reads_nothing(machine: FakeMachine) -> None:
     assert read_uj(machine) == package.value_uj(2)
 
 
-def test_a14_a_zone_vanishes_with_those_below_and_returns(machine: FakeMachine) -> None:
+def test_a_zone_vanishes_with_those_below_and_returns(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40))
     dram = machine.add_dram(package, constant(4))
     machine.add_package(constant(40), socket=1)
@@ -259,7 +259,7 @@ def test_a14_a_zone_vanishes_with_those_below_and_returns(machine: FakeMachine) 
         file.close()
 
 
-def test_a18_a_fifo_hangs_the_reader_until_it_is_over(machine: FakeMachine) -> None:
+def test_a_fifo_hangs_the_reader_until_it_is_over(machine: FakeMachine) -> None:
     package = machine.add_package(constant(40))
     package.hang(1, until_s=2)
     machine.at(1)
@@ -274,7 +274,7 @@ def test_a18_a_fifo_hangs_the_reader_until_it_is_over(machine: FakeMachine) -> N
     assert read_uj(machine) == package.value_uj(2)
 
 
-def test_a18_closing_the_machine_frees_who_hangs(machine: FakeMachine) -> None:
+def test_closing_the_machine_frees_who_hangs(machine: FakeMachine) -> None:
     machine.add_package(constant(40)).hang(1)
     machine.at(1)
     opened = threading.Event()

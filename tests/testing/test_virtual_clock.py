@@ -35,7 +35,7 @@ def test_what_can_be_read_ends_the_wait_before_time_passes() -> None:
     assert clock.monotonic_ns() == before_ns + NS_PER_S
 
 
-def test_b04_suspend_stops_monotonic_time_only() -> None:
+def test_suspend_stops_monotonic_time_only() -> None:
     clock = VirtualClock(NS_PER_S, utc_ns=100 * NS_PER_S, asleep_ns=7)
     clock.suspend(8 * 3600)
     assert clock.monotonic_ns() == NS_PER_S
@@ -43,7 +43,7 @@ def test_b04_suspend_stops_monotonic_time_only() -> None:
     assert clock.utc_ns() == (100 + 8 * 3600) * NS_PER_S
 
 
-def test_b02_a_step_of_the_wall_clock_moves_nothing_else() -> None:
+def test_a_step_of_the_wall_clock_moves_nothing_else() -> None:
     clock = VirtualClock(NS_PER_S, utc_ns=100 * NS_PER_S)
     clock.step_wall(-3600)
     clock.advance(2)
@@ -51,7 +51,7 @@ def test_b02_a_step_of_the_wall_clock_moves_nothing_else() -> None:
     assert clock.monotonic_ns() == clock.boottime_ns() == 3 * NS_PER_S
 
 
-def test_b03_a_drifting_wall_clock_gains_in_proportion() -> None:
+def test_a_drifting_wall_clock_gains_in_proportion() -> None:
     clock = VirtualClock(0, utc_ns=0)
     clock.drift_wall(5e-4)
     clock.advance(1000)
