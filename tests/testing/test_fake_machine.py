@@ -230,3 +230,11 @@ def test_importing_it_needs_no_pytest_and_no_vendor_library() -> None:
     )
     command = [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"]
     assert subprocess.check_output(command, text=True) == "[]\n"
+
+
+def test_the_examples_hold() -> None:
+    import doctest
+
+    import submeter.testing.machine
+
+    assert doctest.testmod(submeter.testing.machine) == (0, 7)

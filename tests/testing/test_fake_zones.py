@@ -325,3 +325,19 @@ def test_time_may_go_back_for_a_second_look(machine: FakeMachine) -> None:
 def test_a_zone_says_its_limit(machine: FakeMachine) -> None:
     zone = machine.add_package(constant(40), limit_w=225)
     assert (zone.folder / "constraint_0_max_power_uw").read_text() == "225000000\n"
+
+
+def test_a_counter_for_its_owner_only_stays_so(machine: FakeMachine) -> None:
+    package = machine.add_package(constant(40), mode=0o400)
+    package.vanish(1, until_s=2)
+    package.fail(3, until_s=4)
+    for t_s in (0.5, 2.5, 4.5):
+        machine.at(t_s - 1)
+        machine.at(t_s)
+        assert counter(machine).stat().st_mode & 0o777 == 0o400
+        package.adopt(t_s)  # as the writer of a live machine finds it
+        machine.at(t_s + 0.1)
+        assert counter(machine).stat().st_mode & 0o777 == 0o400
+        if os.geteuid():
+            counter(machine).chmod(0o444)
+        assert read_uj(machine) == package.value_uj(t_s + 0.1)

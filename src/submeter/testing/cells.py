@@ -21,26 +21,34 @@ class Cell:
     new value. Numbers are therefore written with leading zeros.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mode: int = 0o444) -> None:
         self.path = path
+        self.mode = mode
         self._fd = -1
         self._length = -1
 
     def write(self, content: bytes) -> None:
         """Put *content* in, in place."""
         if self._fd < 0:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._length = -1
+            self._open()
         os.pwrite(self._fd, content, 0)
         if len(content) != self._length:
             os.ftruncate(self._fd, len(content))
             self._length = len(content)
+
+    def _open(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.path.chmod(0o600)  # its owner has to write what is for reading only
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(self._fd, self.mode)
+        self._length = -1
 
     def renew(self, content: bytes) -> None:
         """Put a new file with *content* in the place of the old one, whatever that is now."""
         self.drop()
         beside = self.path.with_name(f".{self.path.name}.new")
         beside.write_bytes(content)
+        beside.chmod(self.mode)
         with self._writer():
             beside.replace(self.path)
 
@@ -91,8 +99,9 @@ class Cell:
             os.close(self._fd)
         self._fd = -1
 
-    def __getstate__(self) -> Path:
-        return self.path
+    def __getstate__(self) -> tuple[Path, int]:
+        return self.path, self.mode
 
-    def __setstate__(self, path: Path) -> None:
-        self.path, self._fd, self._length = path, -1, -1
+    def __setstate__(self, state: tuple[Path, int]) -> None:
+        self.path, self.mode = state
+        self._fd = self._length = -1

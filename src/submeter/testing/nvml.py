@@ -51,8 +51,10 @@ _PARTS_AT: Final = _TEXTS.size
 _PROCESSES_AT: Final = _PARTS_AT + MAX_PARTS * _PART.size
 _NUMBERS_AT: Final = _PROCESSES_AT + MAX_PROCESSES * _PROCESS.size
 _BOARD_BYTES: Final = _NUMBERS_AT + _NUMBERS.size
-_VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
 _LIVE_AT: Final = struct.calcsize("<8s3I")
+_EPOCH_AT: Final = struct.calcsize("<8s4I")
+_VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
+_INIT_CODE_AT: Final = struct.calcsize("<8s4I2q")
 _SETS_AT: Final = _NUMBERS_AT + struct.calcsize("<20d2Q")
 _LIMIT_AT: Final = _NUMBERS_AT + struct.calcsize("<20d3Q4I7i6I")
 
@@ -239,12 +241,17 @@ class FakeDriver:
 
     def at(self, t_s: float) -> None:
         """Stop the time of the boards at *t_s* [s]."""
-        struct.pack_into("<q", self._map, _VIRTUAL_AT, s_to_ns(t_s))
-        struct.pack_into("<I", self._map, _LIVE_AT, 0)
+        self._set(_VIRTUAL_AT, "@q", s_to_ns(t_s))
+        self._set(_LIVE_AT, "@I", 0)
 
     def go_live(self, epoch_ns: int) -> None:
         """Let the time of the boards be CLOCK_MONOTONIC less *epoch_ns*."""
-        struct.pack_into("<Iq", self._map, _LIVE_AT, 1, epoch_ns)
+        self._set(_EPOCH_AT, "@q", epoch_ns)
+        self._set(_LIVE_AT, "@I", 1)
+
+    def _set(self, offset: int, kind: str, number: int) -> None:
+        """Write a number in one go (`struct` does that for native formats only)."""
+        struct.pack_into(kind, self._map, offset, number)
 
     def update(self) -> None:
         """Tell the library what was changed in the boards, a limit that was set apart."""
@@ -257,7 +264,7 @@ class FakeDriver:
 
     def set_init_code(self, code: int) -> None:
         """Let ``nvmlInit`` answer *code* from now on."""
-        struct.pack_into("<i", self._map, _VIRTUAL_AT + 8, code)
+        self._set(_INIT_CODE_AT, "@i", code)
 
     def limit_w(self, index: int) -> float:
         """Power limit that board *index* has now [W]."""
