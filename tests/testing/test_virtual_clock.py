@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from submeter.metering.clock import Clock
 from submeter.testing import VirtualClock
 from submeter.units import NS_PER_S
 
@@ -76,3 +77,9 @@ def test_time_does_not_go_back() -> None:
         clock.advance(-1)
     with pytest.raises(ValueError, match="sleep"):
         clock.suspend(-1)
+
+
+def test_it_is_a_clock_of_the_collector() -> None:
+    clock: Clock = VirtualClock(0)  # checked by mypy as well
+    assert clock.wait_until(7) == []
+    assert clock.monotonic_ns() == clock.boottime_ns() == 7
