@@ -16,9 +16,9 @@ from submeter.sensors.models import (
     CpuModelSensor,
     Server,
     cpu_model,
+    interval_ratio,
     model_sensors,
     package_power_ratio,
-    relative_interval,
     wall_power_w,
 )
 
@@ -330,5 +330,5 @@ def test_sensors_close_and_name_their_source(tmp_path: Path) -> None:
 
 
 def test_a_wide_interval_is_wider_above_than_below() -> None:
-    assert relative_interval([0.0]) == 0
-    assert relative_interval([0.3, 0.4]) == pytest.approx(math.sinh(1.959964 * 0.5))
+    assert interval_ratio([0.0]) == 0
+    assert interval_ratio([0.3, 0.4]) == pytest.approx(math.sinh(1.959964 * 0.5))

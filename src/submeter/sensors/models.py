@@ -110,7 +110,7 @@ def relative_sd(log_sd: float) -> float:
     return math.sqrt(math.expm1(log_sd**2))
 
 
-def relative_interval(log_sds: Sequence[float]) -> float:
+def interval_ratio(log_sds: Sequence[float]) -> float:
     """Half of the width of a 95 % interval, as a ratio of the value, of independent factors."""
     half = NORMAL_95 * math.sqrt(math.fsum(s**2 for s in log_sds))
     return math.sinh(half)
@@ -436,7 +436,7 @@ def _cpu_part(
     sensor = CpuModelSensor(model, device, proc_root=proc_root)
     log_sds = list(model.log_sds.values())
     text = f"modelled {interval_text(log_sds)}, {name} ({row.how})"
-    interval = relative_interval(log_sds)
+    interval = interval_ratio(log_sds)
     return device, sensor, Finding("CPU", "modelled", text, relative_interval=interval)
 
 
@@ -446,9 +446,7 @@ def _dram_part(memory_bytes: int, host: str) -> Part:
     peak_w = size_gb * prior.high * PEAK_TO_TDP_RATIO
     device = Device("dram:0", DeviceKind.DRAM, f"{size_gb:.0f} GB", host, peak_w=peak_w)
     text = f"modelled {interval_text([prior.log_sd])}, {size_gb:.0f} GB at {prior.value:g} W/GB"
-    finding = Finding(
-        "DRAM", "modelled", text, relative_interval=relative_interval([prior.log_sd])
-    )
+    finding = Finding("DRAM", "modelled", text, relative_interval=interval_ratio([prior.log_sd]))
     return device, DramModelSensor(memory_bytes, device, prior), finding
 
 
@@ -459,7 +457,7 @@ def _rest_part(host: str, *, have_gpu: bool) -> Part:
         f"assumed {100 * prior.value:.0f} % of all other devices "
         f"({100 * prior.low:.0f} … {100 * prior.high:.0f} %)"
     )
-    finding = Finding("rest", "assumed", text, relative_interval=relative_interval([prior.log_sd]))
+    finding = Finding("rest", "assumed", text, relative_interval=interval_ratio([prior.log_sd]))
     return device, RestModelSensor(device, prior), finding
 
 
