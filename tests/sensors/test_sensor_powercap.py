@@ -12,6 +12,7 @@ import pytest
 from submeter.records import DeviceKind, Missing
 from submeter.sensors.findings import Finding
 from submeter.sensors.powercap import RaplSensor, discover_zones, find_zones
+from submeter.testing import FakeMachine, constant
 from tests.sensors.kernel_tree import Tree
 
 XEON = {"cpu_vendor": "GenuineIntel", "cpu_model": "Intel(R) Xeon(R) Platinum 8358"}
@@ -38,9 +39,7 @@ def test_every_joule_of_two_sockets_has_one_sensor(tree: Tree) -> None:
     two_sockets(tree)
     tree.zone("intel-rapl:2", "psys")
     tree.zone("intel-rapl-mmio:0", "package-0")
-    devices, sensors, findings = discover_zones(
-        tree.sys, machine=XEON, host="here", pause=never
-    )
+    devices, sensors, findings = discover_zones(tree.sys, machine=XEON, host="here", pause=never)
     assert ids(sensors) == ["cpu:0", "dram:0", "cpu:1", "dram:1", "node:psys"]
     assert [d.kind for d in devices] == [
         DeviceKind.CPU,
@@ -131,7 +130,7 @@ def dies(tree: Tree, *, second_uj: int) -> list[Path]:
     ]
 
 
-def moving(zones: list[Path], *, step_uj: tuple[int, int]) -> Callable[[float], None]:
+def moving(zones: list[Path], *, step_uj: tuple[int, ...]) -> Callable[[float], None]:
     def pause(_: float) -> None:
         for zone, step in zip(zones, step_uj, strict=True):
             file = zone / "energy_uj"
@@ -141,10 +140,10 @@ def moving(zones: list[Path], *, step_uj: tuple[int, int]) -> Callable[[float], 
 
 
 def test_dies_with_counters_of_their_own_are_both_kept(tree: Tree) -> None:
-    dies(tree, second_uj=4_000_000)
+    dies(tree, second_uj=400_000_000)
     devices, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=never)
-    assert ids(sensors) == ["cpu:0", "cpu:0"]
-    assert [d.id for d in devices] == ["cpu:0"]
+    assert ids(sensors) == ["cpu:0.0", "cpu:0.1"]
+    assert [d.id for d in devices] == ["cpu:0.0", "cpu:0.1"]
 
 
 def test_a_die_that_mirrors_its_package_is_dropped(tree: Tree) -> None:
@@ -152,7 +151,7 @@ def test_a_die_that_mirrors_its_package_is_dropped(tree: Tree) -> None:
     _, sensors, findings = discover_zones(
         tree.sys, machine=EPYC, host="here", pause=moving(zones, step_uj=(40_000, 40_000))
     )
-    assert [s.zone.name for s in sensors] == ["package-0-die-0"]
+    assert [(s.device.id, s.zone.name) for s in sensors] == [("cpu:0", "package-0-die-0")]
     assert "package-0-die-1 shows the same counter" in findings[0].text
 
 
@@ -166,9 +165,7 @@ def test_dies_that_are_equal_by_chance_are_both_kept(tree: Tree) -> None:
 
 def test_counters_that_stand_still_prove_no_mirror(tree: Tree) -> None:
     dies(tree, second_uj=9_000_000)
-    _, sensors, _ = discover_zones(
-        tree.sys, machine=EPYC, host="here", pause=lambda _: None
-    )
+    _, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=lambda _: None)
     assert len(sensors) == 2
 
 
@@ -239,7 +236,7 @@ def test_a11_a_counter_of_root_only_is_refused_with_the_command(tmp_path: Path) 
         "0 sensors",
         "CPU refused",
         f"{tree.sys}/class/powercap/intel-rapl:0/energy_uj is readable by root only",
-        f"sudo chmod a+r {tree.sys}/class/powercap/intel-rapl*/energy_uj",
+        "submeter doctor --fix rapl",
     ]
 
 
@@ -323,3 +320,30 @@ def test_a18_a_pipe_in_place_of_the_counter_does_not_hold_us(tree: Tree) -> None
 def test_no_tree_at_all_finds_nothing_and_says_nothing(tmp_path: Path) -> None:
     nothing: tuple[list[object], list[object], list[Finding]] = ([], [], [])
     assert discover_zones(tmp_path / "no", machine={}, host="here") == nothing
+
+
+def test_the_memory_of_a_mirrored_die_is_dropped_with_it(tree: Tree) -> None:
+    zones = dies(tree, second_uj=9_000_000)
+    zones += [tree.zone(f"intel-rapl:{n}:0", "dram", energy_uj=77_000) for n in (0, 1)]
+
+    def pause(_: float) -> None:
+        moving(zones, step_uj=(40_000, 40_000, 900, 900))(0)
+
+    _, sensors, _ = discover_zones(tree.sys, machine=EPYC, host="here", pause=pause)
+    assert ids(sensors) == ["cpu:0", "dram:0"]
+
+
+def test_a_mirror_of_a_running_machine_is_found_and_dies_of_their_own_are_not(
+    tmp_path: Path,
+) -> None:
+    machine = FakeMachine(tmp_path)
+    first = machine.add_package(constant(100.0), socket=0, die=0)
+    machine.add_mirrored_die(first, socket=0, die=1)
+    machine.add_package(constant(100.0), socket=1, die=0)
+    machine.add_package(constant(100.0), socket=1, die=1, start_uj=99_000_000)
+    try:
+        with machine.live():
+            _, sensors, _ = discover_zones(machine.sys, machine=EPYC, host="here")
+    finally:
+        machine.close()
+    assert ids(sensors) == ["cpu:0", "cpu:1.0", "cpu:1.1"]
