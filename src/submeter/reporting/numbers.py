@@ -55,6 +55,7 @@ _PREFIXES: Final = (
     (1e-6, "µ"),
     (1e-9, "n"),
 )
+_WITH_PREFIX: Final = frozenset({"s", "W", "Hz", "g", "gCO2e", "L"})
 # These serve earlier, because they read better: 0.54 Wh, not 540 mWh; 0.09 J per sample.
 _EARLY: Final = {"Wh": 0.1, "J": 0.01, "s": 0.1}
 
@@ -202,15 +203,13 @@ def _finite(figure: Figure) -> bool:
 
 def _scale(value: float, unit: str, *, joules: bool = False) -> _Unit:
     """Choose the unit in which *value* has few digits on both sides of its point."""
-    if unit in {"", "°C", "%"}:
-        return _Unit(1.0, unit)
     if unit == "J" or unit.startswith("J per "):
         plain_j = joules or unit != "J"
         for size, name in _JOULES if plain_j else _WATT_HOURS:
             if abs(value) >= size * _EARLY.get(name, 1.0):
                 return _Unit(size, unit.replace("J", name, 1))
         return _Unit(1.0, unit) if not value else _Unit(1e-6, unit.replace("J", "µJ", 1))
-    return _si(value, unit)
+    return _si(value, unit) if unit in _WITH_PREFIX else _Unit(1.0, unit)
 
 
 def _si(value: float, unit: str) -> _Unit:
