@@ -81,7 +81,9 @@ def doctor(
 def _lines(found: Diagnosis) -> Iterator[str]:
     yield from _set("machine", "", _machine(found.machine))
     for finding in found.findings:
-        yield from _set(finding.part, _state(finding), plain(finding.text))
+        # The state has a column of its own; a text that begins with it needs no second one.
+        words = plain(finding.text).removeprefix(f"{finding.state} ")
+        yield from _set(finding.part, _state(finding), words)
         yield from _remedy(plain(finding.remedy))
     if found.total is not None:
         words = f"{write_doubt(found.total)} at the wall, for half load on all of it"
@@ -101,7 +103,8 @@ def _lines(found: Diagnosis) -> Iterator[str]:
 def _state(finding: Finding) -> str:
     if finding.state == "absent":
         return "none"
-    if finding.relative_interval is None:
+    # Beyond a factor of two there is no ±; the text says from where to where.
+    if finding.relative_interval is None or finding.relative_interval >= 1:
         return finding.state
     return f"{finding.state} ±{write_ratio(finding.relative_interval)}"
 
