@@ -90,13 +90,13 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
             value=value,
             bound_low=bound_low,
             bound_high=bound_high,
-            spreads=spreads,
+            spreads=_merged(spreads),
             basis={basis: value},
             sources=(source,) if source else (),
         )
 
     def scaled(self, factor: float) -> "Quantity":
-        """This quantity times an exact *factor* >= 0."""
+        """Multiply by an exact *factor* >= 0; doubt and basis scale with it."""
         return Quantity(
             value=self.value * factor,
             bound_low=self.bound_low * factor,
@@ -115,7 +115,7 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
         )
 
     def with_terms(self, terms: Iterable[ErrorTerm]) -> "Quantity":
-        """This quantity with more doubt (a split, a factor), its value unchanged."""
+        """Add doubt (of a split, of a factor); the value stays."""
         extra = tuple(
             Spread(t.source_key, abs(self.value) * t.relative_sd + t.absolute_sd, t.shape)
             for t in terms
@@ -234,13 +234,12 @@ def coverage_factor(spreads: Iterable[Spread], *, level: float = 0.95) -> float:
     """
     rows = list(spreads)
     variance = math.fsum(s.sd**2 for s in rows)
-    if variance == 0:
-        return 0.0
     if level not in _LEVELS:
         msg = f"level must be one of {sorted(_LEVELS)}, got {level}"
         raise ValueError(msg)
     fourth = math.fsum(s.sd**4 for s in rows if s.shape == "uniform")
-    kurtosis = min(0.0, max(-1.2, -1.2 * fourth / variance**2))
+    square = variance**2  # may underflow to 0: errors so small count as normal
+    kurtosis = max(-1.2, -1.2 * fourth / square) if square > 0 else 0.0
     table = _LEVELS[level]
     place = (kurtosis - _KURTOSIS[0]) / 0.2
     i = min(int(place), len(table) - 2)
@@ -278,7 +277,7 @@ class Figure(msgspec.Struct, frozen=True, tag="figure"):
         return joule_to_kwh(self.value)
 
     def to_dict(self) -> dict[str, object]:
-        """This figure in the words of the JSON (schema 1)."""
+        """Words of the JSON for this figure (schema 1)."""
         return {
             "value": self.value,
             "low": self.low,
