@@ -24,7 +24,9 @@ def prior(value: float = 1.4, low: float = 1.1, high: float = 2.0) -> SimpleName
     return SimpleNamespace(value=value, low=low, high=high, source="a survey")
 
 
-def part(kind: DeviceKind, share: Quantity | Missing, host: str = "box", n: int = 0) -> DeviceEnergy:
+def part(
+    kind: DeviceKind, share: Quantity | Missing, host: str = "box", n: int = 0
+) -> DeviceEnergy:
     return DeviceEnergy(Device(f"{kind}:{host}:{n}", kind, "", host), share, share)
 
 
@@ -61,9 +63,7 @@ def test_boundaries_are_nested_and_sum_exactly(
     parts = [part(k, measured(j, sd, f"k{i}"), n=i) for i, (k, j, sd) in enumerate(shares)]
     pue = prior(1 + overhead, 1 + overhead / spread, 1 + overhead * spread)
     made = footprint(run(*parts, part(DeviceKind.REST, measured(rest_j))), pue)  # type: ignore[arg-type]
-    devices, node, it, facility = map(
-        known, (made.devices, made.node, made.it, made.facility)
-    )
+    devices, node, it, facility = map(known, (made.devices, made.node, made.it, made.facility))
     assert devices.value == math.fsum(j for _k, j, _sd in shares)
     assert node.value == math.fsum([*(j for _k, j, _sd in shares), rest_j])
     assert it == node

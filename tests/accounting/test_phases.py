@@ -32,7 +32,9 @@ def leaves(node: PhaseNode) -> int:
 
 
 @given(st.dictionaries(paths, st.floats(0.0, 1e9), min_size=1, max_size=20))
-def test_g05_roots_sum_to_all_rows_and_parents_to_their_children(energies: dict[str, float]) -> None:
+def test_g05_roots_sum_to_all_rows_and_parents_to_their_children(
+    energies: dict[str, float],
+) -> None:
     rows = [row(path, energy_j) for path, energy_j in energies.items()]
     roots = phase_tree(rows)
     whole = math.fsum(energies.values())
