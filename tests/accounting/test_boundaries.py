@@ -62,7 +62,7 @@ def test_boundaries_are_nested_and_sum_exactly(
 ) -> None:
     parts = [part(k, measured(j, sd, f"k{i}"), n=i) for i, (k, j, sd) in enumerate(shares)]
     pue = prior(1 + overhead, 1 + overhead / spread, 1 + overhead * spread)
-    made = footprint(run(*parts, part(DeviceKind.REST, measured(rest_j))), pue)  # type: ignore[arg-type]
+    made = footprint(run(*parts, part(DeviceKind.REST, measured(rest_j))), pue)
     devices, node, it, facility = map(known, (made.devices, made.node, made.it, made.facility))
     assert devices.value == math.fsum(j for _k, j, _sd in shares)
     assert node.value == math.fsum([*(j for _k, j, _sd in shares), rest_j])
@@ -85,7 +85,7 @@ def test_no_interval_reaches_below_a_pue_of_one(
 ) -> None:
     it = measured(energy_j, relative_sd)
     pue = prior(1 + overhead, 1 + overhead / down, 1 + overhead * up)
-    facility, _source = with_overhead(it, pue)  # type: ignore[arg-type]
+    facility, _source = with_overhead(it, pue)
     wall, node = known(facility).figure("J"), it.figure("J")
     assert wall.low >= node.low * (1 - 1e-9)
     assert wall.high >= node.high * (1 - 1e-9)
@@ -98,7 +98,7 @@ def test_exact_energy_gives_the_interval_of_the_pue_itself(
 ) -> None:
     exact = Quantity.of(energy_j, basis=Basis.MEASURED)
     pue = prior(1 + overhead, 1 + overhead / ratio, 1 + overhead * ratio)
-    facility, _source = with_overhead(exact, pue)  # type: ignore[arg-type]
+    facility, _source = with_overhead(exact, pue)
     wall = known(facility).figure("J")
     assert wall.low == pytest.approx(energy_j * pue.low, rel=1e-4)
     assert wall.high == pytest.approx(energy_j * pue.high, rel=1e-4)
@@ -106,7 +106,7 @@ def test_exact_energy_gives_the_interval_of_the_pue_itself(
 
 def test_the_wider_side_of_a_prior_serves_for_both() -> None:
     exact = Quantity.of(100.0, basis=Basis.MEASURED)
-    lopsided, _source = with_overhead(exact, prior(1.2, 1.1, 2.0))  # type: ignore[arg-type]
+    lopsided, _source = with_overhead(exact, prior(1.2, 1.1, 2.0))
     wall = known(lopsided).figure("J")
     assert wall.high == pytest.approx(200, rel=1e-3)
     assert wall.low == pytest.approx(104, rel=1e-3)  # 1.2 - 1 over 5, as 2.0 - 1 is 5 times it
@@ -114,7 +114,7 @@ def test_the_wider_side_of_a_prior_serves_for_both() -> None:
 
 def test_overhead_of_a_prior_is_assumed_and_of_a_declared_pue_derived() -> None:
     it = measured(1000.0)
-    by_prior, source = with_overhead(it, prior(1.5))  # type: ignore[arg-type]
+    by_prior, source = with_overhead(it, prior(1.5))
     assert known(by_prior).basis == {Basis.MEASURED: 1000.0, Basis.ASSUMED: 500.0}
     assert source == "a survey"
     declared, source = with_overhead(it, 1.25)
@@ -189,7 +189,7 @@ def test_one_machine_says_so_and_several_name_what_lies_between_them() -> None:
 
 
 def test_doubt_on_the_overhead_survives_scaling_and_summing() -> None:
-    facility = known(with_overhead(measured(100.0), prior())[0])  # type: ignore[arg-type]
+    facility = known(with_overhead(measured(100.0), prior())[0])
     double = facility.scaled(2).figure("J")
     summed = total([facility, facility]).figure("J")
     once = facility.figure("J")
@@ -207,4 +207,4 @@ def test_a_part_that_may_vanish_leaves_the_whole_standing() -> None:
 def test_a_predicted_run_has_the_footprint_of_a_measured_one() -> None:
     seen = run(part(DeviceKind.CPU, measured(10.0)), part(DeviceKind.REST, measured(1.0)))
     predicted = structs.replace(seen, origin="predicted")
-    assert footprint(predicted, prior()) == footprint(seen, prior())  # type: ignore[arg-type]
+    assert footprint(predicted, prior()) == footprint(seen, prior())

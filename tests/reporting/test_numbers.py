@@ -46,7 +46,7 @@ def read(words: str) -> tuple[float, float, int]:
 
 @given(value=values, down=widths, up=widths, joules=st.booleans())
 def test_a_figure_is_written_truly_and_without_false_precision(
-    value: float, down: float, up: float, joules: bool
+    value: float, down: float, up: float, *, joules: bool
 ) -> None:
     shown = figure(value, value * math.exp(-down), value * math.exp(up))
     seen_j, step_j, digits = read(write(shown, joules=joules))
@@ -61,7 +61,7 @@ def test_a_figure_is_written_truly_and_without_false_precision(
 
 @given(value=st.floats(1e-8, 1e12), joules=st.booleans(), digits=st.integers(2, 6))
 def test_a_bare_number_keeps_its_digits_and_a_unit_that_fits(
-    value: float, joules: bool, digits: int
+    value: float, digits: int, *, joules: bool
 ) -> None:
     words = write(value, "J", digits=digits, joules=joules)
     seen_j, _step, _digits = read(words)

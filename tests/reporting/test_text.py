@@ -53,7 +53,7 @@ def test_filled_lines_fit_and_keep_every_piece_in_order(pieces: list[str], width
     lines = fill(pieces, width, between=" ")
     assert all(columns(line) <= width for line in lines)
     if all(columns(p) <= width for p in pieces):
-        assert " ".join(lines).split(" ") == [p for p in pieces] or not pieces
+        assert " ".join(lines).split(" ") == list(pieces) or not pieces
 
 
 def test_wide_characters_take_two_columns_and_marks_none() -> None:

@@ -66,7 +66,7 @@ def test_every_word_is_documented() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     told = set(re.findall(r"`([a-z_]+)`", text))
 
-    def keys(held: object, free: bool = False) -> set[str]:
+    def keys(held: object, *, free: bool = False) -> set[str]:
         if isinstance(held, list):
             return set().union(*(keys(x) for x in held)) if held else set()
         if not isinstance(held, dict):
