@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``show``: which run a word means, what is printed, and runs that still go on."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def begin(stage: Stage, run_id: str, name: str = "") -> JournalWriter:
         schema=1,
         run_id=run_id,
         generation=0,
-        host="box",
+        host=platform.node(),
         boot_id="b",
         collector_pid=1,
         leader_pid=1,
@@ -149,7 +150,7 @@ def test_a_run_that_goes_on_is_shown_before_there_is_any_ledger(stage: Stage) ->
         journal.close()
 
 
-def test_b_a_run_whose_collector_died_is_settled_before_it_is_shown(stage: Stage) -> None:
+def test_a_run_whose_collector_died_is_settled_before_it_is_shown(stage: Stage) -> None:
     begin(stage, "20261123-190000-9f9f").close()
     made = stage.call("show", "--json").document
     assert made["run"]["status"] == "killed"

@@ -57,6 +57,8 @@ ALIASES: Final = {
     "exec": "run",
 }
 
+COMPLETE: Final = "_SUBMETER_COMPLETE"  # set by the shell's completion
+
 HELP: Final = """Meter the energy of AI training.
 
 \b
@@ -162,10 +164,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = args[: next((i for i, a in enumerate(args) if not a.startswith("-")), len(args))]
     debug = "--debug" in own or bool(os.environ.get("SUBMETER_DEBUG"))
     try:
-        returned = submeter.main(args, prog_name="submeter", standalone_mode=False)
+        wanted = os.environ.get(COMPLETE)
+        if wanted:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(submeter, {}, "submeter", COMPLETE, wanted)
+        # Not submeter.main(): that has its own words for an interrupt and a broken pipe.
+        with submeter.make_context("submeter", args) as ctx:
+            returned = submeter.invoke(ctx)
         sys.stdout.flush()
-    except Exception as exc:  # noqa: BLE001  # the border to a person: two lines, no traceback
-        return report_failure(exc, debug=debug)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
+    except Exception as exc:  # noqa: BLE001  # the border to a person: two lines, no traceback
+        return report_failure(exc, debug=debug)
     return returned if isinstance(returned, int) else 0
