@@ -66,8 +66,8 @@ def stage(
 def machine(tmp_path: Path) -> Iterator[FakeMachine]:
     """Two sockets with counters, the first with memory too."""
     made = FakeMachine(tmp_path / "machine")
-    package = made.add_package(constant(60.0))
-    made.add_dram(package, constant(6.0))
+    package = made.add_package(constant(60.0), start_uj=0)
+    made.add_dram(package, constant(6.0), start_uj=0)
     made.at(1.0)
     yield made
     made.close()

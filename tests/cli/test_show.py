@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``show``: which run a word means, what is printed, and runs that still go on."""
 
-import platform
 from pathlib import Path
 
 import pytest
@@ -105,8 +104,8 @@ def begin(stage: Stage, run_id: str, name: str = "") -> JournalWriter:
         schema=1,
         run_id=run_id,
         generation=0,
-        host=platform.node(),
-        boot_id="b",
+        host="box",
+        boot_id="",
         collector_pid=1,
         leader_pid=1,
         utc_ns=1_795_449_600 * S,
