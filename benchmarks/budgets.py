@@ -241,7 +241,6 @@ def collecting(machine: Any, home: Path, *, interval_s: float) -> Iterator[int]:
     from submeter.running.collectors import start_collector
 
     handle = start_collector(order_for(machine, home, interval_s=interval_s))
-    handle.wait_ready()
     handle.started(time.monotonic_ns(), os.getpid())
     try:
         yield handle.pid
