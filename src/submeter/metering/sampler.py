@@ -22,6 +22,7 @@ from submeter.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 QUICK_RATIO: Final = 0.5  # part of the interval that all quick sensors together may take
 SLOW_READS: Final = 2  # one alone may be the machine's fault (a starved thread)
 QUICK_READS: Final = 50  # so often in a row, and a slow sensor is quick again
+NOT_DUE: Final = "not due yet"  # a sensor that looks less often than it is asked says this
 MOST_EVENTS: Final = 200  # of one sensor; one that comes and goes for a month says no more
 _GRACE_NS: Final = 20 * NS_PER_MS  # for threads that were starved together with us
 _SILENT_S: Final = 1.0  # a slow sensor is missing after this, or five times its usual time
@@ -44,6 +45,10 @@ def read_sensor(sensor: Sensor, clock: Clock) -> Reading:
         values = (why,) * len(sensor.channels)
     after_ns = clock.monotonic_ns()
     return Reading((before_ns + after_ns) // 2, (after_ns - before_ns + 1) // 2, values)
+
+
+def _not_due(reading: Reading) -> bool:
+    return all(isinstance(v, Missing) and v.why == NOT_DUE for v in reading.values)
 
 
 class Lane:
@@ -155,6 +160,7 @@ class Sampler:
         self._read_quick(got)
         self._gather_slow(got, wait_s)
         self._look_for_silent(wait_s)
+        got = [row for row in got if not _not_due(row[1])]
         got.sort(key=lambda row: (row[0], row[1].t_ns))
         for index, reading in got:
             self._look_at(index, reading)
@@ -309,7 +315,7 @@ class Sampler:
         for place, value in enumerate(reading.values):
             key = (index, place)
             if isinstance(value, Missing):
-                if self._why.get(key) != value.why:
+                if value.why != NOT_DUE and self._why.get(key) != value.why:
                     self._why[key] = value.why
                     what = self._sensors[index].channels[place].measures
                     self._tell(index, "sensor-missing", f"{what}: {value.why}", at=reading)
