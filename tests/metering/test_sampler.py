@@ -229,7 +229,7 @@ def test_a33_eight_slow_boards_are_read_in_parallel_each_at_its_own_pace(
         assert [b.reads for b in boards] == [tick] * 8
         assert all(r.half_ns >= 40 * NS_PER_MS for i, r in rows if i < 8)
     slow = [e.sensor for e in sampler.take_events() if e.kind == "sensor-slow"]
-    assert sorted(s for s in slow if s is not None) == list(range(8))
+    assert {s for s in slow if s is not None} >= set(range(8))
 
 
 def test_a33_a_slow_board_is_not_asked_again_before_it_has_answered(

@@ -181,6 +181,7 @@ class Collector:
         self._owner = Watched(self._order.owner_pid)
         if self._order.leader_pid > 0:
             self._leader = Watched(self._order.leader_pid)
+        self._follow_tree()
         self._read()
         now_ns = self._looked_ns = self._clock.monotonic_ns()
         self._flush(now_ns)
@@ -349,6 +350,7 @@ class Collector:
             self._leader = Watched(pid)
         if pid > 0 and pid != os.getpid():
             self._use.add(pid)
+            self._follow_tree()
 
     def _look_for_deaths(self, readable: Sequence[int]) -> None:
         fds = list(readable)
