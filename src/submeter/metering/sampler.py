@@ -317,8 +317,6 @@ class Sampler:
 
     def _look_for_silent(self, waited_s: float) -> None:
         now_ns = self._clock.monotonic_ns()
-        if wait_s:
-            self._leisure_ns = 0
         for index, lane in self._slow.items():
             if not lane.busy or index in self._silent:
                 continue
