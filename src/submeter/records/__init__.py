@@ -19,4 +19,5 @@ __all__ = [
     "Missing",
     "Quantity",
     "Run",
+    "Sensor",
 ]
