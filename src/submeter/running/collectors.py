@@ -14,23 +14,44 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from submeter.errors import SubmeterError
-from submeter.metering.order import Order
-from submeter.records.frames import End
 from submeter.units import NS_PER_MS, NS_PER_S, s_to_ns
 
-__all__ = ["CollectorError", "CollectorHandle", "start_collector", "write_order"]
+if TYPE_CHECKING:
+    from submeter.metering.order import Order
+    from submeter.records.frames import End
+
+__all__ = ["CollectorError", "CollectorHandle", "Warm", "start_collector", "write_order"]
 
 ORDER_FILE: Final = "order.json"
 LOG_FILE: Final = "collector.log"
-_CODE: Final = (
-    "import os, sys; os.closerange(3, 65536); sys.path.extend({paths!a}); "
-    "from submeter.metering.collector import main; main({order!a})"
-)
+# It imports while its order is still being written; the order's path is its first line of input.
+_CODE: Final = """
+import os, sys
+os.closerange(3, 65536)
+sys.path.extend({paths!a})
+try:
+    from submeter.metering.collector import main
+    why = None
+except BaseException as exc:
+    why = exc
+path = b""
+while not path.endswith(b"\\n"):
+    more = os.read(0, 1)
+    if not more:
+        os._exit(0)
+    path += more
+path = os.fsdecode(path[:-1].replace(b"\\0", b"\\n"))
+flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+log = os.open(os.path.join(os.path.dirname(path), {log!r}), flags, 0o600)
+os.dup2(log, 2)
+os.close(log)
+if why is not None:
+    raise why
+main(path)
+"""
 _LINE_BYTES: Final = 4096
 _LAST_WORDS: Final = 300  # characters
 _GIVE_UP_NS: Final = 2 * NS_PER_S  # a collector that ended its output must end itself within
@@ -40,7 +61,7 @@ class CollectorError(SubmeterError):
     """The collector did not start, or died; the message says what it said last."""
 
 
-def write_order(order: Order) -> Path:
+def write_order(order: "Order") -> Path:
     """Keep *order* in the run's folder, whole or not at all.
 
     Raises
@@ -48,6 +69,8 @@ def write_order(order: Order) -> Path:
     OSError
         If the folder cannot be written.
     """
+    import msgspec
+
     path = Path(order.folder) / ORDER_FILE
     fresh = path.with_suffix(f".{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
@@ -62,22 +85,73 @@ def write_order(order: Order) -> Path:
 
 def import_paths() -> list[str]:
     """Folders that the collector imports from, behind the standard library."""
-    import submeter
+    from importlib.machinery import PathFinder
 
-    ours = [str(Path(m.__file__ or "").absolute().parents[1]) for m in (submeter, msgspec)]
-    installed = [
-        p for p in sys.path if Path(p).name in {"site-packages", "dist-packages"} and p not in ours
-    ]
+    ours = [str(Path(__file__).absolute().parents[2])]
+    for name in ("msgspec", "platformdirs", "pynvml"):
+        found = PathFinder.find_spec(name)  # without importing it
+        if found is not None and found.origin:
+            is_package = found.submodule_search_locations is not None
+            ours.append(str(Path(found.origin).absolute().parents[1 if is_package else 0]))
+    installed = [p for p in sys.path if Path(p).name in {"site-packages", "dist-packages"}]
     return list(dict.fromkeys([*ours, *installed]))
 
 
+class Warm:
+    """A collector's process that has no order yet and gets ready meanwhile.
+
+    Raises
+    ------
+    CollectorError, OSError
+        If no process can be started.
+    """
+
+    def __init__(self) -> None:
+        if not sys.executable:
+            msg = "this program does not say where its Python is"
+            raise CollectorError(msg)
+        code = _CODE.format(paths=import_paths(), log=LOG_FILE)
+        child_in, self.stdin = _pipe()
+        self.stdout, child_out = _pipe()
+        try:
+            self.pid = os.posix_spawn(
+                sys.executable,
+                # -S: no .pth file of the user's runs; the folders it would bring are in the code
+                [sys.executable, "-I", "-S", "-c", code],
+                {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, child_in, 0),
+                    (os.POSIX_SPAWN_DUP2, child_out, 1),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_SIGNALS,
+            )
+        except OSError:
+            os.close(self.stdin)
+            os.close(self.stdout)
+            raise
+        finally:
+            os.close(child_in)
+            os.close(child_out)
+
+    def drop(self) -> None:
+        """It is not needed after all; it ends at the end of its input."""
+        os.close(self.stdin)
+        os.close(self.stdout)
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+
 class CollectorHandle:
-    """The owner's end of a collector.
+    """The owner's end of a collector, which starts with it.
 
     Every method but `wait_ready` stands the collector's death: it says so and never raises.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: "Order", warm: Warm | None = None) -> None:
         self.order = order
         self.pid = 0
         self.restarts = 0
@@ -87,7 +161,7 @@ class CollectorHandle:
         self._held = b""
         self._over = True
         self._started: tuple[int, int] | None = None
-        self._spawn()
+        self._spawn(warm)
 
     def wait_ready(self, timeout_s: float = 10) -> int:
         """Wait for the first reading of all fast sensors; its instant [ns].
@@ -114,8 +188,10 @@ class CollectorHandle:
         self._started = (t_ns, pid)
         self._say(f"started {t_ns} {pid}")
 
-    def stop(self, end: End) -> None:
+    def stop(self, end: "End") -> None:
         """Tell it that the metered work ended, without waiting."""
+        import msgspec
+
         self._say(f"stop {msgspec.json.encode(end).decode()}")
 
     def wait_settled(self, timeout_s: float) -> str:
@@ -147,7 +223,7 @@ class CollectorHandle:
         """
         self.kill()
         self.restarts += 1
-        self._spawn()
+        self._spawn(None)
         if self._started is not None:
             self._say("started {} {}".format(*self._started))
 
@@ -189,46 +265,28 @@ class CollectorHandle:
     def _log(self) -> Path:
         return Path(self.order.folder) / LOG_FILE
 
-    def _spawn(self) -> None:
-        if not sys.executable:
-            msg = "this program does not say where its Python is"
-            raise CollectorError(msg)
-        path = write_order(self.order)
-        code = _CODE.format(paths=import_paths(), order=str(path))
-        # -S: no .pth file of the user's runs; the folders it would bring are in the code
-        argv = [sys.executable, "-I", "-S", "-c", code]
-        child_in, self._stdin = _pipe()
-        self._stdout, child_out = _pipe()
-        log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    def _spawn(self, warm: Warm | None) -> None:
         try:
-            self.pid = os.posix_spawn(
-                sys.executable,
-                argv,
-                {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, child_in, 0),
-                    (os.POSIX_SPAWN_DUP2, child_out, 1),
-                    (os.POSIX_SPAWN_OPEN, 2, str(self._log()), log_flags, 0o600),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=_SIGNALS,
-            )
-        except OSError:
-            self.close()
+            path = write_order(self.order)
+            warm = warm or Warm()
+        except BaseException:
+            if warm is not None:
+                warm.drop()
             raise
-        finally:
-            os.close(child_in)
-            os.close(child_out)
+        self.pid, self._stdin, self._stdout = warm.pid, warm.stdin, warm.stdout
         self._over = False
         self._held = b""
         os.set_blocking(self._stdin, False)
         os.set_blocking(self._stdout, False)
+        self._send(os.fsencode(path).replace(b"\n", b"\0") + b"\n")
 
     def _say(self, line: str) -> None:
+        self._send(line.encode() + b"\n")
+
+    def _send(self, line: bytes) -> None:
         # A pipe takes this many bytes whole or not at all; SIGPIPE is ignored by Python.
         with contextlib.suppress(OSError):
-            os.write(self._stdin, line.encode() + b"\n")
+            os.write(self._stdin, line)
 
     def _line(self, prefix: str, end_ns: int) -> str | None:
         """Rest of the next line that starts with *prefix*; None at its end or at *end_ns*."""
@@ -323,7 +381,7 @@ _SIGNALS: Final = [
 ]
 
 
-def start_collector(order: Order, *, timeout_s: float = 10) -> CollectorHandle:
+def start_collector(order: "Order", *, timeout_s: float = 10) -> CollectorHandle:
     """Start the collector of *order* and wait until it has read the sensors once.
 
     Raises

@@ -22,7 +22,7 @@ import msgspec
 
 from submeter.errors import SubmeterError
 from submeter.records.frames import End
-from submeter.running.collectors import CollectorHandle, write_order
+from submeter.running.collectors import CollectorHandle, Warm, write_order
 from submeter.running.joined import RUN_VARIABLE, is_open
 from submeter.running.orders import code_state, new_order
 from submeter.units import ns_to_s, s_to_ns
@@ -150,8 +150,10 @@ class _Launch:
         project: str | None,
     ) -> None:
         """Start the collector; whatever fails is a note, and the command runs all the same."""
-        code = code_state()
+        warm = None
         try:
+            warm = Warm()  # first of all: it takes longest
+            code = code_state()
             order = new_order(
                 name=name or Path(self.argv[0]).name,
                 command=self.argv,
@@ -159,16 +161,20 @@ class _Launch:
                 interval_s=interval_s,
                 project=project,
                 leader_pid=os.getpid(),
-                code=code.known(),
+                code=code.known,
             )
             self.notes += order.notes
-            self.collector = CollectorHandle(order)
+            warm, made = None, warm
+            self.collector = CollectorHandle(order, made)
             self.collector.wait_ready(READY_S)
         except (SubmeterError, OSError) as exc:
             self.notes.append(f"not metered: {exc}")
             if self.collector is not None:
                 self.collector.kill()
                 self.collector = None
+        finally:
+            if warm is not None:
+                warm.drop()
 
     def run(self) -> Outcome:
         """Start the command, stay with it to its end, settle its run."""

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from submeter.errors import SubmeterError
-from submeter.records.figures import Missing
 from submeter.running import joined
 
 if TYPE_CHECKING:
     from submeter.metering.order import Order
+    from submeter.records.figures import Missing
     from submeter.records.runs import Run
-    from submeter.running.collectors import CollectorHandle
+    from submeter.running.collectors import CollectorHandle, Warm
 
 __all__ = ["Session", "begin"]
 
-STILL_RUNNING: Final = Missing("still running")
+STILL_RUNNING: Final = "still running"
 READY_S: Final = 10.0  # drivers may take seconds to wake up; usual is a tenth of one
 SETTLE_S: Final = 5.0
 AGAIN_S: Final = 2.0  # for a collector that is started anew only to read the counters once more
@@ -40,8 +40,8 @@ class Session:
         self._order: Order | None = None
         self._collector: CollectorHandle | None = None
         self._outer: str | None = None
-        self._result: Run | Missing = STILL_RUNNING
-        self._read = False
+        self._why = STILL_RUNNING  # there is no result
+        self._result: Run | Missing | None = None
         self._checking = threading.Lock()
 
     @property
@@ -57,23 +57,26 @@ class Session:
     @property
     def belongs_here(self) -> bool:
         """Whether this process began it, and it is still open."""
-        return self.pid == os.getpid() and self._result is STILL_RUNNING
+        return self.pid == os.getpid() and self._why == STILL_RUNNING
 
     def result(self) -> "Run | Missing":
-        """The settled run; `Missing` with the reason as long as there is none."""
-        if not self._read and self._result is not STILL_RUNNING and self._order is not None:
-            if self._collector_lives():
-                return self._result  # it is still at it
-            self._result, self._read = _settled(self._order), True
+        """Give the settled run; `Missing` with the reason as long as there is none."""
+        if self._result is not None:
+            return self._result
+        from submeter.records.figures import Missing
+
+        if self._why == STILL_RUNNING or self._order is None or self._collector_lives():
+            return Missing(self._why)
+        self._result = _settled(self._order)
         return self._result
 
-    def start(self, order: "Order", *, strict: bool) -> None:
-        """Start the collector of *order* and become a member of its run."""
+    def start(self, order: "Order", warm: "Warm", *, strict: bool) -> None:
+        """Give *order* to the collector and become a member of its run."""
         from submeter.running.collectors import CollectorHandle
 
         self._order = order
         self.folder = Path(order.folder)
-        self._collector = CollectorHandle(order)
+        self._collector = CollectorHandle(order, warm)
         try:
             joined.forget_when_forked(self._forget)
             member = joined.join(self.folder)
@@ -102,19 +105,19 @@ class Session:
 
     def fail(self, why: str) -> None:
         """Go on without a run."""
-        self._result = Missing(why)
+        self._why = why
 
     def end(self, status: str, exit_code: int | None, reason: str = "") -> None:
         """End the run if this process owns it; a forked child's end is none."""
         collector = self._collector
-        if not self.owns or self._result is not STILL_RUNNING or collector is None:
-            if self._result is STILL_RUNNING and self.pid == os.getpid():
-                self._result = Missing("its run goes on; it is settled when that ends")
+        if not self.owns or self._why != STILL_RUNNING or collector is None:
+            if self._why == STILL_RUNNING and self.pid == os.getpid():
+                self._why = "its run goes on; it is settled when that ends"
             return
         from submeter.records.frames import End
 
         end = End(time.monotonic_ns(), status, exit_code, reason)
-        self._result = Missing("it is not settled yet")
+        self._why = "it is not settled yet"
         atexit.unregister(self._at_exit)
         joined.forget_no_more(self._forget)
         if not collector.alive():
@@ -197,36 +200,52 @@ def _start(
     session: Session, *, interval_s: float | None, project: str | None, strict: bool
 ) -> None:
     from submeter.running import rendezvous
-    from submeter.running.orders import code_state, new_order
+    from submeter.running.collectors import Warm
+
+    key = rendezvous.launch_key(os.environ)
+    if not key:
+        warm = Warm()  # first of all: it takes longest
+        session.start(_order(session, warm, interval_s, project), warm, strict=strict)
+        return
     from submeter.storing.places import writable_home
 
-    code = code_state()
+    with rendezvous.meet(writable_home()[0], key) as meeting:
+        folder = meeting.folder
+        if folder is not None and joined.is_open(folder):
+            session.enter(folder)
+            return
+        warm = Warm()
+        made = _order(session, warm, interval_s, project, launched=True)
+        session.start(made, warm, strict=strict)
+        meeting.propose(Path(made.folder))
 
-    def order(leader_pid: int) -> "Order":
+
+def _order(
+    session: Session,
+    warm: "Warm",
+    interval_s: float | None,
+    project: str | None,
+    *,
+    launched: bool = False,
+) -> "Order":
+    try:
+        from submeter.running.orders import code_state, new_order
+
+        code = code_state()
+        # a launcher outlives any one rank, and all ranks are below it
+        parent = os.getppid() if launched else 0
         return new_order(
             name=session.name,
             command=_own_command(),
             tags=session.tags,
             interval_s=interval_s,
             project=project,
-            leader_pid=leader_pid,
-            code=code.known(),
+            leader_pid=parent if parent > 1 else os.getpid(),
+            code=code.known,
         )
-
-    key = rendezvous.launch_key(os.environ)
-    if not key:
-        session.start(order(os.getpid()), strict=strict)
-        return
-    with rendezvous.meet(writable_home()[0], key) as meeting:
-        folder = meeting.folder
-        if folder is not None and joined.is_open(folder):
-            session.enter(folder)
-            return
-        # the launcher outlives any one rank, and all ranks are below it
-        parent = os.getppid()
-        made = order(parent if parent > 1 else os.getpid())
-        session.start(made, strict=strict)
-        meeting.propose(Path(made.folder))
+    except BaseException:
+        warm.drop()
+        raise
 
 
 def _own_command() -> tuple[str, ...]:
@@ -236,15 +255,18 @@ def _own_command() -> tuple[str, ...]:
 
 
 def _settled(order: "Order") -> "Run | Missing":
-    """The run of *order* as the ledger has it, else as its journal tells."""
+    """Read the run of *order* from the ledger, else from its journal."""
     from submeter.errors import LedgerError
+    from submeter.records.figures import Missing
 
     if order.ledger:
         from submeter.storing.ledger import open_ledger
 
-        with contextlib.suppress(LedgerError, OSError):
-            with open_ledger(Path(order.ledger), create=False) as ledger:
-                return ledger.get(order.run_id)
+        with (
+            contextlib.suppress(LedgerError, OSError),
+            open_ledger(Path(order.ledger), create=False) as ledger,
+        ):
+            return ledger.get(order.run_id)
     from submeter.metering.settle import settle_folder
 
     try:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +34,7 @@ def new_order(
     interval_s: float | None = None,
     project: str | None = None,
     leader_pid: int,
-    code: Mapping[str, str] | None = None,
+    code: Callable[[], dict[str, str]] = dict,
 ) -> Order:
     """Order of a new run in a new folder; `Order.notes` holds what did not go as set.
 
@@ -69,7 +69,7 @@ def new_order(
         project=safe_text(loaded.settings.project if project is None else project),
         attempt=_attempt(),
         place=place,
-        code=dict(code or {}),
+        code=code(),
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
         notes=tuple(n for n in (*loaded.warnings, elsewhere) if n),
     )

@@ -7,7 +7,6 @@ read it there. The file's name comes from what the launcher calls this start of 
 
 import contextlib
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,10 +19,11 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def launch_key(env: Mapping[str, str]) -> str:
-    """What the launcher calls this start of its job; "" if there is just one process.
+    """Say what the launcher calls this start of its job; "" if there is just one process.
 
     A restarted job is another start: it gets another run, tagged with its attempt.
     """
+    words: tuple[str, ...]
     if env.get("TORCHELASTIC_RUN_ID"):
         words = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT")
     elif env.get("SLURM_STEP_ID") and _more_than_one(env, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"):
@@ -70,6 +70,8 @@ def meet(home: Path, key: str) -> Iterator[Meeting]:
     OSError
         If *home* cannot be written or knows no locks.
     """
+    import hashlib  # only ranks need it
+
     with contextlib.suppress(OSError):
         key += "\n" + _BOOT_ID.read_text().strip()
     key += f"\n{os.uname().nodename}\n{os.getuid()}"
