@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Where people and programs come in: the command line and the Python interface. No logic."""

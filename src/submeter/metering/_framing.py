@@ -53,8 +53,9 @@ def decode(payload: bytes) -> Frame | None:
 
 def kind_of(payload: bytes) -> bytes:
     """Tag of the frame in *payload* without decoding the rest."""
-    # a tagged struct is a map whose first key is "type"; tags are shorter than 32 bytes
-    at = 3 if payload[:1] == b"\xde" else 1  # a map of more than 15 entries says so in two bytes
+    # a tagged struct is a map whose first key is "type"; tags are shorter than 32 bytes, and a
+    # map of more than 15 keys has two bytes of length
+    at = 3 if payload[:1] == b"\xde" else 1
     if payload[at : at + 5] != b"\xa4type":
         return b""
     return payload[at + 6 : at + 6 + (payload[at + 5] & 0x1F)]

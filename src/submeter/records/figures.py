@@ -43,11 +43,16 @@ class ErrorTerm(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Standard deviation that one source of doubt gives to a quantity, in its unit."""
+    """Standard deviation that one source of doubt gives to a quantity, in its unit.
+
+    ``part`` is the amount that the doubt is a factor on, where that is not the whole: an overhead
+    that may shrink to nothing takes no more than itself away.
+    """
 
     source_key: str
     sd: float
     shape: Shape = "normal"
+    part: float | None = None
 
 
 class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
@@ -85,24 +90,32 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
             value=value,
             bound_low=bound_low,
             bound_high=bound_high,
-            spreads=spreads,
+            spreads=_merged(spreads),
             basis={basis: value},
             sources=(source,) if source else (),
         )
 
     def scaled(self, factor: float) -> "Quantity":
-        """This quantity times an exact *factor* >= 0."""
+        """Multiply by an exact *factor* >= 0; doubt and basis scale with it."""
         return Quantity(
             value=self.value * factor,
             bound_low=self.bound_low * factor,
             bound_high=self.bound_high * factor,
-            spreads=tuple(Spread(s.source_key, s.sd * factor, s.shape) for s in self.spreads),
+            spreads=tuple(
+                Spread(
+                    s.source_key,
+                    s.sd * factor,
+                    s.shape,
+                    None if s.part is None else s.part * factor,
+                )
+                for s in self.spreads
+            ),
             basis={b: v * factor for b, v in self.basis.items()},
             sources=self.sources,
         )
 
     def with_terms(self, terms: Iterable[ErrorTerm]) -> "Quantity":
-        """This quantity with more doubt (a split, a factor), its value unchanged."""
+        """Add doubt (of a split, of a factor); the value stays."""
         extra = tuple(
             Spread(t.source_key, abs(self.value) * t.relative_sd + t.absolute_sd, t.shape)
             for t in terms
@@ -121,15 +134,18 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
         -----
         The spreads are combined in quadrature to ``s``; the interval is taken in the log domain,
         ``value * exp(+-k * sqrt(ln(1 + (s / value)^2)))``, so that it never crosses zero. The
-        coverage factor ``k`` follows the kurtosis of the sum (see `coverage_factor`). The hard
-        bounds are added outside.
+        coverage factor ``k`` follows the kurtosis of the sum (see `coverage_factor`). Spreads on a
+        part ``p`` of the value move only that part, between ``p * exp(+-k * s_p)``; per side, the
+        logarithms of what the whole becomes are combined in quadrature. So with
+        ``value = a + p`` the interval never leaves ``a`` for want of ``p``. The hard bounds are
+        added outside.
         """
         low = high = self.value
         if self.spreads:
             k = coverage_factor(self.spreads, level=level)
             if self.value > 0:
-                log_sd = math.sqrt(math.log1p((self.sd / self.value) ** 2))
-                low, high = (self.value * math.exp(sign * k * log_sd) for sign in (-1, 1))
+                down, up = self._log_deviations(k)
+                low, high = self.value * math.exp(-down), self.value * math.exp(up)
             else:
                 high = self.value + k * self.sd
         total = sum(self.basis.values())
@@ -144,6 +160,21 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
             source=source or "; ".join(self.sources),
             basis_shares={b: shares[b] for b in Basis if b in shares},
         )
+
+    def _log_deviations(self, k: float) -> tuple[float, float]:
+        """How far the logarithm of the value may go down and up."""
+        whole_sd = math.sqrt(sum(s.sd**2 for s in self.spreads if s.part is None))
+        whole = k * math.sqrt(math.log1p((whole_sd / self.value) ** 2))
+        downs, ups = [whole], [whole]
+        for s in self.spreads:
+            if s.part is None or s.part <= 0:
+                continue
+            log_sd = math.sqrt(math.log1p((s.sd / s.part) ** 2))
+            ratio = min(1.0, s.part / self.value)
+            kept = 1.0 + ratio * math.expm1(-k * log_sd)
+            downs.append(-math.log(kept) if kept > 0 else math.inf)
+            ups.append(math.log1p(ratio * math.expm1(k * log_sd)))
+        return math.hypot(*downs), math.hypot(*ups)
 
 
 def total(parts: Iterable[Quantity]) -> Quantity:
@@ -167,8 +198,14 @@ def _merged(spreads: Iterable[Spread]) -> tuple[Spread, ...]:
     by_key: dict[str, Spread] = {}
     for s in spreads:
         old = by_key.get(s.source_key)
-        by_key[s.source_key] = s if old is None else Spread(s.source_key, old.sd + s.sd, s.shape)
+        by_key[s.source_key] = s if old is None else _together(old, s)
     return tuple(by_key.values())
+
+
+def _together(a: Spread, b: Spread) -> Spread:
+    """One source of doubt seen twice: it adds linearly, and so do the parts that it is on."""
+    part = None if a.part is None or b.part is None else a.part + b.part
+    return Spread(a.source_key, a.sd + b.sd, a.shape, part)
 
 
 # 97.5 % quantile, in standard deviations, of the symmetric beta distribution (Pearson type II)
@@ -197,13 +234,12 @@ def coverage_factor(spreads: Iterable[Spread], *, level: float = 0.95) -> float:
     """
     rows = list(spreads)
     variance = math.fsum(s.sd**2 for s in rows)
-    if variance == 0:
-        return 0.0
     if level not in _LEVELS:
         msg = f"level must be one of {sorted(_LEVELS)}, got {level}"
         raise ValueError(msg)
     fourth = math.fsum(s.sd**4 for s in rows if s.shape == "uniform")
-    kurtosis = min(0.0, max(-1.2, -1.2 * fourth / variance**2))
+    square = variance**2  # may underflow to 0: errors so small count as normal
+    kurtosis = max(-1.2, -1.2 * fourth / square) if square > 0 else 0.0
     table = _LEVELS[level]
     place = (kurtosis - _KURTOSIS[0]) / 0.2
     i = min(int(place), len(table) - 2)
@@ -241,7 +277,7 @@ class Figure(msgspec.Struct, frozen=True, tag="figure"):
         return joule_to_kwh(self.value)
 
     def to_dict(self) -> dict[str, object]:
-        """This figure in the words of the JSON (schema 1)."""
+        """Words of the JSON for this figure (schema 1)."""
         return {
             "value": self.value,
             "low": self.low,

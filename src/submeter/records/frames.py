@@ -155,7 +155,7 @@ Frame = Head | Ticks | Occupancy | PathName | Process | Use | Event | Metric | S
 
 def delta_encode(series: Sequence[int]) -> list[int]:
     """First entry, then differences."""
-    return [b - a for a, b in zip((0, *series[:-1]), series, strict=True)]
+    return [b - a for a, b in zip((0, *series), series, strict=False)]
 
 
 def delta_decode(coded: Iterable[int]) -> list[int]:

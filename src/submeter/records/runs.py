@@ -112,3 +112,5 @@ class Footprint(msgspec.Struct, frozen=True):
     it: Quantity | Missing
     facility: Quantity | Missing
     factors: tuple[str, ...] = ()  # sources of the factors used
+    unknown: tuple[str, ...] = ()  # parts that no figure holds: the figures are lower bounds
+    notes: tuple[str, ...] = ()  # what a reader should know about the boundaries

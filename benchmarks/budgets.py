@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What submeter costs: importing it, a phase, start and stop, the collector beside the training.
+
+The figures are CPU time where they can be, and the best of several tries, because a busy machine
+makes everything slower and nothing faster. Tests compare them with the budgets, `make bars`
+prints them.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+
+HEAVY = frozenset(
+    {
+        "numpy", "scipy", "torch", "sklearn", "pandas", "rich", "click", "asyncio",
+        "importlib.metadata", "pynvml", "sqlite3", "multiprocessing", "logging.config",
+        "concurrent.futures", "http", "ssl", "urllib.request",
+    }
+)  # fmt: skip
+HEAVY_FOR_A_COLLECTOR = HEAVY - {"pynvml", "sqlite3", "concurrent.futures"}
+
+
+def environment(home: Path | None = None) -> dict[str, str]:
+    """Environment of a child that finds this checkout and no run of anybody else."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("SUBMETER_", "PYTHON"))}
+    env["PYTHONPATH"] = str(SRC)
+    if home is not None:
+        env["SUBMETER_HOME"] = str(home)
+    return env
+
+
+def python(code: str, *, env: Mapping[str, str], timeout_s: float = 120) -> str:
+    """What a fresh interpreter prints when it runs *code*."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"child ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def import_cpu_s(statement: str = "import submeter", *, tries: int = 15) -> float:
+    """CPU time that *statement* adds to a bare interpreter, best against best [s]."""
+    env = environment()
+    report = "import time; print(time.process_time())"
+    bare, loaded = [], []
+    for _ in range(tries):
+        bare.append(float(python(report, env=env)))
+        loaded.append(float(python(f"{statement}; {report}", env=env)))
+    return min(loaded) - min(bare)
+
+
+def modules_after(statement: str, home: Path | None = None) -> set[str]:
+    """Modules that *statement* loads and a bare interpreter does not."""
+    env = environment(home)
+    report = "import sys; print(' '.join(sys.modules))"
+    return set(python(f"{statement}\n{report}", env=env).split()) - set(
+        python(report, env=env).split()
+    )
+
+
+PHASES = """
+import json, time
+import submeter
+def cost_us(n=4000, tries=9):
+    best = float("inf")
+    for _ in range(tries):
+        start = time.thread_time_ns()
+        for _ in range(n):
+            with submeter.phase("step"):
+                pass
+        best = min(best, time.thread_time_ns() - start)
+    return best / n / 1e3
+def empty_us(n=4000, tries=9):
+    best = float("inf")
+    for _ in range(tries):
+        start = time.thread_time_ns()
+        for _ in range(n):
+            pass
+        best = min(best, time.thread_time_ns() - start)
+    return best / n / 1e3
+idle = cost_us()
+with submeter.measure("phases"):
+    with submeter.phase("train"):
+        active = cost_us()
+print(json.dumps({"idle": idle - empty_us(), "active": active - empty_us()}))
+"""
+
+
+class PhaseCost(NamedTuple):
+    """CPU time of the calling thread for one phase, entered and left."""
+
+    without_run_us: float
+    in_run_us: float
+
+
+def phase_cost(home: Path) -> PhaseCost:
+    """CPU time of entering and leaving a phase, without and within a run [us]."""
+    found = json.loads(python(PHASES, env=environment(home)))
+    return PhaseCost(found["idle"], found["active"])
+
+
+STARTS = """
+import json, sys, time
+import submeter
+start_s, stop_s = [], []
+for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 8):
+    meter = submeter.measure("start")
+    a = time.perf_counter()
+    meter.__enter__()
+    b = time.perf_counter()
+    time.sleep(0.3)
+    c = time.perf_counter()
+    meter.__exit__(None, None, None)
+    d = time.perf_counter()
+    start_s.append(b - a)
+    stop_s.append(d - c)
+print(json.dumps({"start": min(start_s), "stop": min(stop_s)}))
+"""
+
+
+class Blocking(NamedTuple):
+    """How long the caller waits, best of several."""
+
+    start_s: float
+    stop_s: float
+
+
+def start_and_stop(home: Path) -> Blocking:
+    """Wall time that ``measure`` blocks its caller for [s]."""
+    found = json.loads(python(STARTS, env=environment(home)))
+    return Blocking(found["start"], found["stop"])
+
+
+class Load(NamedTuple):
+    """What a running process costs: part of one core, and memory of its own."""
+
+    core_ratio: float
+    resident_bytes: int
+
+
+def cpu_time_s(pid: int) -> float:
+    """CPU time that all threads of *pid* have used so far [s]."""
+    total_ns = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e9
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of *pid* that is in RAM now, at its highest so far [bytes]."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/{pid}/status has no VmHWM")
+
+
+def load_of(pid: int, *, watch_s: float, windows: int = 3) -> Load:
+    """Load of *pid*: the calmest of several windows of *watch_s* each."""
+    ratios = []
+    for _ in range(windows):
+        cpu_s, start_s = cpu_time_s(pid), time.monotonic()
+        time.sleep(watch_s)  # the watched process works meanwhile
+        ratios.append((cpu_time_s(pid) - cpu_s) / (time.monotonic() - start_s))
+    return Load(min(ratios), resident_bytes(pid))
+
+
+@contextlib.contextmanager
+def variables(extra: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables that children inherit while this lasts."""
+    before = {name: os.environ.get(name) for name in extra}
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def budget_machine(folder: Path) -> Iterator[Any]:
+    """One board and two zones under a changing load, as long as this lasts."""
+    from submeter.testing.machine import FakeMachine
+    from submeter.testing.waveforms import constant, square
+
+    machine = FakeMachine(folder)
+    package = machine.add_package(square(0.5, 60.0, 180.0))
+    machine.add_dram(package, constant(12.0))
+    machine.add_board(square(0.5, 100.0, 350.0))
+    try:
+        with machine.installed(), variables(machine.env()), machine.live(period_s=0.01):
+            yield machine
+    finally:
+        machine.close()
+
+
+def order_for(machine: Any, home: Path, *, interval_s: float) -> Any:
+    """An order to meter this very process on *machine* (a `submeter.testing.FakeMachine`)."""
+    from submeter.metering.order import Order
+    from submeter.storing.places import new_run_id, run_folder
+
+    run_id = new_run_id(time.time_ns())
+    folder = run_folder(home, run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Order(
+        run_id=run_id,
+        folder=str(folder),
+        ledger=str(home / "ledger.db"),
+        leader_pid=os.getpid(),
+        owner_pid=os.getpid(),
+        interval_s=interval_s,
+        utc_ns=time.time_ns(),
+        t_ns=time.monotonic_ns(),
+        name="budget",
+        sys_root=str(machine.sys),
+        proc_root="/proc",
+    )
+
+
+@contextlib.contextmanager
+def collecting(machine: Any, home: Path, *, interval_s: float) -> Iterator[int]:
+    """A real collector at work on *machine*; yields its pid."""
+    from submeter.records.frames import End
+    from submeter.running.collectors import start_collector
+
+    handle = start_collector(order_for(machine, home, interval_s=interval_s))
+    handle.started(time.monotonic_ns(), os.getpid())
+    try:
+        yield handle.pid
+    finally:
+        handle.stop(End(time.monotonic_ns(), "finished", 0))
+        handle.wait_settled(10)

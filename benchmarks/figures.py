@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make each table and picture of the documentation anew: `make figures DATA=...`.
+
+What needs an input that is not here is named and left as it is.
+"""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Maker(NamedTuple):
+    """A script, what it makes, and what it wants."""
+
+    module: str
+    makes: str
+    takes_data: bool = False
+
+
+MAKERS = (
+    Maker("benchmarks.accuracy", "docs/accuracy.md: errors on machines with known energy"),
+    Maker("benchmarks.fit_cpu", "docs/accuracy.md: processor models", takes_data=True),
+    Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
+)
+
+
+def make(maker: Maker, data: Path) -> bool:
+    """Run *maker*; False if it failed, True if it succeeded or has to be left out."""
+    if importlib.util.find_spec(maker.module) is None:
+        print(f"left out: {maker.makes} ({maker.module} is not in this checkout)")
+        return True
+    if maker.takes_data and not data.is_dir():
+        print(f"left out: {maker.makes} (no folder {data}; say DATA=...)")
+        return True
+    print(f"making:   {maker.makes}", flush=True)
+    extra = ["--data", str(data)] if maker.takes_data else []
+    done = subprocess.run([sys.executable, "-m", maker.module, *extra], cwd=ROOT, check=False)
+    if done.returncode:
+        print(f"failed:   {maker.module} ended with {done.returncode}")
+    return done.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the figures of the documentation.")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared")
+    options = parser.parse_args()
+    made = [make(maker, options.data.resolve()) for maker in MAKERS]
+    return 0 if all(made) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

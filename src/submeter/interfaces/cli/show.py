@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``submeter show [RUN]``."""
+
+import shutil
+
+import click
+
+from submeter.errors import UsageError
+from submeter.interfaces.cli.lookup import complete_run, look_up
+from submeter.reporting.tables import WAYS, details
+from submeter.reporting.words import run_document, to_json
+
+
+def _ways(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
+    """Check the words of ``--by``."""
+    if given is None:
+        return WAYS
+    asked = tuple(dict.fromkeys(w.strip() for w in given.split(",") if w.strip()))
+    wrong = [w for w in asked if w not in WAYS]
+    if wrong or not asked:
+        raise UsageError(
+            f"“{wrong[0] if wrong else given}” is no way to split a run",
+            remedy=f"submeter show --by {','.join(WAYS)}",
+        )
+    return asked
+
+
+@click.command("show")
+@click.argument("run", default="last", shell_complete=complete_run)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+@click.option(
+    "--by",
+    callback=_ways,
+    metavar="WAYS",
+    help="Split by device, phase, rank or metric only; several with commas.",
+)
+def show(run: str, *, as_json: bool, by: tuple[str, ...]) -> None:
+    """Show what RUN used, and how sure that is.
+
+    RUN is an id or its beginning, a name (its latest run), last, or last~2 for the one two before
+    it. A run that still goes on is shown as far as it is known.
+
+    \b
+    Examples:
+      submeter show
+      submeter show digits --by phase
+      submeter show last~1 --json
+    """  # noqa: D301  # \b keeps click from refilling the examples
+    from submeter.accounting.boundaries import footprint
+    from submeter.accounting.overhead import pue_for
+    from submeter.settings import load
+
+    found = look_up(run)
+    amount = footprint(found.run, pue_for(load().settings))
+    if as_json:
+        click.echo(to_json(run_document(found.run, amount)))
+        return
+    width = min(100, shutil.get_terminal_size((80, 24)).columns)
+    click.echo(details(found.run, amount, by=by, width=max(width, 60)))

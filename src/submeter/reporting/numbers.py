@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One place writes numbers: units that fit, digits that the interval allows, doubt beside them.
+
+Every number that a person is shown passes through `write`.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+from submeter.records.figures import Basis, Figure, Missing
+from submeter.units import J_PER_WH
+
+MISSING: Final = "—"
+MARKS: Final = {Basis.MEASURED: "", Basis.DERIVED: "", Basis.MODELLED: " ~", Basis.ASSUMED: " ?"}
+DIGITS: Final = 3  # of a number without an interval
+_MOST_DIGITS: Final = 4
+_ROUGH: Final = 0.05  # rounding that an end of an interval may suffer
+_SHORT_S: Final = 10.0  # below it a duration has decimals
+_LARGEST_COUNT: Final = 1e15
+_HUNDREDTH: Final = 0.01
+_FINER_BELOW: Final = 2.0  # 1.4 is rounded up to 1.4, not to 2
+_STEPS_IN_HALF: Final = 4  # so rounding moves a value by an eighth of its doubt at most
+_LEAST_DIGITS: Final = 2  # of the end of an interval
+
+
+class _Unit(NamedTuple):
+    size: float
+    name: str
+
+
+# A unit serves from its size up to the next one's.
+_JOULES: Final = (
+    _Unit(1e9, "GJ"),
+    _Unit(1e6, "MJ"),
+    _Unit(1e3, "kJ"),
+    _Unit(1.0, "J"),
+    _Unit(1e-3, "mJ"),
+    _Unit(1e-6, "µJ"),
+    _Unit(1e-9, "nJ"),
+)
+_WATT_HOURS: Final = (
+    _Unit(1e9 * J_PER_WH, "GWh"),
+    _Unit(1e6 * J_PER_WH, "MWh"),
+    _Unit(1e3 * J_PER_WH, "kWh"),
+    _Unit(J_PER_WH, "Wh"),
+    _Unit(1e-3 * J_PER_WH, "mWh"),
+    *_JOULES[3:],
+)
+_PREFIXES: Final = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+)
+_WITH_PREFIX: Final = frozenset({"s", "W", "Hz", "g", "gCO2e", "L"})
+# These serve earlier, because they read better: 0.54 Wh, not 540 mWh; 0.09 J per sample.
+_EARLY: Final = {"Wh": 0.1, "J": 0.01, "s": 0.1}
+
+
+def write(
+    value: Figure | Missing | float | None,
+    unit: str = "",
+    *,
+    digits: int = DIGITS,
+    joules: bool = False,
+) -> str:
+    """*value* with a unit that fits, at the digits that its interval allows.
+
+    Parameters
+    ----------
+    value
+        A figure, or a bare number in *unit*, written at *digits* significant digits.
+    unit
+        SI unit of a bare number; ``"J"`` is an energy. Ignored for a figure.
+    joules
+        Write an energy in J with its prefixes rather than in Wh.
+
+    Returns
+    -------
+    str
+        A dash for what is missing or no number; ``below resolution (≤ 0.3 J)`` for a figure whose
+        interval reaches zero.
+    """
+    if value is None or isinstance(value, Missing):
+        return MISSING
+    if isinstance(value, Figure):
+        return _figure(value, joules=joules)
+    if not math.isfinite(value):
+        return MISSING
+    scale = _scale(_rounded(value, digits), unit, joules=joules)
+    return _with_unit(_decimal(value / scale.size, _decimals(value / scale.size, digits)), scale)
+
+
+def write_power(power_w: float | None) -> str:
+    """Power at two digits: ``120 W``, ``3.4 kW``."""
+    return write(power_w, "W", digits=2)
+
+
+def interval(figure: Figure | Missing | None, *, joules: bool = False) -> str:
+    """Interval of *figure* in the unit that `write` gives it, such as ``(0.30 – 0.95)``."""
+    if not isinstance(figure, Figure) or not _finite(figure) or below_resolution(figure):
+        return ""
+    if figure.low == figure.high:
+        return ""
+    scale, places = _layout(figure, joules=joules)
+    low, high = (
+        _end(x / scale.size, places, figure.value / scale.size) for x in (figure.low, figure.high)
+    )
+    return f"({low} – {high})" if low != high else f"({write_doubt(figure)})"
+
+
+def with_interval(figure: Figure | Missing | None, *, joules: bool = False) -> str:
+    """Value and interval of *figure*, one space between."""
+    return f"{write(figure, joules=joules)} {interval(figure, joules=joules)}".rstrip()
+
+
+def mark(figure: Figure | Missing | None) -> str:
+    """`` ~`` behind what is modelled, `` ?`` behind what is assumed, else nothing."""
+    return MARKS[figure.basis] if isinstance(figure, Figure) and figure.basis_shares else ""
+
+
+def below_resolution(figure: Figure) -> bool:
+    """Whether the interval of *figure* reaches zero, so that only its upper end says something."""
+    return figure.low <= 0 < figure.high
+
+
+def write_limit(figure: Figure) -> str:
+    """Upper end of *figure*, rounded up: what is below 0.34 J is not below 0.3 J."""
+    return f"≤ {_up(figure.high, figure.unit)}"
+
+
+def write_count(value: float) -> str:
+    """Count in full, thousands apart: ``17 970``; with an exponent where it is no whole number."""
+    if abs(value) < _LARGEST_COUNT and value == round(value):
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.4g}"
+
+
+def write_duration(duration_s: float | None) -> str:
+    """Duration in the two units that matter: ``1 min 12 s``, ``3 d 4 h``, ``0.25 s``."""
+    if duration_s is None or not math.isfinite(duration_s) or duration_s < 0:
+        return MISSING
+    if round(duration_s, 1) < _SHORT_S:
+        return write(duration_s, "s", digits=2)
+    for size_s, name, inner_s, inner in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        whole, left = divmod(round(duration_s / inner_s), size_s // inner_s)
+        if whole:
+            return f"{whole} {name} {left} {inner}" if left else f"{whole} {name}"
+    return f"{round(duration_s)} s"
+
+
+def write_ratio(ratio: float | None) -> str:
+    """Part of a whole in per cent, never rounded to all or nothing."""
+    if ratio is None or not math.isfinite(ratio):
+        return MISSING
+    if 0 < ratio < _HUNDREDTH:
+        return "< 1 %"
+    if 1 - _HUNDREDTH < ratio < 1:
+        return "> 99 %"
+    return f"{100 * ratio:.0f} %"
+
+
+def write_doubt(figure: Figure | Missing | None) -> str:
+    """Half width of the interval over the value: ``±38 %``; a factor where that says more."""
+    if not isinstance(figure, Figure) or figure.value <= 0 or not _finite(figure):
+        return MISSING
+    if figure.low > 0 and figure.high > 2 * figure.value:
+        return f"within a factor of {math.sqrt(figure.high / figure.low):.1f}"
+    half_ratio = (figure.high - figure.low) / 2 / figure.value
+    return f"±{float(f'{100 * half_ratio:.2g}'):g} %"
+
+
+def _figure(figure: Figure, *, joules: bool) -> str:
+    if not _finite(figure):
+        return MISSING
+    if below_resolution(figure):
+        return f"below resolution ({write_limit(figure)})"
+    if figure.low == figure.high:
+        return write(figure.value, figure.unit, joules=joules)
+    scale, places = _layout(figure, joules=joules)
+    return _with_unit(_decimal(figure.value / scale.size, places), scale)
+
+
+def _layout(figure: Figure, *, joules: bool) -> tuple[_Unit, int]:
+    """Choose unit and decimals for *figure*."""
+    scale = _scale(figure.value, figure.unit, joules=joules)
+    places = _places(figure, scale)
+    shown = round(figure.value / scale.size, places) * scale.size
+    larger = _scale(shown, figure.unit, joules=joules)  # 999.97 J is 1.000 kJ
+    return larger, _places(figure, larger)
+
+
+def _finite(figure: Figure) -> bool:
+    return all(math.isfinite(x) for x in (figure.value, figure.low, figure.high))
+
+
+def _scale(value: float, unit: str, *, joules: bool = False) -> _Unit:
+    """Choose the unit in which *value* has few digits on both sides of its point."""
+    if unit == "J" or unit.startswith("J per "):
+        plain_j = joules or unit != "J"
+        for size, name in _JOULES if plain_j else _WATT_HOURS:
+            if abs(value) >= size * _EARLY.get(name, 1.0):
+                return _Unit(size, unit.replace("J", name, 1))
+        return _Unit(1.0, unit) if not value else _Unit(1e-6, unit.replace("J", "µJ", 1))
+    return _si(value, unit) if unit in _WITH_PREFIX else _Unit(1.0, unit)
+
+
+def _si(value: float, unit: str) -> _Unit:
+    if not value:
+        return _Unit(1.0, unit)
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size * _EARLY.get(prefix + unit, 1.0):
+            return _Unit(size, prefix + unit)
+    return _Unit(_PREFIXES[-1][0], _PREFIXES[-1][1] + unit)
+
+
+def _places(figure: Figure, scale: _Unit) -> int:
+    """Decimals whose step is at most a quarter of the interval's narrower half, four digits."""
+    half = min(figure.value - figure.low, figure.high - figure.value)
+    half = half or max(figure.value - figure.low, figure.high - figure.value)
+    value = figure.value / scale.size
+    # A hair of tolerance, so that a half of 0.04 has steps of 0.01.
+    places = -_magnitude(half / scale.size / _STEPS_IN_HALF * (1 + 1e-9))
+    return max(_decimals(value, 1), min(_decimals(value, _MOST_DIGITS), places))
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Decimals behind the point that give *value* this many significant digits."""
+    return digits - 1 - _magnitude(_rounded(value, digits)) if value else 0
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(abs(value))) if value else 0
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")
+
+
+def _end(end: float, places: int, value: float) -> str:
+    """One end of an interval: no more digits than the value beside it, two if it is far off."""
+    if end:
+        places = min(places, _decimals(end, _MOST_DIGITS if end < 10 * value else _LEAST_DIGITS))
+        if abs(round(end, places) - end) > _ROUGH * end:
+            places = max(places, _decimals(end, _LEAST_DIGITS))
+    return _decimal(end, places)
+
+
+def _decimal(value: float, places: int) -> str:
+    if places < 0:
+        return f"{round(value, places):.0f}"
+    return f"{value:.{places}f}"
+
+
+def _with_unit(number: str, scale: _Unit) -> str:
+    return f"{number} {scale.name}".rstrip()
+
+
+def _up(value: float, unit: str) -> str:
+    """*value* rounded up to one or two digits."""
+    scale = _scale(value, unit, joules=True)
+    shown = value / scale.size
+    leading = shown / 10 ** _magnitude(shown)
+    step = 10.0 ** (_magnitude(shown) - (1 if leading < _FINER_BELOW else 0))
+    # A hair of tolerance, so that 0.3 stays 0.3.
+    up = math.ceil(shown / step - 1e-9) * step
+    return f"{_decimal(up, max(0, -_magnitude(step)))} {scale.name}"

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``submeter show`` prints: the answer, then one table per way to split it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from msgspec import structs
+
+from submeter.accounting.phases import PhaseNode, phase_tree
+from submeter.records.devices import DeviceKind
+from submeter.records.figures import Figure, Missing, Quantity
+from submeter.records.runs import DeviceEnergy, Footprint, Run
+from submeter.reporting.numbers import (
+    MISSING,
+    below_resolution,
+    interval,
+    mark,
+    write,
+    write_count,
+    write_duration,
+    write_limit,
+    write_ratio,
+)
+from submeter.reporting.summary import (
+    assumed_parts,
+    basis_words,
+    figure_of,
+    metric_words,
+    notes,
+    per_work,
+    state,
+    title,
+)
+from submeter.reporting.text import columns, cut, fill, plain, table
+
+WAYS: Final = ("device", "phase", "rank", "metric")
+_INDENT: Final = "  "
+_NAME: Final = 28  # most columns of a name
+_DEVICE: Final = 24  # of the name of a device, beside five more columns
+_LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
+_LEAST_SHARE: Final = 0.01
+
+
+def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: int = 80) -> str:
+    """Everything that is known of *run*, split *by* the ways asked for.
+
+    Parameters
+    ----------
+    run
+        A run of any status.
+    footprint
+        Its energy at the boundaries.
+    by
+        Some of `WAYS`, in the order in which their tables come.
+    width
+        Most columns of a line.
+    """
+    writers: dict[str, Callable[[Run, Footprint], list[str]]] = {
+        "device": _devices,
+        "phase": _phases,
+        "rank": _ranks,
+        "metric": _metrics,
+    }
+    everything = tuple(by) == WAYS
+    shown = run
+    if everything and len(run.metric_history) > _LAST_POINTS:
+        shown = structs.replace(run, metric_history=run.metric_history[-_LAST_POINTS:])
+    blocks = [_head(run, width), _energy(run, footprint, width)]
+    blocks += [writers[way](shown, footprint) for way in by]
+    if everything:
+        blocks.append(_rest(run, footprint, width))
+    return "\n\n".join("\n".join(cut(x, width) for x in block) for block in blocks if block)
+
+
+def _head(run: Run, width: int) -> list[str]:
+    facts = [plain(run.id), f"started {plain(run.started_utc)}"]
+    if run.origin != "measured":
+        facts.append(run.origin)
+    if run.exit_code is not None:
+        facts.append(f"exit code {run.exit_code}")
+    facts += [plain(f"{key}={value}", width=_NAME) for key, value in run.tags.items()]
+    lines = [f"{title(run)} · {state(run)}", *fill(facts, width - 2, between=" · ")]
+    if run.command:
+        lines.append(f"$ {plain(' '.join(run.command))}")
+    return [lines[0], *(_INDENT + line for line in lines[1:])]
+
+
+def _energy(run: Run, footprint: Footprint, width: int) -> list[str]:
+    rows = [
+        (name, quantity)
+        for name, quantity in (
+            ("at the wall", footprint.facility),
+            ("node", footprint.node),
+            ("devices", footprint.devices),
+        )
+    ]
+    least = "≥ " if footprint.unknown else ""
+    cells = [[f"{_INDENT}{name}", *_amount(quantity, least)] for name, quantity in rows]
+    lines = ["energy", *table(cells, right=(1,))]
+    facility = figure_of(footprint.facility)
+    if isinstance(facility, Figure):
+        words = " · ".join(basis_words(facility, assumed_parts(run, footprint)))
+        lines += [_INDENT + x for x in fill([words], width - 2)]
+        hangs = _hangs_on(footprint.facility)
+        if hangs:
+            lines += [_INDENT + x for x in fill(["the interval hangs on", *hangs], width - 2)]
+    return lines
+
+
+def _amount(quantity: Quantity | Missing, least: str = "") -> list[str]:
+    """Value and interval, or a dash and the reason."""
+    figure = figure_of(quantity)
+    if isinstance(figure, Missing):
+        return [MISSING, plain(figure.why)]
+    if below_resolution(figure):
+        return [write_limit(figure), "below resolution"]
+    return [f"{least}{write(figure)}{mark(figure)}", interval(figure)]
+
+
+def _hangs_on(quantity: Quantity | Missing) -> list[str]:
+    """Name sources of doubt by their part in the variance, largest first."""
+    if isinstance(quantity, Missing) or quantity.sd == 0:
+        return []
+    whole = quantity.sd**2
+    ranked = sorted(quantity.spreads, key=lambda s: -s.sd)
+    parts = [(s.source_key, s.sd**2 / whole) for s in ranked]
+    told = [f"{plain(key, width=_NAME)} {write_ratio(p)}" for key, p in parts if p >= _LEAST_SHARE]
+    return [f"{words} ·" for words in told[:-1]] + told[-1:]
+
+
+def _devices(run: Run, footprint: Footprint) -> list[str]:
+    if not run.devices:
+        return []
+    whole_j = _value(footprint.node)
+    rows = [["by device", "run's share", "", "", "drawn", "how"]]
+    for row in run.devices:
+        aside = row.device.kind is DeviceKind.NODE
+        rows.append(
+            [
+                f"{_INDENT}{_device_name(row)}",
+                *_amount(row.share),
+                "" if aside else _part(row.share, whole_j),
+                _amount(row.drawn)[0],
+                plain(f"{row.method}, only compared" if aside else row.method, width=_NAME),
+            ]
+        )
+    flags = [
+        f"{_INDENT}{plain(row.device.id)}: "
+        + ", ".join(f"{count} {plain(kind)}" for kind, count in row.flags.items() if count)
+        for row in run.devices
+        if any(row.flags.values())
+    ]
+    return [*table(rows, right=(1, 3, 4)), *flags]
+
+
+def _device_name(row: DeviceEnergy) -> str:
+    ident, name = plain(row.device.id), plain(row.device.name)
+    short = ident if columns(ident) <= _DEVICE // 2 else cut(ident, _DEVICE // 2)
+    return cut(short if name in {"", ident} else f"{short} {name}", _DEVICE)
+
+
+def _phases(run: Run, footprint: Footprint) -> list[str]:
+    if not run.phases:
+        return []
+    whole_j = _value(footprint.node)
+    rows = [["by phase", "energy", "", "", "time", "entered"]]
+    for node, depth in _walk(phase_tree(run.phases)):
+        joint = (
+            f" (with {', '.join(plain(p) for p in node.joint_with)})" if node.joint_with else ""
+        )
+        rows.append(
+            [
+                _INDENT * (depth + 1) + cut(plain(node.name) + joint, _NAME),
+                *_amount(node.energy, "≥ " if node.unknown else ""),
+                _part(node.energy, whole_j),
+                write_duration(node.duration_s),
+                "" if node.count is None else f"{node.count}×",
+            ]
+        )
+    rows.append(
+        [
+            f"{_INDENT}outside phases",
+            *_amount(run.outside_phases),
+            _part(run.outside_phases, whole_j),
+        ]
+    )
+    return table(rows, right=(1, 3, 4, 5))
+
+
+def _walk(nodes: Iterable[PhaseNode], depth: int = 0) -> Iterable[tuple[PhaseNode, int]]:
+    for node in nodes:
+        yield node, depth
+        yield from _walk(node.children, depth + 1)
+
+
+def _ranks(run: Run, footprint: Footprint) -> list[str]:
+    if not run.ranks:
+        return []
+    whole_j = _value(footprint.node)
+    rows = [["by rank", "energy", "", "", "host"]]
+    rows += [
+        [
+            f"{_INDENT}{row.rank}",
+            *_amount(row.energy),
+            _part(row.energy, whole_j),
+            plain(row.host, width=_NAME),
+        ]
+        for row in run.ranks
+    ]
+    return table(rows, right=(1, 3))
+
+
+def _metrics(run: Run, footprint: Footprint) -> list[str]:
+    del footprint
+    history = run.metric_history
+    if not history:
+        return []
+    names = list(dict.fromkeys(name for point in history for name in point.values))
+    rows = [["by metric", "step", *(plain(name, width=_NAME) for name in names)]]
+    for point in history:
+        cells = [metric_words(point.values[n]) if n in point.values else "" for n in names]
+        step = "" if point.step is None else str(point.step)
+        rows.append([f"{_INDENT}{write_duration(point.elapsed_s)}", step, *cells])
+    return table(rows, right=range(1, len(names) + 2))
+
+
+def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
+    """Tell result, work, other tenants and notes."""
+    facts: list[tuple[str, list[str]]] = []
+    result = [f"{plain(name)} {metric_words(value)}" for name, value in run.metrics.items()]
+    facts.append(("result", result + per_work(run, footprint)))
+    facts.append(("work", [f"{write_count(v)} {plain(name)}" for name, v in run.work.items()]))
+    others = figure_of(run.unattributed)
+    if isinstance(others, Figure) and others.value > 0:
+        facts.append(("others used", [f"{write(others)} {interval(others)}".rstrip()]))
+    lines = []
+    for label, words in facts:
+        for i, line in enumerate(fill(words, width - 14, between=" · ")):
+            lines.append(f"{'' if i else label:14}{line}")
+    for note in [*notes(run, footprint), *(plain(n) for n in footprint.notes)]:
+        for i, line in enumerate(fill(note.split(" "), width - 14)):
+            lines.append(f"{'' if i else 'note':14}{line}")
+    lines += [f"{'factor':14}{plain(source)}" for source in footprint.factors]
+    return lines
+
+
+def _part(energy: Quantity | Missing, whole_j: float) -> str:
+    if isinstance(energy, Missing) or whole_j <= 0:
+        return ""
+    return write_ratio(energy.value / whole_j)
+
+
+def _value(quantity: Quantity | Missing) -> float:
+    return 0.0 if isinstance(quantity, Missing) else quantity.value

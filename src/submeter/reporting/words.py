@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of the JSON, schema 1: what ``--json`` and ``to_dict()`` say of a run.
+
+Documented in ``docs/json.md``. Words are added, never renamed without raising the number.
+"""
+
+import json
+import math
+from typing import Final
+
+from submeter.records.figures import Missing, Quantity
+from submeter.records.runs import DeviceEnergy, Footprint, PhaseEnergy, Run
+
+JSON_SCHEMA: Final = 1
+
+_LATER: Final = "not computed by this version"
+
+
+def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
+    """*run* and its *footprint* in the words of the JSON, ready for `to_json`.
+
+    Notes
+    -----
+    Rows of ``phases`` are exclusive: they and ``outside_phases`` sum to the run's energy at its
+    node, except that rows naming each other in ``joint_with`` all carry their joint figure.
+    """
+    return {
+        "schema": JSON_SCHEMA,
+        "run": {
+            "id": run.id,
+            "name": run.name,
+            "origin": run.origin,
+            "status": run.status,
+            "exit_code": run.exit_code,
+            "started_utc": run.started_utc,
+            "duration_s": number(run.duration_s),
+            "command": list(run.command),
+            "user": run.user,
+            "project": run.project,
+            "parent": run.parent,
+            "attempt": run.attempt,
+            "tags": dict(run.tags),
+            "hosts": [{"name": host.name, "machine": dict(host.machine)} for host in run.hosts],
+            "code": dict(run.code),
+            "parameters": dict(run.parameters),
+            "place": dict(run.place),
+            "interval_s": number(run.interval_s),
+            "gaps_s": number(run.gaps_s),
+        },
+        "energy": {
+            "devices": energy_figure(footprint.devices),
+            "node": energy_figure(footprint.node),
+            "it": energy_figure(footprint.it),
+            "facility": energy_figure(footprint.facility),
+            "unknown": list(footprint.unknown),
+            "factors": list(footprint.factors),
+        },
+        "devices": [_device(row) for row in run.devices],
+        "phases": [_phase(row) for row in run.phases],
+        "ranks": [
+            {"rank": row.rank, "host": row.host, "energy": energy_figure(row.energy)}
+            for row in run.ranks
+        ],
+        "outside_phases": energy_figure(run.outside_phases),
+        "unattributed": energy_figure(run.unattributed),
+        "carbon": {
+            kind: missing(_LATER) for kind in ("location", "market", "marginal", "embodied")
+        },
+        "water": {"onsite": missing(_LATER), "offsite": missing(_LATER), "stress": ""},
+        "cost": missing(_LATER),
+        "equivalents": [],
+        "metrics": {name: number(value) for name, value in run.metrics.items()},
+        "metric_history": [
+            {
+                "elapsed_s": number(point.elapsed_s),
+                "step": point.step,
+                "values": {name: number(value) for name, value in point.values.items()},
+            }
+            for point in run.metric_history
+        ],
+        "work": {name: number(value) for name, value in run.work.items()},
+        "notes": [*run.notes, *footprint.notes],
+    }
+
+
+def to_json(document: object, *, indent: int | None = 2) -> str:
+    """*document* as strict JSON in ASCII: no NaN, and nothing that a terminal acts on."""
+    return json.dumps(document, allow_nan=False, ensure_ascii=True, indent=indent)
+
+
+def energy_figure(quantity: Quantity | Missing) -> dict[str, object]:
+    """*quantity* as a figure in J, or ``{"missing": why}``."""
+    if isinstance(quantity, Missing):
+        return missing(quantity.why)
+    figure = quantity.figure("J")
+    if not all(math.isfinite(x) for x in (figure.value, figure.low, figure.high)):
+        return missing("not a finite number")
+    return figure.to_dict()
+
+
+def missing(why: str) -> dict[str, object]:
+    """Say that a value is not there, and why."""
+    return {"missing": why or "not known"}
+
+
+def number(value: float) -> float | dict[str, object]:
+    """*value*, or ``{"missing": why}`` where JSON has no number for it."""
+    return value if math.isfinite(value) else missing(f"logged as {value}")
+
+
+def _device(row: DeviceEnergy) -> dict[str, object]:
+    return {
+        "id": row.device.id,
+        "kind": str(row.device.kind),
+        "name": row.device.name,
+        "host": row.device.host,
+        "energy": energy_figure(row.share),
+        "drawn_energy": energy_figure(row.drawn),
+        "method": row.method,
+        "share_how": row.share_how,
+        "flags": dict(row.flags),
+        "means": {name: number(value) for name, value in row.means.items()},
+    }
+
+
+def _phase(row: PhaseEnergy) -> dict[str, object]:
+    return {
+        "path": row.path,
+        "count": row.count,
+        "duration_s": number(row.duration_s),
+        "energy": energy_figure(row.energy),
+        "devices": {name: number(energy_j) for name, energy_j in row.devices.items()},
+        "joint_with": list(row.joint_with),
+    }

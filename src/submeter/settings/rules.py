@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting there is: its type, its range, and how a word becomes its value."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from submeter.errors import ConfigError
+
+Value = str | int | float | None
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings with their defaults.
+
+    ``interval_s`` is the time between two readings, ``pue`` the measured facility factor (None:
+    a cited prior is taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
+    limit), ``collector_nice`` how far the collector steps back behind the training.
+    """
+
+    interval_s: float = 0.1
+    project: str = ""
+    zone: str | None = None
+    pue: float | None = None
+    journal_quota_bytes: int = 10 * 2**30
+    collector_nice: int = 0
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """How one setting is checked. ``accept`` returns the value or raises `ValueError`.
+
+    ``read`` turns a word of the environment or the command line into what a file would hold.
+    """
+
+    accept: Callable[[object], Value]
+    allowed: str
+    meaning: str
+    read: Callable[[str], Value] = str
+
+
+_ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]i?)?B?", re.IGNORECASE)
+_SIZES: Final = {
+    "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+    "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40,
+}  # fmt: skip
+_MOST_BYTES: Final = 2**60
+_LONGEST_NAME: Final = 200
+
+
+def _number(given: object, low: float, high: float) -> float:
+    """*given* as a float within [*low*, *high*]."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ValueError  # noqa: TRY004  # one exception for "not allowed"
+    value = float(given)
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError
+    return value
+
+
+def _whole(given: object, low: int, high: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not low <= given <= high:
+        raise ValueError
+    return given
+
+
+def _size_bytes(given: object) -> int:
+    """*given* in bytes: a whole number, or words like ``10 GiB``."""
+    if isinstance(given, str):
+        found = _SIZE.fullmatch(given.strip())
+        if found is None:
+            raise ValueError
+        given = round(float(found[1]) * _SIZES[(found[2] or "").lower()])
+    return _whole(given, 0, _MOST_BYTES)
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str) or len(given) > _LONGEST_NAME or not _printable(given):
+        raise ValueError
+    return given
+
+
+def _zone(given: object) -> str:
+    if not isinstance(given, str) or not _ZONE.fullmatch(given):
+        raise ValueError
+    return given
+
+
+def _printable(text: str) -> bool:
+    return text == "" or text.isprintable()
+
+
+RULES: Final[dict[str, Rule]] = {
+    "interval_s": Rule(
+        lambda v: _number(v, 0.01, 60.0),
+        "seconds from 0.01 to 60",
+        "time between two readings",
+        read=float,
+    ),
+    "project": Rule(
+        _text, f"printable text of at most {_LONGEST_NAME} characters", "project of new runs"
+    ),
+    "zone": Rule(
+        _zone, "a grid zone such as DE or US-CAL-CISO", "where the electricity comes from"
+    ),
+    "pue": Rule(
+        lambda v: _number(v, 1.0, 10.0),
+        "a ratio from 1 to 10",
+        "energy of the facility per energy of its machines",
+        read=float,
+    ),
+    "journal_quota_bytes": Rule(
+        _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"
+    ),
+    "collector_nice": Rule(
+        lambda v: _whole(v, 0, 19),
+        "a whole number from 0 to 19",
+        "niceness of the collector",
+        read=int,
+    ),
+}
+
+
+def accept(key: str, given: object, place: str, *, words: bool = False) -> Value:
+    """Value of setting *key* from what was *given* at *place*; *words* are read as such.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such setting or the value is not allowed; it names key, value, place and
+        what is allowed.
+    """
+    rule = RULES.get(key)
+    if rule is None:
+        raise unknown(key, place)
+    try:
+        return rule.accept(rule.read(given) if words and isinstance(given, str) else given)
+    except (ValueError, OverflowError):
+        shown = repr(given) if isinstance(given, str) else str(given)
+        raise ConfigError(
+            f"{key} = {shown[:80]} in {place} is not allowed",
+            remedy=f"give {key} {rule.allowed}",
+        ) from None
+
+
+def unknown(key: str, place: str) -> ConfigError:
+    """Error for a *key* that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(key.lower(), RULES, n=1, cutoff=0.5)
+    remedy = f"did you mean {near[0]}?" if near else f"settings are {', '.join(RULES)}"
+    return ConfigError(f"there is no setting {key[:80]!r} (in {place})", remedy=remedy)
