@@ -96,7 +96,7 @@ def test_d10_a_destroyed_ledger_is_named_and_rebuilt(stage: Stage, machine: Fake
     assert "→ submeter doctor --rebuild" in ill.out
     done = stage.call("doctor", "--rebuild")
     assert done.code == 0, done.err
-    assert "1 runs" in done.out
+    assert "1 run " in done.out
     assert stage.call("show", "digits").code == 0
 
 
