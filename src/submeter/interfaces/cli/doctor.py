@@ -74,11 +74,12 @@ def doctor(
     if as_json:
         click.echo(to_json({"schema": JSON_SCHEMA, **found.to_dict()}))
         return
-    for line in _lines(found):
+    for line in doctor_lines(found):
         click.echo(line)
 
 
-def _lines(found: Diagnosis) -> Iterator[str]:
+def doctor_lines(found: Diagnosis) -> Iterator[str]:
+    """Tell what was *found*, a part a line, remedies below."""
     yield from _set("machine", "", _machine(found.machine))
     for finding in found.findings:
         # The state has a column of its own; a text that begins with it needs no second one.
