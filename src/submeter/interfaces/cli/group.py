@@ -62,9 +62,9 @@ COMPLETE: Final = "_SUBMETER_COMPLETE"  # set by the shell's completion
 HELP: Final = """Meter the energy of AI training.
 
 \b
-  submeter run -- python train.py     meter a training
-  submeter show                       what the last run used, and how sure that is
-  submeter doctor                     what can be measured on this machine
+  submeter run -- python train.py    meter a training
+  submeter show                      what the last run used, how surely
+  submeter doctor                    what can be measured on this machine
 """
 
 
