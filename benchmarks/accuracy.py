@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far off submeter is on machines whose energy is known in closed form.
+"""How wrong we are, on machines whose energy is known in closed form: docs/accuracy.md.
 
-    python -m benchmarks.accuracy            writes the table of docs/accuracy.md
-
-Real sensors read a `submeter.testing.FakeMachine` in virtual time, with late and slow reads, and
-the journal's frames are settled as after any run. Truth is the integral of each device's
-waveform.
+Run with ``python -m benchmarks.accuracy``; ``--check`` only says whether the bars are cleared.
 """
 
 import argparse
@@ -13,390 +9,344 @@ import math
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from submeter.metering.settle import Settler
-from submeter.records.devices import Sensor
-from submeter.records.figures import Missing, Quantity, total
-from submeter.records.frames import (
-    FRAME_SCHEMA,
-    End,
-    Frame,
-    Head,
-    SensorHead,
-    Started,
-    Ticks,
-    Use,
-    delta_encode,
-    gappy_delta_encode,
-)
+from benchmarks.rig import metered
+from submeter.records.figures import Missing, Quantity
 from submeter.records.runs import Run
-from submeter.sensors import Discovery, Roots, discover
-from submeter.testing.clock import VirtualClock
-from submeter.testing.machine import FakeMachine
-from submeter.testing.waveforms import Waveform, burst, constant, ramp, square
-from submeter.units import NS_PER_S, ns_to_s, s_to_ns
+from submeter.testing import FakeMachine, Waveform, burst, constant, ramp, square
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "accuracy.md"
-BEGIN = "<!-- table of known machines: begin (made by benchmarks/accuracy.py) -->"
-END = "<!-- table of known machines: end -->"
-SEED = 20261123
-UNKNOWN_GAIN = {"rapl": 0.03, "board": 0.05}  # normal sd; half width of a uniform
-GAINS = (
-    "With the gain of each sensor drawn from its published spread "
-    "(boards uniform within ±5 %, packages normal with 3 %),"
-)
-
-COUNTER_RATIO, COUNTER_BOUND_RATIO = 0.001, 0.002
-POLLED_RATIO, POLLED_BOUND_RATIO = 0.02, 0.04
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "accuracy.md"
+START_S: Final = 5.0373  # of no sensor's period a multiple
+COUNTER_ERROR: Final = 0.001
+COUNTER_BOUND: Final = 0.002
+POLLED_ERROR: Final = 0.02
+POLLED_BOUND: Final = 0.04
+COVERAGE_S: Final = 600.0  # long enough that the ends of a run do not hide the gain
+RAPL_RANGE_UJ: Final = 262_143_328_850
 
 
-class Column:
-    """Readings of one sensor until the next frame."""
-
-    def __init__(self, index: int, sensor: Sensor) -> None:
-        self.index, self.sensor = index, sensor
-        self.clear()
-
-    def clear(self) -> None:
-        self.t_ns: list[int] = []
-        self.half_ns = 0
-        self.values: list[list[int | None]] = [[] for _ in self.sensor.channels]
-
-    def read(self, t_ns: int, half_ns: int) -> None:
-        counts = self.sensor.read()
-        self.t_ns.append(t_ns)
-        self.half_ns = max(self.half_ns, half_ns)
-        for series, count in zip(self.values, counts, strict=True):
-            series.append(None if isinstance(count, Missing) else count)
-
-    def frame(self) -> Ticks:
-        values = [gappy_delta_encode(series) for series in self.values]
-        ticks = Ticks(self.index, delta_encode(self.t_ns), self.half_ns, values)
-        self.clear()
-        return ticks
+def fast(length_s: float) -> dict[str, Waveform]:
+    """Loads of all speeds."""
+    return {
+        "constant 180 W": constant(180.0),
+        "square 2 Hz": square(0.5, 60.0, 300.0),
+        "square 0.3 s": square(0.3, 60.0, 300.0),
+        "ramp 60–300 W": ramp(START_S, START_S + length_s, 60.0, 300.0),
+        "50 ms bursts": burst(60.0, 300.0, length_s=0.05, every_s=0.4),
+    }
 
 
-def head_of(found: Discovery, clock: VirtualClock, interval_s: float) -> Head:
-    return Head(
-        schema=FRAME_SCHEMA,
-        run_id="20260921-141320-acc0",
-        generation=0,
-        host="fake",
-        boot_id="boot",
-        collector_pid=2,
-        leader_pid=1,
-        utc_ns=clock.utc_ns(),
-        t_ns=clock.monotonic_ns(),
-        interval_s=interval_s,
-        machine=dict(found.machine),
-        devices=found.devices,
-        sensors=tuple(SensorHead(s.device.id, tuple(s.channels)) for s in found.sensors),
-    )
-
-
-def frames(
-    found: Discovery,
-    clock: VirtualClock,
-    *,
-    duration_s: float,
-    interval_s: float,
-    chance: random.Random,
-) -> Iterable[Frame]:
-    """What a collector writes: readings from just before the start to just after the end.
-
-    Ticks come up to 5 ms late, one in fifty up to 60 ms, and reads take up to a millisecond.
-    """
-    columns = [Column(i, sensor) for i, sensor in enumerate(found.sensors)]
-
-    def read_all() -> None:
-        for column in columns:
-            half_ns = chance.randrange(10_000, 500_000)
-            clock.wait_until(clock.monotonic_ns() + half_ns)
-            column.read(clock.monotonic_ns(), half_ns)
-            clock.wait_until(clock.monotonic_ns() + half_ns)
-
-    yield head_of(found, clock, interval_s)
-    read_all()
-    clock.advance(0.0013)
-    start_ns = clock.monotonic_ns()
-    yield Started(start_ns)
-    end_ns = start_ns + s_to_ns(duration_s)
-    due_ns, written_ns = start_ns, start_ns
-    while (due_ns := due_ns + s_to_ns(interval_s)) < end_ns:
-        late_s = chance.uniform(0, 0.060 if chance.random() < 0.02 else 0.005)
-        clock.wait_until(min(due_ns + s_to_ns(late_s), end_ns))
-        read_all()
-        if clock.monotonic_ns() - written_ns >= NS_PER_S:
-            written_ns = clock.monotonic_ns()
-            yield from (column.frame() for column in columns)
-            yield Use(written_ns)
-    clock.wait_until(end_ns)
-    ended_ns = clock.monotonic_ns()
-    clock.advance(0.0009)
-    read_all()
-    yield from (column.frame() for column in columns)
-    yield Use(clock.monotonic_ns())
-    yield End(max(end_ns, ended_ns), "finished", 0)
-
-
-class Known(NamedTuple):
-    """A settled run and the true energy of its devices over the same time [J]."""
-
-    run: Run
-    truths: dict[str, float]
-
-
-def metered(
-    machine: FakeMachine,
-    *,
-    duration_s: float = 10.0,
-    interval_s: float = 0.1,
-    before_s: float = 100.0,
-    seed: int = SEED,
-) -> Known:
-    """Meter *machine* for *duration_s* of its time, *before_s* after its start."""
-    clock = VirtualClock()
-    machine.follow(clock)
-    clock.advance(before_s)
-    zero_ns = clock.start_ns
-    chance = random.Random(seed)  # noqa: S311
-    with machine.installed():
-        roots = machine.roots()
-        found = discover(Roots(sys=roots.sys, proc=roots.proc, nvml=roots.nvml))
-        settler, span_ns = Settler(), [0, 0]
-        try:
-            for frame in frames(
-                found, clock, duration_s=duration_s, interval_s=interval_s, chance=chance
-            ):
-                settler.feed(frame)
-                if isinstance(frame, Started):
-                    span_ns[0] = frame.t_ns
-                elif isinstance(frame, End):
-                    span_ns[1] = frame.t_ns
-        finally:
-            found.close()
-    t0_s, t1_s = (ns_to_s(t - zero_ns) for t in span_ns)
-    truths = {name: machine.truth_j(name, t0_s, t1_s) for name in machine.device_ids()}
-    return Known(settler.finish(), truths)
-
-
-class Scenario(NamedTuple):
-    """A machine, and which of its devices are judged by which bar."""
-
-    name: str
-    build: Callable[[FakeMachine], None]
-    polled: bool = False
+def slow(length_s: float) -> dict[str, Waveform]:
+    """Loads slower than any board's averaging window."""
+    return {
+        "constant 180 W": constant(180.0),
+        "square 20 s": square(20.0, 60.0, 300.0),
+        "ramp 60–300 W": ramp(START_S, START_S + length_s, 60.0, 300.0),
+    }
 
 
 class Row(NamedTuple):
-    """The worst device of a scenario."""
+    """One device in one scenario."""
 
     scenario: str
-    devices: int
-    energy_j: float
-    error_ratio: float
-    bound_ratio: float
-    held: bool
-    polled: bool
+    device: str
+    length_s: float
+    truth_j: float
+    value_j: float
+    low_j: float
+    high_j: float
+    note: str = ""
 
-    def good(self) -> bool:
-        error, bound = (
-            (POLLED_RATIO, POLLED_BOUND_RATIO)
-            if self.polled
-            else (COUNTER_RATIO, COUNTER_BOUND_RATIO)
-        )
-        return self.held and abs(self.error_ratio) <= error and self.bound_ratio <= bound
+    @property
+    def error(self) -> float:
+        """Relative error."""
+        return self.value_j / self.truth_j - 1
 
+    @property
+    def bound(self) -> float:
+        """Wider side of the hard bound, relative to the truth."""
+        return max(self.value_j - self.low_j, self.high_j - self.value_j) / self.truth_j
 
-WAVES: tuple[tuple[str, Waveform], ...] = (
-    ("constant 150 W", constant(150.0)),
-    ("square, 2 Hz, 60 and 240 W", square(0.5, 60.0, 240.0)),
-    ("square, 0.3 s, 60 and 240 W", square(0.3, 60.0, 240.0)),
-    ("ramp, 60 to 240 W in 8 s", ramp(101.0, 109.0, 60.0, 240.0)),
-    ("bursts of 50 ms, 60 and 240 W", burst(60.0, 240.0, length_s=0.05, every_s=0.4)),
-)
-
-SLOW_WAVES: tuple[tuple[str, Waveform], ...] = (
-    ("constant 150 W", constant(150.0)),
-    ("square, 4 s, 60 and 240 W", square(4.0, 60.0, 240.0)),
-    ("ramp, 60 to 240 W in 8 s", ramp(101.0, 109.0, 60.0, 240.0)),
-)
+    @property
+    def holds(self) -> bool:
+        """Whether the bound holds the truth, to one count of a sensor."""
+        slack_j = 1e-3 + 1e-9 * self.truth_j
+        return self.low_j - slack_j <= self.truth_j <= self.high_j + slack_j
 
 
-def zones(wave: Waveform) -> Callable[[FakeMachine], None]:
-    def build(machine: FakeMachine) -> None:
-        machine.add_dram(machine.add_package(wave), wave * 0.2)
-
-    return build
+Build = Callable[[FakeMachine], None]
 
 
-def board(wave: Waveform, profile: str = "A100") -> Callable[[FakeMachine], None]:
-    def build(machine: FakeMachine) -> None:
-        machine.add_board(wave, profile=profile)
-
-    return build
-
-
-def wrapping(machine: FakeMachine) -> None:
-    machine.add_package(square(0.5, 60.0, 240.0), range_uj=400_000_000, limit_w=270.0)
-
-
-def resetting(machine: FakeMachine) -> None:
-    machine.add_package(square(0.5, 60.0, 240.0)).reset(104.03)
-
-
-def eight(machine: FakeMachine) -> None:
-    for i in range(8):
-        machine.add_board(
-            square(0.5, 60.0, 200.0 + 10 * i).shifted(0.03 * i), counter_phase_s=0.0125 * i
-        )
-
-
-SCENARIOS = (
-    *(Scenario(f"RAPL: {name}", zones(wave)) for name, wave in WAVES),
-    *(Scenario(f"board's counter: {name}", board(wave)) for name, wave in WAVES),
-    Scenario("RAPL wraps four times", wrapping),
-    Scenario("RAPL starts again from 0", resetting),
-    Scenario("eight boards", eight),
-    *(
-        Scenario(f"{kind}, polled: {name}", board(wave, kind), polled=True)
-        for kind in ("P100",)
-        for name, wave in SLOW_WAVES
-    ),
-)
-
-
-def judged(scenario: Scenario, *, duration_s: float) -> Row:
-    """Meter *scenario*'s machine and compare its worst device with the truth."""
-    with tempfile.TemporaryDirectory(prefix="submeter-accuracy-") as folder:
+def rows_of(
+    scenario: str, build: Build, *, length_s: float, until_s: dict[str, float] | None = None
+) -> Iterator[Row]:
+    """Meter a machine; *until_s* says when a device is lost, and its truth ends."""
+    with tempfile.TemporaryDirectory() as folder:
         machine = FakeMachine(Path(folder) / "machine")
-        try:
-            scenario.build(machine)
-            known = metered(machine, duration_s=duration_s)
-        finally:
-            machine.close()
-    worst: Row | None = None
-    seen = 0
-    for device in known.run.devices:
-        truth_j = known.truths.get(device.device.id)
-        if truth_j is None:
-            continue
-        seen += 1
-        row = compared(scenario, device.drawn, truth_j)
-        if worst is None or abs(row.error_ratio) > abs(worst.error_ratio) or not row.held:
-            worst = row
-    if worst is None or seen < len(known.truths):
-        raise RuntimeError(f"{scenario.name}: {seen} of {len(known.truths)} devices were found")
-    return worst._replace(devices=seen)
+        build(machine)
+        with machine.installed():
+            run = metered(machine, start_s=START_S, length_s=length_s)
+        for device in run.devices:
+            name = device.device.id
+            drawn = device.drawn
+            if name.startswith(("rest:", "node:")) or not isinstance(drawn, Quantity):
+                continue
+            if name not in machine.device_ids():
+                continue
+            end_s = (until_s or {}).get(name, START_S + length_s)
+            yield Row(
+                scenario,
+                _label(name, device.device.name, device.method),
+                length_s,
+                machine.truth_j(name, START_S, end_s),
+                drawn.value,
+                drawn.value - drawn.bound_low,
+                drawn.value + drawn.bound_high,
+                ", ".join(f"{k} {v}" for k, v in sorted(device.flags.items())),
+            )
+        machine.close()
 
 
-def compared(scenario: Scenario, drawn: Quantity | Missing, truth_j: float) -> Row:
-    if isinstance(drawn, Missing):
-        return Row(scenario.name, 1, truth_j, -1.0, math.inf, held=False, polled=scenario.polled)
-    low_j, high_j = drawn.value - drawn.bound_low, drawn.value + drawn.bound_high
-    slack_j = 1e-9 * truth_j
-    return Row(
-        scenario.name,
-        1,
-        truth_j,
-        drawn.value / truth_j - 1,
-        max(drawn.bound_low, drawn.bound_high) / truth_j,
-        held=low_j - slack_j <= truth_j <= high_j + slack_j,
-        polled=scenario.polled,
+def _label(device_id: str, name: str, method: str) -> str:
+    if device_id.startswith("gpu:"):
+        return f"{name.removeprefix('NVIDIA ').split('-')[0]}, {method}"
+    return "RAPL package" if device_id.startswith("cpu:") else "RAPL dram"
+
+
+def packages(wave: Waveform) -> Build:
+    """Two sockets that both wrap within the first seconds, with memory."""
+
+    def build(machine: FakeMachine) -> None:
+        for socket in (0, 1):
+            zone = machine.add_package(
+                wave, socket=socket, range_uj=RAPL_RANGE_UJ, start_uj=RAPL_RANGE_UJ - 900_000_000
+            )
+            machine.add_dram(zone, wave * 0.25)
+
+    return build
+
+
+def boards(wave: Waveform, n: int, **quirks: object) -> Build:
+    """*n* boards, refreshed out of step with each other."""
+
+    def build(machine: FakeMachine) -> None:
+        for i in range(n):
+            machine.add_board(wave, counter_phase_s=0.013 * i, **quirks)
+
+    return build
+
+
+def counter_rows() -> Iterator[Row]:
+    """Counters under loads of all speeds."""
+    for name, wave in fast(10.0).items():
+        yield from rows_of(name, packages(wave), length_s=10.0)
+    for length_s in (10.0, 60.0, 600.0):
+        for name, wave in fast(length_s).items():
+            yield from rows_of(name, boards(wave, 1), length_s=length_s)
+    yield from rows_of("8 boards, square 2 Hz", boards(square(0.5, 60, 300), 8), length_s=600.0)
+
+
+def polled_rows() -> Iterator[Row]:
+    """Boards that tell power only, under loads slower than their window."""
+    for name, wave in slow(60.0).items():
+        yield from rows_of(name, boards(wave, 1, profile="P100"), length_s=60.0)
+        yield from rows_of(name, boards(wave, 1, energy_code=3), length_s=60.0)
+    for name, wave in slow(120.0).items():
+        mean = boards(wave, 1, profile="RTX 3090", energy_code=3, instant_code=3)
+        yield from rows_of(f"{name}, 1 s mean", mean, length_s=120.0)
+
+
+def fault_rows() -> Iterator[Row]:
+    """Counters and boards that misbehave."""
+
+    def with_reset(machine: FakeMachine) -> None:
+        zone = machine.add_package(constant(180.0))
+        zone.reset(60.0)
+
+    def with_step_back(machine: FakeMachine) -> None:
+        zone = machine.add_package(constant(180.0))
+        zone.step_back(60.0, 50_000_000)
+
+    def with_jump(machine: FakeMachine) -> None:
+        zone = machine.add_package(constant(180.0))
+        zone.jump(60.0, 9_000_000_000_000, until_s=60.05)
+
+    def with_failed_reads(machine: FakeMachine) -> None:
+        zone = machine.add_package(constant(180.0))
+        zone.fail(60.0, until_s=75.0)
+
+    def with_freeze(machine: FakeMachine) -> None:
+        machine.add_board(constant(180.0), frozen_at_s=60.0, frozen_until_s=90.0)
+
+    def with_lost_board(machine: FakeMachine) -> None:
+        machine.add_board(constant(180.0), lost_at_s=60.0)
+        machine.add_board(constant(180.0))
+
+    yield from rows_of("counter reset (A04)", with_reset, length_s=120.0)
+    yield from rows_of("counter steps back 50 J (A05)", with_step_back, length_s=120.0)
+    yield from rows_of("absurd reading (A09)", with_jump, length_s=120.0)
+    yield from rows_of("15 s of failed reads (A13)", with_failed_reads, length_s=120.0)
+    yield from rows_of("counter frozen for 30 s (A06)", with_freeze, length_s=600.0)
+    last_read_s = START_S + math.floor((60.0 - START_S) / 0.1) * 0.1
+    lost = {"gpu:" + _first_uuid(with_lost_board): last_read_s}
+    yield from rows_of(
+        "board lost after 55 s (A23)", with_lost_board, length_s=600.0, until_s=lost
     )
 
 
-def table(rows: Sequence[Row]) -> str:
-    lines = [
-        "| scenario | devices | true energy of the worst | its error | bound | truth inside |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+def _first_uuid(build: Build) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        machine = FakeMachine(Path(folder) / "machine")
+        build(machine)
+        return machine.driver() and machine.boards[0].uuid
+
+
+def coverage(n_runs: int, n_boards: int, *, seed: int = 20261123) -> float:
+    """Part of *n_runs* whose 95 % interval holds the truth, gains drawn from +-5 %, uniform."""
+    rng = random.Random(seed)  # noqa: S311 - a simulation
+    held = 0
+    for _ in range(n_runs):
+        gains = [1 + rng.uniform(-0.05, 0.05) for _ in range(n_boards)]
+
+        def build(machine: FakeMachine, gains: list[float] = gains) -> None:
+            for i, gain in enumerate(gains):
+                machine.add_board(square(0.5, 60.0, 300.0), gain=gain, counter_phase_s=0.013 * i)
+
+        with tempfile.TemporaryDirectory() as folder:
+            machine = FakeMachine(Path(folder) / "machine")
+            build(machine)
+            with machine.installed():
+                run = metered(machine, start_s=START_S, length_s=COVERAGE_S, interval_s=10.0)
+            truth_j = math.fsum(
+                machine.truth_j(f"gpu:{b.uuid}", START_S, START_S + COVERAGE_S)
+                for b in machine.boards
+            )
+            machine.close()
+        held += _holds(run, truth_j)
+    return held / n_runs
+
+
+def _holds(run: Run, truth_j: float) -> bool:
+    from submeter.records.figures import total
+
+    parts = [d.drawn for d in run.devices if d.device.id.startswith("gpu:")]
+    known = [p for p in parts if not isinstance(p, Missing)]
+    figure = total(known).figure("J")
+    return figure.low <= truth_j <= figure.high
+
+
+def failures(rows: list[Row], *, error: float, bound: float) -> list[str]:
+    """What misses the bars."""
+    out = []
     for row in rows:
-        error = f"{100 * row.error_ratio:+.3f} %".replace("-", "−")
-        lines.append(
-            f"| {row.scenario} | {row.devices} | {row.energy_j:.1f} J | {error} "
-            f"| ±{100 * row.bound_ratio:.3f} % | {'yes' if row.held else 'NO'} |"
-        )
+        where = f"{row.scenario}, {row.device}, {row.length_s:g} s"
+        if not row.holds:
+            out.append(f"{where}: the bound does not hold the truth")
+        if abs(row.error) > error:
+            out.append(f"{where}: error {100 * row.error:+.3f} %")
+        if row.bound > bound:
+            out.append(f"{where}: bound {100 * row.bound:.3f} %")
+    return out
+
+
+def judged(rows: list[Row]) -> list[Row]:
+    """Rows that the bar for counters is about: a run long enough for its sensor.
+
+    A board's counter moves every 100 ms, so that a run's two ends hide up to 0.1 s of power each:
+    0.2 % of a run of 10 s is 20 ms. Those rows are shown, and judged from 600 s on.
+    """
+    return [r for r in rows if r.device.startswith("RAPL") or r.length_s >= 600]  # noqa: PLR2004
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown table."""
+    lines = [
+        "| load or fault | device | run | truth | error | bound | holds | seen |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    lines += [
+        f"| {r.scenario} | {r.device} | {r.length_s:g} s | {r.truth_j:.0f} J | "
+        f"{100 * r.error:+.3f} % | ±{100 * r.bound:.3f} % | {'yes' if r.holds else '**no**'} | "
+        f"{r.note} |"
+        for r in dict.fromkeys(rows)
+    ]
     return "\n".join(lines)
 
 
-def all_rows(duration_s: float = 10.0) -> list[Row]:
-    return [judged(scenario, duration_s=duration_s) for scenario in SCENARIOS]
+def page(
+    counter: list[Row], polled: list[Row], faults: list[Row], shares: dict[int, float]
+) -> str:
+    """Whole page."""
+    covered = "\n".join(f"| {n} | {100 * share:.1f} % |" for n, share in shares.items())
+    return f"""# How accurate it is
 
+*Made by `make figures` (`python -m benchmarks.accuracy`); do not edit.*
 
-def verdict() -> tuple[str, bool]:
-    """The worst errors over all scenarios, and whether each bar is cleared."""
-    rows = all_rows()
-    told = []
-    for name, polled in (("counters", False), ("polled", True)):
-        some = [r for r in rows if r.polled is polled]
-        error = max(abs(r.error_ratio) for r in some)
-        bound = max(r.bound_ratio for r in some)
-        held = sum(r.held for r in some)
-        told.append(
-            f"{name}: error ≤ {100 * error:.3f} %, bound ≤ {100 * bound:.2f} %, "
-            f"truth inside {held} of {len(some)}"
-        )
-    return "; ".join(told), all(row.good() for row in rows)
+A simulated machine draws power along a curve whose energy is known in closed form.
+The real sensors read its counters (a powercap tree, and a driver library behind the real
+bindings) and the real settlement makes a run of them.
+*Error* is value over truth less one.
+*Bound* is what reading and integration may have missed at most, the gain of the sensor apart;
+it has to hold the truth in every row.
 
+## Counters
 
-def covered(truths: int = 1000, *, seed: int = SEED) -> tuple[int, int]:
-    """How many of simulated truths with unknown gains lie inside their 95 % interval."""
-    chance = random.Random(seed)  # noqa: S311
-    inside = 0
-    for i in range(truths):
-        with tempfile.TemporaryDirectory(prefix="submeter-accuracy-") as folder:
-            machine = FakeMachine(Path(folder) / "machine")
-            try:
-                span = UNKNOWN_GAIN["board"]
-                machine.add_board(
-                    square(0.5, 60.0, 240.0),
-                    gain=1 / (1 + chance.uniform(-span, span)),
-                    counter_phase_s=chance.uniform(0, 0.1),
-                )
-                rapl = 1 / (1 + chance.gauss(0, UNKNOWN_GAIN["rapl"]))
-                machine.add_package(constant(chance.uniform(60, 200)), gain=rapl)
-                known = metered(machine, duration_s=10.0, interval_s=0.5, seed=seed + i)
-            finally:
-                machine.close()
-        drawn = [d.drawn for d in known.run.devices if d.device.id in known.truths]
-        whole = total(q for q in drawn if isinstance(q, Quantity)).figure("J")
-        inside += whole.low <= math.fsum(known.truths.values()) <= whole.high
-    return inside, truths
+A RAPL counter moves every millisecond, and is right from the shortest run on.
+A board's counter moves every 100 ms:
+each end of a run hides up to a tenth of a second of power, whatever a meter does.
+That is why the bar of 0.1 % error and 0.2 % bound is for RAPL from 10 s on, and for boards from
+600 s on; shorter runs are shown with the doubt that they have.
 
+{table(counter)}
 
-def gain_verdict() -> tuple[str, bool]:
-    """How often nominal 95 % intervals hold the truth."""
-    inside, truths = covered()
-    ratio = inside / truths
-    return f"{100 * ratio:.1f} % of {truths} truths inside", 0.93 <= ratio <= 0.97
+## Boards without a counter
+
+Power is read ten times a second and integrated, shifted by half of the board's own averaging
+window. Loads faster than that window cannot be told, and the bound says so; these are slower.
+
+{table(polled)}
+
+## Faults
+
+What is known to happen to counters, with the identifiers of the list of faults.
+A hole is filled by the power on both of its sides, and the bound takes everything that the
+counter does not rule out.
+
+{table(faults)}
+
+## Nominal intervals
+
+Each board's gain is drawn from its published spread (±5 %, uniform) in 1 000 simulated runs of ten minutes.
+A 95 % interval has to hold the truth in 93 to 97 % of them.
+
+| boards | 95 % intervals that hold the truth |
+| ---: | ---: |
+{covered}
+
+The models of processors that have no counter are on [a page of their own](accuracy-cpu.md).
+"""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Errors on machines with known energy.")
-    parser.add_argument("--truths", type=int, default=1000)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--runs", type=int, default=1000)
     options = parser.parse_args()
-    rows = all_rows()
-    long = all_rows(60.0)
-    inside, truths = covered(options.truths)
-    held = f"{100 * inside / truths:.1f} % of {truths} simulated truths"
-    text = "\n\n".join(
-        (
-            "Runs of 10 s, read ten times a second:",
-            table(rows),
-            "The same for runs of 60 s:",
-            table(long),
-            f"{GAINS} the 95 % interval of the devices' energy holds {held}.",
-        )
-    )
-    page = PAGE.read_text(encoding="utf-8")
-    begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-    PAGE.write_text(f"{page[:begin]}\n\n{text}\n\n{page[end:]}", encoding="utf-8")
-    print(text)
-    return 0 if all(row.good() for row in (*rows, *long)) else 1
+    counter, polled, faults = list(counter_rows()), list(polled_rows()), list(fault_rows())
+    shares = {n: coverage(options.runs, n) for n in (1, 2, 8)}
+    bad = failures(judged(counter), error=COUNTER_ERROR, bound=COUNTER_BOUND)
+    bad += failures(polled, error=POLLED_ERROR, bound=POLLED_BOUND)
+    bad += [f for f in failures(counter + faults, error=math.inf, bound=math.inf)]
+    bad += [f"{n} boards: {s:.3f} covered" for n, s in shares.items() if not 0.93 <= s <= 0.97]
+    if not options.check:
+        PAGE.write_text(page(counter, polled, faults, shares), encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(ROOT)}")
+    print("\n".join(bad) or "every bar is cleared")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -216,16 +216,18 @@ REST_SINCE = 2012
 def rest_ratios(rows: list[dict[str, str]], package: Fit, dram_w_per_gb: float) -> Vector:
     """Wall power at full load over modelled packages and DRAM, less one, of recent servers."""
     full_ratio = float(np.exp(package.coefficients[:2]).sum())
-    return np.array([
-        float(r["full_w"])
-        / (
-            float(r["chips"]) * float(r["tdp_w"]) * full_ratio
-            + float(r["memory_gb"]) * dram_w_per_gb
-        )
-        - 1
-        for r in rows
-        if int(r["year"]) >= REST_SINCE
-    ])
+    return np.array(
+        [
+            float(r["full_w"])
+            / (
+                float(r["chips"]) * float(r["tdp_w"]) * full_ratio
+                + float(r["memory_gb"]) * dram_w_per_gb
+            )
+            - 1
+            for r in rows
+            if int(r["year"]) >= REST_SINCE
+        ]
+    )
 
 
 # --- Output ----------------------------------------------------------------------------------
@@ -255,9 +257,7 @@ def fitted_rows(package: Fit, full: Fit, idle: Fit) -> list[dict[str, str]]:
     return rows
 
 
-def factor(
-    key: str, values: Sequence[float], unit: str, source: str, year: str
-) -> dict[str, str]:
+def factor(key: str, values: Sequence[float], unit: str, source: str, year: str) -> dict[str, str]:
     value, low, high = (f"{v:.5g}" for v in values)
     return {
         "key": key, "value": value, "low": low, "high": high, "unit": unit, "level": "1",
@@ -294,9 +294,9 @@ def side_checks(package: Fit) -> dict[str, Vector]:
         for g in dict.fromkeys(s.group for s in fitted)
     }
     return {
-        name: np.array([
-            math.log(s.power_w) - package_log_power(solved[s.group], s) for s in samples
-        ])
+        name: np.array(
+            [math.log(s.power_w) - package_log_power(solved[s.group], s) for s in samples]
+        )
         for name, samples in sets.items()
     }
 
