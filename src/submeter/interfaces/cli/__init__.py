@@ -27,7 +27,7 @@ _METER, _LOOK, _KEEP, _SETUP = "Meter", "Look", "Keep", "Set up"
 
 VERBS: Final = {
     "run": Verb("run:run", "Meter a command: submeter run -- python train.py", _METER),
-    "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
+    "list": Verb("list_runs:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
     "tag": Verb("tag:tag", "Add or remove tags of a run.", _KEEP),
     "rm": Verb("rm:rm", "Remove runs and their journals.", _KEEP),
