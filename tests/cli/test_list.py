@@ -67,7 +67,7 @@ def test_a_line_each_with_marks_for_what_is_not_measured(
     assert " killed " in lines[3]
     assert "1 kWh ?" in lines[2].replace("1.00", "1")
     assert " predicted " in lines[2]
-    assert "–  " in lines[1]
+    assert " — " in lines[1]
     assert "red" in lines[1]
     assert "\x1b" not in lines[1]
     assert "\u202e" not in lines[1]

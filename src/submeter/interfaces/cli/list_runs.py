@@ -96,7 +96,7 @@ def table(rows: Iterable[RunRow]) -> str:
     lines = [
         (
             _local(row.started_utc),
-            cut(plain(row.name) or "–", _LONGEST_NAME),
+            cut(plain(row.name) or "—", _LONGEST_NAME),
             row.status if row.origin == "measured" else row.origin,
             write_duration(row.duration_s),
             _energy(row),
