@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from submeter.interfaces.cli import main
-from submeter.interfaces.cli.list_runs import elsewhere
+from submeter.interfaces.cli.list import elsewhere
 from submeter.records import Basis, Device, DeviceKind, ErrorTerm, Missing, Quantity, Run
 from submeter.records.runs import DeviceEnergy
 from submeter.storing.ledger import open_ledger

@@ -36,6 +36,7 @@ from submeter.reporting.text import columns, cut, fill, plain, table
 WAYS: Final = ("device", "phase", "rank", "metric")
 _INDENT: Final = "  "
 _NAME: Final = 28  # most columns of a name
+_DEVICE: Final = 24  # of the name of a device, beside five more columns
 _LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
 _LEAST_SHARE: Final = 0.01
 
@@ -139,7 +140,7 @@ def _devices(run: Run, footprint: Footprint) -> list[str]:
                 f"{_INDENT}{_device_name(row)}",
                 *_amount(row.share),
                 "" if aside else _part(row.share, whole_j),
-                write(figure_of(row.drawn)),
+                _amount(row.drawn)[0],
                 plain(f"{row.method}, only compared" if aside else row.method, width=_NAME),
             ]
         )
@@ -154,8 +155,8 @@ def _devices(run: Run, footprint: Footprint) -> list[str]:
 
 def _device_name(row: DeviceEnergy) -> str:
     ident, name = plain(row.device.id), plain(row.device.name)
-    short = ident if columns(ident) <= _NAME // 2 else cut(ident, _NAME // 2)
-    return cut(short if name in {"", ident} else f"{short} {name}", _NAME)
+    short = ident if columns(ident) <= _DEVICE // 2 else cut(ident, _DEVICE // 2)
+    return cut(short if name in {"", ident} else f"{short} {name}", _DEVICE)
 
 
 def _phases(run: Run, footprint: Footprint) -> list[str]:

@@ -65,12 +65,16 @@ def pad(words: str, width: int, *, right: bool = False) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
-    """*rows* of cells as lines, columns aligned, two spaces between; *right* ones flush right."""
+    """*rows* of cells as lines, columns aligned, two spaces between; *right* ones flush right.
+
+    A row of one cell spans all columns.
+    """
     if not rows:
         return []
     flush = frozenset(right)
     count = max(len(row) for row in rows)
-    widths = [max((columns(r[i]) for r in rows if i < len(r)), default=0) for i in range(count)]
+    whole = [row for row in rows if len(row) > 1]
+    widths = [max((columns(r[i]) for r in whole if i < len(r)), default=0) for i in range(count)]
     return [
         "  ".join(pad(cell, widths[i], right=i in flush) for i, cell in enumerate(row)).rstrip()
         for row in rows

@@ -51,8 +51,10 @@ _PARTS_AT: Final = _TEXTS.size
 _PROCESSES_AT: Final = _PARTS_AT + MAX_PARTS * _PART.size
 _NUMBERS_AT: Final = _PROCESSES_AT + MAX_PROCESSES * _PROCESS.size
 _BOARD_BYTES: Final = _NUMBERS_AT + _NUMBERS.size
-_VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
 _LIVE_AT: Final = struct.calcsize("<8s3I")
+_EPOCH_AT: Final = struct.calcsize("<8s4I")
+_VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
+_INIT_CODE_AT: Final = struct.calcsize("<8s4I2q")
 _SETS_AT: Final = _NUMBERS_AT + struct.calcsize("<20d2Q")
 _LIMIT_AT: Final = _NUMBERS_AT + struct.calcsize("<20d3Q4I7i6I")
 
@@ -108,8 +110,8 @@ class Board:
     hang_at_s: float = inf
     hang_until_s: float = inf
     call_s: float = 0.0  # how long each call takes
-    energy_code: int = 0
-    power_code: int = 0
+    counter_code: int = 0
+    gauge_code: int = 0
     instant_code: int = 0
     processes_code: int = 0
     limit_code: int = 0  # 4 refuses to set the limit
@@ -139,7 +141,7 @@ class Board:
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "P100": {
         "name": "Tesla P100-PCIE-16GB", "architecture": 4, "capability": (6, 0),
-        "energy_code": NOT_SUPPORTED, "power_update_s": 0.02, "power_window_s": 0.01,
+        "counter_code": NOT_SUPPORTED, "power_update_s": 0.02, "power_window_s": 0.01,
         "instant_window_s": 0.01, "limit_w": 250.0, "memory_bytes": 16 * 2**30, "idle_w": 26.0,
     },
     "V100": {
@@ -239,12 +241,17 @@ class FakeDriver:
 
     def at(self, t_s: float) -> None:
         """Stop the time of the boards at *t_s* [s]."""
-        struct.pack_into("<q", self._map, _VIRTUAL_AT, s_to_ns(t_s))
-        struct.pack_into("<I", self._map, _LIVE_AT, 0)
+        self._set(_VIRTUAL_AT, "@q", s_to_ns(t_s))
+        self._set(_LIVE_AT, "@I", 0)
 
     def go_live(self, epoch_ns: int) -> None:
         """Let the time of the boards be CLOCK_MONOTONIC less *epoch_ns*."""
-        struct.pack_into("<Iq", self._map, _LIVE_AT, 1, epoch_ns)
+        self._set(_EPOCH_AT, "@q", epoch_ns)
+        self._set(_LIVE_AT, "@I", 1)
+
+    def _set(self, offset: int, kind: str, number: int) -> None:
+        """Write a number in one go (`struct` does that for native formats only)."""
+        struct.pack_into(kind, self._map, offset, number)
 
     def update(self) -> None:
         """Tell the library what was changed in the boards, a limit that was set apart."""
@@ -257,7 +264,7 @@ class FakeDriver:
 
     def set_init_code(self, code: int) -> None:
         """Let ``nvmlInit`` answer *code* from now on."""
-        struct.pack_into("<i", self._map, _VIRTUAL_AT + 8, code)
+        self._set(_INIT_CODE_AT, "@i", code)
 
     def limit_w(self, index: int) -> float:
         """Power limit that board *index* has now [W]."""
@@ -369,13 +376,19 @@ def _pack_numbers(b: Board) -> bytes:
         b.lost_at_s, b.lost_until_s, b.reload_at_s, b.hang_at_s, b.hang_until_s,
         b.memory_bytes, b.throttle_bits, 0,
         len(b.waveform.parts), len(b.processes), b.minor, b.pci_bus,
-        b.energy_code, b.power_code, b.instant_code, b.processes_code, b.lost_code, b.stale_code,
+        b.counter_code, b.gauge_code, b.instant_code, b.processes_code, b.lost_code, b.stale_code,
         b.limit_code,
         round(b.call_s * 1e6), b.mig_on and b.mig_instances > 0, b.mig_instances,
         b.temperature_c, b.sm_clock_mhz, b.memory_clock_mhz,
         limit_mw, limit_mw, round(b.least_limit_w * 1e3), limit_mw,
         b.architecture, *b.capability, 0,
     )  # fmt: skip
+
+
+def find_compiler() -> str | None:
+    """Return the C compiler that would be used, or None if there is none."""
+    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
+    return next(filter(None, map(shutil.which, filter(None, wanted))), None)
 
 
 def compile_library(cache: Path | None = None) -> Path:
@@ -401,8 +414,7 @@ def compile_library(cache: Path | None = None) -> Path:
     library = (cache or _private_cache()) / key / SONAME
     if library.exists():
         return library
-    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
-    compiler = next(filter(None, map(shutil.which, filter(None, wanted))), None)
+    compiler = find_compiler()
     if compiler is None:
         raise SubmeterError(
             "the fake NVIDIA library is made from C, and there is no C compiler (cc, gcc, clang)",
