@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from benchmarks.rig import metered
 from submeter.records.figures import Missing, Quantity
 from submeter.records.runs import Run
-from submeter.testing import FakeMachine, Waveform, burst, constant, ramp, square
+from submeter.testing import FakeMachine
+from submeter.testing.waveforms import Waveform, burst, constant, ramp, square
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "accuracy.md"

@@ -53,8 +53,12 @@ def decode(payload: bytes) -> Frame | None:
 
 def kind_of(payload: bytes) -> bytes:
     """Tag of the frame in *payload* without decoding the rest."""
-    # a tagged struct is a map whose first key is "type"; tags are shorter than 32 bytes
-    return payload[7 : 7 + (payload[6] & 0x1F)] if payload[1:6] == b"\xa4type" else b""
+    # a tagged struct is a map whose first key is "type"; tags are shorter than 32 bytes, and a
+    # map of more than 15 keys has two bytes of length
+    at = 3 if payload[:1] == b"\xde" else 1
+    if payload[at : at + 5] != b"\xa4type":
+        return b""
+    return payload[at + 6 : at + 6 + (payload[at + 5] & 0x1F)]
 
 
 def _checksum(payload: bytes) -> int:

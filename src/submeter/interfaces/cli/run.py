@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``submeter run``: meter a command."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from submeter.records.runs import Run
+    from submeter.running.launcher import Outcome
+
+_LONGEST_S = 60.0
+_SHORTEST_S = 0.01
+
+
+def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    from submeter.errors import UsageError
+
+    tags = {}
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"“{word}” is no tag", remedy="submeter run --tag key=value -- …")
+        tags[key.strip()] = value
+    return tags
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--name", default="", help="What the run is called.")
+@click.option(
+    "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="Word to find it by."
+)
+@click.option("--interval", "interval_s", type=float, help="Seconds between readings.")
+@click.option("--project", help="Project that the run belongs to.")
+@click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
+def run(
+    name: str,
+    tags: dict[str, str],
+    interval_s: float | None,
+    project: str | None,
+    quiet: bool,  # noqa: FBT001  # click gives it by name
+    command: tuple[str, ...],
+) -> None:
+    """Meter a command: its output, signals and exit code pass through unchanged."""
+    from submeter.errors import UsageError
+    from submeter.running.launcher import NOT_FOUND, die_like, run_command
+
+    words = command[1:] if command[:1] == ("--",) else command
+    if not words:
+        raise UsageError("there is no command to run", remedy="submeter run -- python train.py")
+    if words[0].startswith("-"):
+        raise UsageError(
+            f"there is no option {words[0]}", remedy="submeter run --help; the command after --"
+        )
+    if interval_s is not None and not _SHORTEST_S <= interval_s <= _LONGEST_S:
+        raise UsageError(
+            f"an interval of {interval_s:g} s is not allowed",
+            remedy="submeter run --interval with seconds from 0.01 to 60",
+        )
+    outcome = run_command(words, name=name, tags=tags, interval_s=interval_s, project=project)
+    if not outcome.run_id and not outcome.notes and outcome.exit_code:
+        what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
+        click.echo(f"error: {words[0]}: {what}", err=True)
+        click.echo("try:   check its path; nothing was started or metered", err=True)
+    elif not quiet:
+        _tell(outcome)
+    die_like(outcome)
+
+
+def _tell(outcome: "Outcome") -> None:
+    """Write the summary; whatever is wrong with it, the command's exit code stands."""
+    try:
+        words = _summary(outcome)
+    except KeyboardInterrupt:
+        return
+    except Exception as exc:  # noqa: BLE001  # the command's own end must come through
+        words = f"submeter: no summary of run {outcome.run_id} ({type(exc).__name__}: {exc})"
+    try:
+        click.echo(words, err=True)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return  # nobody reads it any more
+
+
+def _summary(outcome: "Outcome") -> str:
+    from submeter.storing.wording import safe_text
+
+    notes = [f"submeter: {safe_text(n)}" for n in outcome.notes]
+    if not outcome.run_id:
+        return "\n".join(notes)
+    record = _run_of(outcome)
+    if record is None:
+        notes.append(f"submeter: run {outcome.run_id} is settled later: submeter list")
+        return "\n".join(notes)
+    import shutil
+
+    from submeter.accounting.boundaries import footprint
+    from submeter.accounting.overhead import pue_for
+    from submeter.reporting.summary import summary
+    from submeter.settings import load
+
+    settings = load(strict=False).settings
+    width = min(100, shutil.get_terminal_size((80, 24)).columns)
+    return "\n".join(["", summary(record, footprint(record, pue_for(settings)), width), *notes])
+
+
+def _run_of(outcome: "Outcome") -> "Run | None":
+    """The settled run: of the ledger, else of its journal, which then also goes there."""
+    from submeter.errors import LedgerError
+    from submeter.storing.ledger import open_ledger
+
+    assert outcome.folder is not None  # noqa: S101
+    path = outcome.ledger or Path()
+    try:
+        with open_ledger(path, create=False) as ledger:
+            return ledger.get(outcome.run_id)
+    except (LedgerError, OSError):
+        pass
+    from submeter.metering.journal import is_live
+    from submeter.metering.settle import settle_folder
+
+    if is_live(outcome.folder / "journal"):
+        return None
+    try:
+        record = settle_folder(outcome.folder)
+    except (LedgerError, OSError, ValueError):
+        return None
+    try:
+        with open_ledger(path) as ledger:
+            ledger.put(record)
+    except (LedgerError, OSError):
+        pass
+    return record

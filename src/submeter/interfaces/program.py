@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training program calls: `measure`, `phase`, `log`.
+
+Only `measure` starts a run, and inside ``submeter run`` it joins that one. `phase` and `log`
+belong to whatever run there is; without one they do nothing. None of them raises, whatever
+happens to the metering, unless asked to by ``strict=True``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
+
+from submeter.running import joined
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from submeter.records.figures import Figure, Missing, Quantity
+    from submeter.records.runs import Footprint, Run
+    from submeter.running.measuring import Session
+
+__all__ = ["MeasuredRun", "log", "measure", "phase"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_here: Final = joined.state()
+
+
+class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
+    """A part of the training, by name; a context manager and a decorator.
+
+    Parameters
+    ----------
+    name
+        What the part is called. Phases may be nested, and opened again and again, from any
+        thread and any asyncio task; time in an inner one belongs to that.
+
+    Examples
+    --------
+    >>> with phase("train"), phase("forward"):
+    ...     pass
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> phase:
+        member = _here.member if _here.looked else joined.current()
+        if member is not None and member.tracker is not None:
+            member.tracker.enter(self._name, self)
+            if member.check is not None:
+                member.check_now_and_then()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        member = _here.member
+        if member is not None and member.tracker is not None:
+            member.tracker.leave_by(self)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Make every call of *function* such a phase."""
+        from submeter.interfaces.decorating import decorated
+
+        return decorated(function, lambda: phase(self._name))
+
+
+def log(
+    *,
+    step: int | None = None,
+    samples: float | None = None,
+    tokens: float | None = None,
+    steps: float | None = None,
+    **metrics: object,
+) -> None:
+    """Note how the training goes: its quality, and how much work was done.
+
+    Parameters
+    ----------
+    step
+        Number of the present step.
+    samples, tokens, steps
+        How many were worked through since the last call; they add up.
+    metrics
+        Numbers, or anything with ``item()`` such as a tensor of one; words become parameters.
+        Values that are not finite are left out, and the result says so.
+    """
+    member = _here.member if _here.looked else joined.current()
+    if member is None:
+        return
+    try:
+        amounts = {"samples": samples, "tokens": tokens, "steps": steps}
+        work = {name: amount for name, amount in amounts.items() if amount is not None}
+        member.log(metrics, None if step is None else int(step), work)
+    except Exception as exc:  # noqa: BLE001  # what a caller's tensor raises is not ours
+        joined.once(f"a logged value was left out: {type(exc).__name__}: {exc}")
+
+
+class MeasuredRun:
+    """What `measure` gives: the run, and its energy once it is over.
+
+    Energies are figures [J], or `Missing` with the reason as long as there are none.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def id(self) -> str:
+        """Id of the run in the ledger, "" if there is none."""
+        return self._session.run_id
+
+    @property
+    def run(self) -> Run | Missing:
+        """The whole record."""
+        return self._session.result()
+
+    @property
+    def energy(self) -> Figure | Missing:
+        """Energy of the facility [J], with its cooling and losses: the headline."""
+        return self._at("facility")
+
+    @property
+    def energy_node(self) -> Figure | Missing:
+        """Energy of the machine [J]: devices, board, fans, supply."""
+        return self._at("node")
+
+    @property
+    def energy_devices(self) -> Figure | Missing:
+        """Energy of the devices that sensors see [J]."""
+        return self._at("devices")
+
+    def to_dict(self) -> dict[str, object]:
+        """The run in the words of the JSON (schema 1)."""
+        from submeter.records.figures import Missing
+
+        run = self.run
+        if isinstance(run, Missing):
+            return {"schema": 1, "run": {"id": self.id, "missing": run.why}}
+        from submeter.reporting.words import run_document
+
+        return dict(run_document(run, self._footprint(run)))
+
+    def __str__(self) -> str:
+        from submeter.records.figures import Missing
+
+        energy = self.energy
+        name = self._session.name or self.id or "run"
+        if isinstance(energy, Missing):
+            return f"{name}: {energy.why}"
+        from submeter.reporting.numbers import with_interval
+
+        return f"{name}: {with_interval(energy)} at the wall, {energy.basis}"
+
+    def __repr__(self) -> str:
+        return f"<MeasuredRun {self}>"
+
+    def _repr_html_(self) -> str:
+        """Show the summary, for a notebook."""
+        from html import escape
+
+        from submeter.records.figures import Missing
+
+        run = self.run
+        if isinstance(run, Missing):
+            return f"<pre>{escape(str(self))}</pre>"
+        from submeter.reporting.summary import summary
+
+        return f"<pre>{escape(summary(run, self._footprint(run)))}</pre>"
+
+    def _at(self, boundary: str) -> Figure | Missing:
+        from submeter.records.figures import Missing
+
+        run = self.run
+        if isinstance(run, Missing):
+            return run
+        amount: Quantity | Missing = getattr(self._footprint(run), boundary)
+        return amount if isinstance(amount, Missing) else amount.figure("J")
+
+    def _footprint(self, run: Run) -> Footprint:
+        from submeter.accounting.boundaries import footprint
+        from submeter.accounting.overhead import pue_for
+        from submeter.settings import load
+
+        return footprint(run, pue_for(load(strict=False).settings))
+
+
+class Measurement:
+    """`measure` with its arguments: a context manager and a decorator, usable again."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self._name = name
+        self._options = options
+        self._open: list[MeasuredRun] = []
+
+    def __enter__(self) -> MeasuredRun:
+        """Start the run, or join the one that this process is in."""
+        run = _begin(self._name, self._options)
+        self._open.append(run)
+        return run
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the run if it was started here."""
+        if self._open:
+            _finish(self._open.pop(), error)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Make every call of *function* a run."""
+        from submeter.interfaces.decorating import decorated
+
+        name = self._name or getattr(function, "__name__", "")
+        return decorated(function, lambda: Measurement(name, self._options), whole=True)
+
+
+@overload
+def measure(name: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def measure(
+    name: str | None = None,
+    *,
+    tags: Mapping[str, str] | None = None,
+    interval_s: float | None = None,
+    project: str | None = None,
+    strict: bool = False,
+) -> Measurement: ...
+
+
+def measure(
+    name: str | Callable[P, R] | None = None,
+    *,
+    tags: Mapping[str, str] | None = None,
+    interval_s: float | None = None,
+    project: str | None = None,
+    strict: bool = False,
+) -> Measurement | Callable[P, R]:
+    """Meter what this program does, as a context manager or a decorator.
+
+    Parameters
+    ----------
+    name
+        What the run is called.
+    tags
+        Words to find it by.
+    interval_s
+        Time between two readings [s], 0.01 to 60; what is configured if None.
+    project
+        Project that it belongs to; what is configured if None.
+    strict
+        Raise what keeps us from metering. Otherwise that is one warning, and the program goes on.
+
+    Returns
+    -------
+    Measurement
+        Gives a `MeasuredRun` when entered. Within a run, of ``submeter run`` or of another
+        `measure`, it joins that.
+
+    Raises
+    ------
+    UsageError
+        If an argument makes no sense, with *strict*.
+
+    Examples
+    --------
+    >>> with measure("baseline") as run:  # doctest: +SKIP
+    ...     train()
+    >>> run.energy.kwh  # doctest: +SKIP
+    0.00054
+    """
+    options = {"tags": tags, "interval_s": interval_s, "project": project, "strict": strict}
+    if callable(name):
+        return Measurement("", options)(name)
+    return Measurement(name or "", options)
+
+
+_lock: Final = threading.RLock()
+_session: list[Session] = []  # the one that this process has open, if any
+
+
+def _begin(name: str, options: Mapping[str, Any]) -> MeasuredRun:
+    from submeter.running.measuring import begin
+
+    with _lock:
+        if _session and _session[0].belongs_here:
+            _session[0].depth += 1
+            return MeasuredRun(_session[0])
+        _session[:] = [begin(name, **_checked(options))]
+        return MeasuredRun(_session[0])
+
+
+def _finish(run: MeasuredRun, error: BaseException | None) -> None:
+    with _lock:
+        session = run._session  # noqa: SLF001
+        if session.depth:
+            session.depth -= 1
+            return
+        if _session and _session[0] is session:
+            _session.clear()
+        status, exit_code, reason = _outcome(error)
+        try:
+            session.end(status, exit_code, reason)
+        except Exception as exc:  # noqa: BLE001  # the user's own error must come through
+            joined.once(f"the run was not ended properly: {type(exc).__name__}: {exc}")
+
+
+def _outcome(error: BaseException | None) -> tuple[str, int | None, str]:
+    """Status, exit code and reason of a run that ended with *error*."""
+    if error is None or isinstance(error, GeneratorExit):
+        return "finished", None, ""
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        return ("failed" if code else "finished"), code, ""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", None, "interrupted"
+    return "failed", None, type(error).__name__
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """*options* with what makes no sense left out, or refused if they are strict."""
+    given = dict(options)
+    interval_s = given["interval_s"]
+    if interval_s is None:
+        return given
+    if isinstance(interval_s, (int, float)) and 0.01 <= interval_s <= 60:  # noqa: PLR2004
+        return given
+    from submeter.errors import UsageError
+
+    words = f"interval_s = {interval_s!r} is not allowed"
+    if given["strict"]:
+        raise UsageError(words, remedy="give interval_s seconds from 0.01 to 60")
+    joined.once(f"{words}; the configured one is used")
+    given["interval_s"] = None
+    return given

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a command as if we were not there, and meter it.
+
+The command shares our terminal, process group, files and environment. All signals are taken one
+by one, without a handler: they are blocked here (not in the command) and waited for, together
+with the ends of our children. So nothing happens between two steps of ours.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from submeter.errors import SubmeterError
+from submeter.records.frames import End
+from submeter.running.collectors import CollectorHandle, Warm, write_order
+from submeter.running.joined import RUN_VARIABLE, is_open
+from submeter.running.orders import code_state, new_order
+from submeter.units import ns_to_s, s_to_ns
+
+__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "Outcome", "die_like", "find_command", "run_command"]
+
+NOT_FOUND: Final = 127
+NOT_EXECUTABLE: Final = 126
+READY_S: Final = 10.0
+SETTLE_S: Final = 30.0
+AGAIN_S: Final = 2.0
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_FORWARDED: Final = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+# The terminal sends these to the command as well; only what a process sends us goes on to it.
+_OF_TERMINAL: Final = {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH}
+_JOB_CONTROL: Final = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_WAITED_FOR: Final = {
+    signal.SIGCHLD, signal.SIGCONT, *_FORWARDED, *_OF_TERMINAL, *_JOB_CONTROL
+}  # fmt: skip
+_ASKED_TO_STOP: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_IGNORED_BY_PYTHON: Final = [signal.SIGPIPE, signal.SIGXFSZ]
+_USER_SENT: Final = 0  # si_code of kill(2) and below; the kernel's own are above
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of the command, and of its run."""
+
+    exit_code: int  # as a shell says it: 128 + n after signal n
+    signal: int = 0  # that ended the command
+    run_id: str = ""
+    folder: Path | None = None
+    ledger: Path | None = None
+    settled: str = ""  # status of the run in the ledger, "" if it is not there
+    notes: tuple[str, ...] = ()
+
+
+def find_command(name: str) -> int:
+    """0 if there is a command *name*, else what a shell would exit with."""
+    if os.sep in name:
+        places = [Path(name)]
+    else:
+        places = [Path(p or ".") / name for p in os.environ.get("PATH", os.defpath).split(":")]
+    code = NOT_FOUND
+    for place in places:
+        try:
+            if place.is_file() and os.access(place, os.X_OK):
+                return 0
+            if place.exists():
+                code = NOT_EXECUTABLE
+        except (OSError, ValueError):
+            continue
+    return code
+
+
+def run_command(
+    argv: Sequence[str],
+    *,
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+    interval_s: float | None = None,
+    project: str | None = None,
+) -> Outcome:
+    """Run *argv*, meter it as one run, and wait until that is settled.
+
+    Within a run the command just takes the place of this process, and this does not return.
+
+    Parameters
+    ----------
+    argv
+        The command and its arguments.
+    name, tags, project
+        How the run is called and found.
+    interval_s
+        Time between two readings [s]; what is configured if None.
+    """
+    missing = find_command(argv[0])
+    if missing:
+        return Outcome(missing)
+    outer = os.environ.get(RUN_VARIABLE)
+    if outer and is_open(Path(outer)):
+        _become(argv)
+    launch = _Launch(argv)
+    launch.prepare(name=name, tags=tags, interval_s=interval_s, project=project)
+    return launch.run()
+
+
+def die_like(outcome: Outcome) -> None:
+    """End this process as the command ended: by the same signal, or with its exit code.
+
+    Does not return.
+    """
+    if outcome.signal and os.getpid() != 1:  # number 1 cannot die by a signal of its own
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command has left its core
+        if outcome.signal not in (signal.SIGKILL, signal.SIGSTOP):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(outcome.signal, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [outcome.signal])
+        os.kill(os.getpid(), outcome.signal)
+    sys.exit(outcome.exit_code)
+
+
+class _Launch:
+    """One command, from its start to its end."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = list(argv)
+        self.notes: list[str] = []
+        self.collector: CollectorHandle | None = None
+        self.pid = 0
+        self.status: int | None = None  # wait status of the command
+        self.ended_ns = 0
+        self._mask: set[signal.Signals] = set()
+        self._restart_at_ns: int | None = None
+        self._pause_s = 0.0
+
+    # --- before -----------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        *,
+        name: str,
+        tags: Mapping[str, str] | None,
+        interval_s: float | None,
+        project: str | None,
+    ) -> None:
+        """Start the collector; whatever fails is a note, and the command runs all the same."""
+        warm = None
+        try:
+            warm = Warm()  # first of all: it takes longest
+            code = code_state()
+            order = new_order(
+                name=name or Path(self.argv[0]).name,
+                command=self.argv,
+                tags=tags,
+                interval_s=interval_s,
+                project=project,
+                leader_pid=os.getpid(),
+                code=code.known,
+            )
+            self.notes += order.notes
+            warm, made = None, warm
+            self.collector = CollectorHandle(order, made)
+            self.collector.wait_ready(READY_S)
+        except (SubmeterError, OSError) as exc:
+            self.notes.append(f"not metered: {exc}")
+            if self.collector is not None:
+                self.collector.kill()
+                self.collector = None
+        finally:
+            if warm is not None:
+                warm.drop()
+
+    def run(self) -> Outcome:
+        """Start the command, stay with it to its end, settle its run."""
+        _adopt_orphans()
+        self._mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR))
+        try:
+            try:
+                self._start()
+            except OSError as exc:
+                return self._did_not_start(exc)
+            while self.status is None:
+                self._step()
+        finally:
+            self._drain()
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        return self._settle()
+
+    def _start(self) -> None:
+        environment = dict(os.environ)
+        environment.pop(RUN_VARIABLE, None)
+        if self.collector is not None:
+            environment[RUN_VARIABLE] = self.collector.order.folder
+        started_ns = time.monotonic_ns()
+        self.pid = _spawn(self.argv, environment, self._mask)
+        collector = self.collector
+        if collector is not None:
+            collector.started(started_ns, self.pid)
+            collector.order = msgspec.structs.replace(collector.order, leader_pid=self.pid)
+            with contextlib.suppress(OSError):
+                write_order(collector.order)
+
+    def _did_not_start(self, exc: OSError) -> Outcome:
+        if self.collector is not None:
+            self.collector.stop(End(time.monotonic_ns(), "failed", None, str(exc.strerror)))
+            self.collector.wait_settled(AGAIN_S)
+            self.collector.close()
+        missing = exc.errno in {errno.ENOENT, errno.ENOTDIR}
+        return Outcome(NOT_FOUND if missing else NOT_EXECUTABLE, notes=(str(exc.strerror),))
+
+    # --- while it lives -----------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Take the next signal, or start the collector again when its time has come."""
+        if self._restart_at_ns is None:
+            info = signal.sigwaitinfo(_WAITED_FOR)
+        else:
+            wait_s = max(0.0, ns_to_s(self._restart_at_ns - time.monotonic_ns()))
+            found = signal.sigtimedwait(_WAITED_FOR, wait_s)
+            if found is None:
+                self._restart()
+                return
+            info = found
+        number = info.si_signo
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number in _FORWARDED or (number in _OF_TERMINAL and info.si_code <= _USER_SENT):
+            self._pass_on(number)
+        # SIGCONT has done its work; what the terminal sends to stop us comes from the command
+
+    def _pass_on(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def _reap(self) -> None:
+        """Take note of all children that ended or stopped, orphans of the command among them."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.pid:
+                if os.WIFSTOPPED(status):
+                    self._stop_too(os.WSTOPSIG(status))
+                else:
+                    self.status, self.ended_ns = status, time.monotonic_ns()
+            elif self.collector is not None and pid == self.collector.pid:
+                if not os.WIFSTOPPED(status):
+                    self._collector_died()
+
+    def _stop_too(self, number: int) -> None:
+        """Stop as the command did, so that the shell takes over; go on when told to."""
+        if number not in _JOB_CONTROL:
+            return  # somebody stopped the command alone, and will continue it alone
+        was = signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])  # here we stand still
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        signal.signal(number, was)
+        self._pass_on(signal.SIGCONT)  # who continued us may have meant only us
+
+    def _collector_died(self) -> None:
+        collector = self.collector
+        if collector is None:
+            return
+        collector.reaped()
+        # at once the first time, then ever more slowly
+        self._restart_at_ns = time.monotonic_ns() + s_to_ns(self._pause_s)
+        self._pause_s = min(60.0, max(0.5, 2 * self._pause_s))
+
+    def _restart(self) -> None:
+        self._restart_at_ns = None
+        if self.collector is None:
+            return
+        try:
+            self.collector.restart()
+        except (SubmeterError, OSError):
+            self._restart_at_ns = time.monotonic_ns() + s_to_ns(max(1.0, self._pause_s))
+
+    # --- after --------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Drop what still waits: meant for a command that is no more."""
+        while signal.sigtimedwait(_WAITED_FOR, 0) is not None:
+            pass
+
+    def _settle(self) -> Outcome:
+        assert self.status is not None  # noqa: S101
+        killed_by = os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else 0
+        code = 128 + killed_by if killed_by else os.waitstatus_to_exitcode(self.status)
+        collector = self.collector
+        outcome = Outcome(code, killed_by, notes=tuple(self.notes))
+        if collector is None:
+            return outcome
+        outcome = msgspec.structs.replace(
+            outcome,
+            run_id=collector.order.run_id,
+            folder=Path(collector.order.folder),
+            ledger=Path(collector.order.ledger),
+        )
+        try:
+            settled = self._end(collector, killed_by, code)
+        except KeyboardInterrupt:
+            # asked to leave now: the collector goes on, and ends the run by itself
+            return outcome
+        finally:
+            collector.close()
+        return msgspec.structs.replace(outcome, settled=settled)
+
+    def _end(self, collector: CollectorHandle, killed_by: int, code: int) -> str:
+        if not collector.alive():
+            with contextlib.suppress(SubmeterError, OSError):
+                collector.restart()  # a last reading: counters tell what was used meanwhile
+                collector.wait_ready(AGAIN_S)
+        collector.stop(
+            End(self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by))
+        )
+        return collector.wait_settled(SETTLE_S)
+
+
+def _status(killed_by: int, code: int) -> str:
+    if killed_by:
+        return "stopped" if killed_by in _ASKED_TO_STOP else "killed"
+    return "failed" if code else "finished"
+
+
+def _why(killed_by: int) -> str:
+    if not killed_by:
+        return ""
+    try:
+        return signal.Signals(killed_by).name
+    except ValueError:
+        return f"signal {killed_by}"
+
+
+def _spawn(
+    argv: Sequence[str], environment: Mapping[str, str], mask: "set[signal.Signals]"
+) -> int:
+    """Start *argv* with everything of ours that it would have without us; its process id."""
+    unignored = [s for s in _IGNORED_BY_PYTHON if signal.getsignal(s) is signal.SIG_IGN]
+    try:
+        return os.posix_spawnp(
+            argv[0], list(argv), environment, setsigmask=mask, setsigdef=unignored
+        )
+    except OSError as exc:
+        if exc.errno != errno.ENOEXEC:
+            raise
+    # a script without a first line that names its interpreter: what a shell does
+    script = argv[0] if os.sep in argv[0] else _on_path(argv[0])
+    return os.posix_spawn(
+        "/bin/sh",
+        ["/bin/sh", script, *argv[1:]],
+        environment,
+        setsigmask=mask,
+        setsigdef=unignored,
+    )
+
+
+def _on_path(name: str) -> str:
+    import shutil
+
+    return shutil.which(name) or name
+
+
+def _become(argv: Sequence[str]) -> None:
+    """Give this process to the command; the run that we are in goes on."""
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        os.execvp(argv[0], list(argv))
+    sys.exit(NOT_EXECUTABLE)
+
+
+def _adopt_orphans() -> None:
+    """Be the parent of processes that the command leaves behind, so that they stay in its tree."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
