@@ -205,6 +205,13 @@ def test_a21_without_the_driver_library_there_is_one_line_and_no_bindings(tmp_pa
     ]
 
 
+def test_a22_a_library_that_is_none_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "libnvidia-ml.so.1").write_text("no library at all")
+    finding, loaded = looked(LD_LIBRARY_PATH=str(tmp_path))
+    assert finding.startswith("refused|NVIDIA driver library cannot be loaded: ")
+    assert loaded == "0 False"
+
+
 @pytest.mark.parametrize(
     ("code", "text", "remedy"),
     [
