@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mapped file of phases: what the writer counts, a reader sees, whatever becomes of the writer."""
 
-
 import os
 import signal
 import threading
@@ -277,4 +276,3 @@ def test_d01_a_full_disk_fails_at_the_start_and_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         PhaseFile.create(tmp_path / "phases.1")
     assert not (tmp_path / "phases.1").exists()
-
