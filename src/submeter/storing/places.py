@@ -12,7 +12,7 @@ from typing import Final
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
-_PROBE_BYTES: Final = 4096
+_PROBE_BYTES: Final = 65_536  # about what an empty ledger takes, with its log
 
 
 def _words(text: str) -> frozenset[str]:
