@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting there is: its type, its range, and how a word becomes its value."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -75,6 +73,8 @@ def _size_bytes(given: object) -> int:
         found = _SIZE.fullmatch(given.strip())
         if found is None:
             raise ValueError
+        from fractions import Fraction
+
         given = round(Fraction(found[1]) * _SIZES[(found[2] or "").lower()])
     return _whole(given, 0, _MOST_BYTES)
 
@@ -150,6 +150,8 @@ def accept(key: str, given: object, place: str, *, words: bool = False) -> Value
 
 def unknown(key: str, place: str) -> ConfigError:
     """Error for a *key* that does not exist, with the nearest one that does."""
+    import difflib
+
     near = difflib.get_close_matches(key.lower(), RULES, n=1, cutoff=0.5)
     remedy = f"did you mean {near[0]}?" if near else f"settings are {', '.join(RULES)}"
     return ConfigError(f"there is no setting {key[:80]!r} (in {place})", remedy=remedy)
