@@ -9,7 +9,7 @@ import pytest
 from submeter.records import Run
 from submeter.storing import places
 from submeter.storing.ledger import open_ledger
-from submeter.storing.quota import trim_journals
+from submeter.storing.quota import keep_quota, trim_journals
 from submeter.storing.rebuilding import rebuild
 from tests.storing.runs import MakeRun
 
@@ -61,6 +61,18 @@ def test_a_run_without_its_readings_is_still_rebuilt(home: Path, make_run: MakeR
     with open_ledger(home / "ledger.db") as ledger:
         assert len(ledger.list()) == 6
         assert ledger.get(make_run(0).id).tags == {"lr": "0.1", "seen": "yes"}
+
+
+def test_the_quota_is_kept_in_one_sentence_and_never_in_the_way(
+    home: Path, make_run: MakeRun
+) -> None:
+    path = home / "ledger.db"
+    assert keep_quota(home / "none.db", 1) == keep_quota(path, 0) == ""
+    assert "raw readings of 4 old runs went" in keep_quota(path, 1, spare=[make_run(5).id])
+    assert with_journal(home) == [2, 5]
+    assert keep_quota(path, 1, spare=[make_run(5).id]) == ""
+    path.write_bytes(b"no ledger")
+    assert keep_quota(path, 1) == ""
 
 
 def test_readings_of_a_damaged_run_stay(home: Path, make_run: MakeRun) -> None:

@@ -18,7 +18,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``interval_s`` is the time between two readings, ``pue`` the measured facility factor (None:
     a cited prior is taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
-    limit), ``collector_nice`` how far the collector steps back behind the training.
+    limit).
     """
 
     interval_s: float = 0.1
@@ -26,7 +26,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str | None = None
     pue: float | None = None
     journal_quota_bytes: int = 10 * 2**30
-    collector_nice: int = 0
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -116,12 +115,6 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "journal_quota_bytes": Rule(
         _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"
-    ),
-    "collector_nice": Rule(
-        lambda v: _whole(v, 0, 19),
-        "a whole number from 0 to 19",
-        "niceness of the collector",
-        read=int,
     ),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from submeter.errors import LedgerError
 from submeter.storing import folders, places
-from submeter.storing.ledger import Ledger
+from submeter.storing.ledger import Ledger, open_ledger
 
 _RAW = ("journal", "phases.*", "marks.*")
 
@@ -51,6 +51,28 @@ def trim_journals(ledger: Ledger, quota_bytes: int, *, spare: Collection[str] = 
             left_bytes -= sizes[run_id]
             gone.append(run_id)
     return gone
+
+
+def keep_quota(path: Path, quota_bytes: int, *, spare: Collection[str] = ()) -> str:
+    """Trim the journals beside the ledger at *path* and say so; it never raises of our own.
+
+    Returns
+    -------
+    str
+        What went and how to keep it next time; "" if nothing did.
+    """
+    try:
+        with open_ledger(path, create=False, busy_s=0.0) as ledger:
+            gone = trim_journals(ledger, quota_bytes, spare=spare)
+    except (LedgerError, OSError):  # another time
+        return ""
+    if not gone:
+        return ""
+    many = "1 old run" if len(gone) == 1 else f"{len(gone)} old runs"
+    return (
+        f"raw readings of {many} went, to keep within journal_quota_bytes; "
+        "to keep all: submeter config set journal_quota_bytes 0"
+    )
 
 
 def _raw(folder: Path) -> list[Path]:
