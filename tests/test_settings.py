@@ -134,8 +134,8 @@ def test_e02_a_wrong_setting_is_named_with_its_place_and_nothing_is_half_applied
 
 @pytest.mark.parametrize(
     ("name", "word"),
-    [("PUE", "abc"), ("PUE", "nan"), ("PUE", "0"), ("INTERVAL_S", "-1"), ("JOURNAL_QUOTA_BYTES", "1.5.2"),
-     ("JOURNAL_QUOTA_BYTES", "-5")],
+    [("PUE", "abc"), ("PUE", "nan"), ("PUE", "0"), ("INTERVAL_S", "-1"),
+     ("JOURNAL_QUOTA_BYTES", "1.5.2"), ("JOURNAL_QUOTA_BYTES", "-5")],
 )  # fmt: skip
 def test_e02_a_wrong_word_in_the_environment_is_named(
     here: Path, env: dict[str, str], name: str, word: str

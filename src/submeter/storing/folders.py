@@ -82,7 +82,7 @@ def quarantine_copy(path: Path) -> Path | None:
         for copy in sorted(path.parent.glob(f"{path.name}.broken-*")):
             if not copy.name.endswith(SIDES[1:]) and filecmp.cmp(path, copy, shallow=False):
                 return copy
-        target = _free_name(path)
+        target = _free_name(path, "broken")
         for side in SIDES:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy2(f"{path}{side}", f"{target}{side}")
@@ -95,18 +95,18 @@ def quarantine(path: Path) -> Path | None:
     """Move a ledger aside with its log; its new path, None if there was none."""
     if not path.exists():
         return None
-    target = _free_name(path)
+    target = _free_name(path, "old")
     for side in reversed(SIDES):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{side}").rename(f"{target}{side}")
     return target
 
 
-def _free_name(path: Path) -> Path:
+def _free_name(path: Path, what: str) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    target = path.with_name(f"{path.name}.broken-{stamp}")
+    target = path.with_name(f"{path.name}.{what}-{stamp}")
     number = 1
     while target.exists():
         number += 1
-        target = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+        target = path.with_name(f"{path.name}.{what}-{stamp}-{number}")
     return target
