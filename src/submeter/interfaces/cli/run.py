@@ -103,6 +103,11 @@ def _summary(outcome: "Outcome") -> str:
     from submeter.settings import load
 
     settings = load(strict=False).settings
+    if outcome.ledger is not None:
+        from submeter.storing.quota import keep_quota
+
+        room = keep_quota(outcome.ledger, settings.journal_quota_bytes, spare=[outcome.run_id])
+        notes += [f"submeter: {room}"] if room else []
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
     return "\n".join(["", summary(record, footprint(record, pue_for(settings)), width), *notes])
 
