@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import MakeRun, _make_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from submeter.storing.archives import FileEntry, Manifest, RunEntry
 from submeter.storing.documents import encode_run
 from submeter.storing.exchange import OnConflict, export_runs, import_archive, import_runs
 from submeter.storing.ledger import Ledger, open_ledger
+from tests.storing.conftest import MakeRun, _make_run
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import MakeRun
 
 from submeter.errors import (
     LedgerError,
@@ -27,6 +26,7 @@ from submeter.records.runs import MetricPoint
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
 from submeter.storing.schema import LEDGER_SCHEMA
+from tests.storing.conftest import MakeRun
 
 
 @pytest.fixture
