@@ -45,7 +45,7 @@ def typed(command: tuple[str, ...], home: Path) -> tuple[int, str]:
         env.pop("NO_COLOR", None)
         os.chdir(ROOT)
         ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-        os.execvpe(command[0], command, env)  # noqa: S606  # a shell would be another program
+        os.execvpe(command[0], command, env)  # a shell would be another program
     shown = b""
     while True:
         try:
