@@ -25,7 +25,8 @@ from submeter.records import Run
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
 from submeter.storing.rebuilding import rebuild, salvage
-from tests.storing.conftest import MakeRun, _make_run
+from tests.storing.runs import MakeRun
+from tests.storing.runs import make_run as _make_run
 
 RUNS = 12
 

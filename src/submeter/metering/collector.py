@@ -334,12 +334,19 @@ class Collector:
             return
         *lines, self._words = (self._words + said).split(b"\n")
         for line in lines:
-            word, _, rest = line.partition(b" ")
-            if word == b"started":
-                t_ns, pid = (int(n) for n in rest.split())
-                self._start(t_ns, pid)
-            elif word == b"stop":
-                self.end = msgspec.json.decode(rest, type=End)
+            try:
+                self._obey(line)
+            except (ValueError, msgspec.DecodeError) as exc:
+                text = f"the owner said what is not understood: {exc}"
+                self._write(Event(self._clock.monotonic_ns(), "note", text))
+
+    def _obey(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        if word == b"started":
+            t_ns, pid = (int(n) for n in rest.split())
+            self._start(t_ns, pid)
+        elif word == b"stop":
+            self.end = msgspec.json.decode(rest, type=End)
 
     def _start(self, t_ns: int, pid: int) -> None:
         if self._past.started is None:
@@ -372,9 +379,8 @@ class Collector:
 
     def _end_as_killed(self, died_ns: int | None) -> None:
         if self._owner_fd >= 0:
-            with contextlib.suppress(ValueError, msgspec.DecodeError):
-                os.set_blocking(self._owner_fd, False)
-                self._hear()  # its last word may lie in the pipe
+            os.set_blocking(self._owner_fd, False)
+            self._hear()  # its last word may lie in the pipe
         if self.end is None:
             now_ns = self._clock.monotonic_ns()
             self.end = End(died_ns or now_ns, "killed", reason="the process ended without a word")
@@ -393,9 +399,10 @@ class Collector:
             self._write(Event(now_ns, "note", text, number=float(self.faults)))
 
 
-def main(order_path: str) -> None:
+def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None) -> None:
     """Meter the run that the order at *order_path* describes, from its start to the ledger.
 
+    *discover* finds the machine's sensors; by default those that the order's roots hold.
     Lines on standard output: ``ready <t_ns>``, then ``settled <status>`` or ``unsettled <why>``.
     Lines on standard input: ``started <t_ns> <pid>``, ``stop <End as JSON>``.
     """
@@ -413,7 +420,7 @@ def main(order_path: str) -> None:
     except (LedgerError, OSError) as exc:
         _reply(f"unsettled {exc}")
         return
-    machine = _discover(order)
+    machine = (discover or _discover)(order)
     roots = [order.leader_pid] if order.leader_pid > 0 else []
     tree = process_tree(roots, Path(order.proc_root), os.getpid())
     settling = LiveSettling(Path(order.folder), live=past.head is None)
