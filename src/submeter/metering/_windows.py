@@ -11,6 +11,7 @@ from submeter.units import NS_PER_S
 
 FULL_RATIO: Final = 0.98  # a path open so long of a tick was open throughout
 _RESCAN_NS: Final = NS_PER_S
+_SETTLED_NS: Final = 10 * NS_PER_S  # most processes join soon
 
 Row = tuple[str, int, int, int]  # path, time, CPU time, entries; since the file was made
 
@@ -62,12 +63,17 @@ class PhaseWatch:
         self._done: set[int] = set()
         self._folder_ns = -1
         self._scanned_ns = 0
+        self._first_ns = 0
         self._last_ns: int | None = None  # end of the last window written or held
         self._held: Occupancy | None = None  # may still grow
 
     def look(self, now_ns: int) -> list[Frame]:
         """Frames of the window that ends now; none while it may grow."""
         self._scan(now_ns)
+        if not self._readers and self._held is not None and not self._held.rows:
+            self._last_ns = now_ns
+            self._held = Occupancy(now_ns, [])
+            return []
         frames: list[Frame] = []
         rows: list[Occupied] = []
         for pid, reader in self._readers.items():
@@ -107,6 +113,9 @@ class PhaseWatch:
 
     def _scan(self, now_ns: int) -> None:
         """Find new files; the folder's own time tells when, but only to a clock tick."""
+        self._first_ns = self._first_ns or now_ns
+        if now_ns - self._first_ns > _SETTLED_NS and now_ns - self._scanned_ns < _RESCAN_NS:
+            return  # who joins late is found within a second
         try:
             folder_ns = self._folder.stat().st_mtime_ns
             if folder_ns == self._folder_ns and now_ns - self._scanned_ns < _RESCAN_NS:

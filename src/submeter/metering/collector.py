@@ -243,8 +243,6 @@ class Collector:
     # -- a tick ---------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        for event in self._clocks.check():
-            self._write(event)
         self._read()
         self._look()
 
@@ -283,6 +281,8 @@ class Collector:
     def _flush(self, now_ns: int) -> None:
         """Hand over what has gathered; words of use come last, since they close a block."""
         self._flushed_ns = now_ns
+        for event in self._clocks.check():
+            self._write(event)
         for column, place in zip(self._columns, self._places, strict=True):
             ticks = column.take(place)
             if ticks is not None:
