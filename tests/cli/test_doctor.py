@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from submeter.errors import ActuatorError, SensorPermissionError
+from submeter.interfaces.cli.diagnosis import Diagnosis, LedgerState
+from submeter.interfaces.cli.doctor import doctor_lines
 from submeter.interfaces.cli.rapl import apply_fix, plan_fix
+from submeter.sensors import Finding
 from submeter.storing.ledger import open_ledger
 from submeter.testing import FakeMachine
 from tests.cli.stage import Stage, machine, stage
@@ -96,7 +99,7 @@ def test_d10_a_destroyed_ledger_is_named_and_rebuilt(stage: Stage, machine: Fake
     assert "→ submeter doctor --rebuild" in ill.out
     done = stage.call("doctor", "--rebuild")
     assert done.code == 0, done.err
-    assert "1 runs" in done.out
+    assert "1 run " in done.out
     assert stage.call("show", "digits").code == 0
 
 
@@ -186,3 +189,32 @@ def test_e04_e05_an_empty_machine_is_told_not_guessed(stage: Stage, tmp_path: Pa
     done = stage.call("doctor", *args)
     assert done.code == 0, done.err
     assert "machine" in done.out
+
+
+def test_elsewhere_than_on_linux_the_doctor_says_what_is_missing(tmp_path: Path) -> None:
+    text = "Darwin shows no processor time and no energy counter to us"
+    found = Diagnosis(
+        machine={"os": "Darwin", "vcpus": "8"},
+        findings=(Finding("node", "absent", text),),
+        total=None,
+        gains=(),
+        zone=None,
+        ledger=LedgerState(tmp_path / "ledger.db", None, 0),
+        warnings=("submeter.toml: unknown key “pu”",),
+    )
+    said = "\n".join(doctor_lines(found))
+    assert "machine   8 processors, Darwin: energy is read on Linux only" in said
+    assert "total     unknown: nothing here can be measured or modelled" in said
+    assert "unknown key" in said
+    assert found.to_dict()["typical_hour"] == {"missing": "nothing can be measured or modelled"}
+
+
+def test_an_interval_beyond_a_factor_of_two_has_no_plus_minus(tmp_path: Path) -> None:
+    wide = Finding("CPU", "modelled", "modelled −60 … +148 %, by family", relative_interval=1.04)
+    narrow = Finding("DRAM", "modelled", "by capacity", relative_interval=0.35)
+    found = Diagnosis(
+        {}, (wide, narrow), None, (), "SE", LedgerState(tmp_path / "l.db", None, 0), ()
+    )
+    lines = list(doctor_lines(found))
+    assert "CPU       modelled          −60 … +148 %, by family" in lines
+    assert "DRAM      modelled ±35 %    by capacity" in lines

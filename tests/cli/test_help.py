@@ -34,6 +34,10 @@ def test_every_option_is_explained_and_every_line_fits(verb: str, stage: Stage) 
     assert max(len(line) for line in stage.call("help", verb).out.splitlines()) <= 80
 
 
+def test_the_help_of_the_group_fits(stage: Stage) -> None:
+    assert max(len(line) for line in stage.call("--help").out.splitlines()) <= 80
+
+
 def test_help_without_a_verb_is_that_of_the_group(stage: Stage) -> None:
     assert stage.call("help").out == stage.call("--help").out
 

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from submeter.accounting.boundaries import footprint
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
-from submeter.records.runs import PhaseEnergy, Run, Status
+from submeter.records.runs import MetricPoint, PhaseEnergy, RankEnergy, Run, Status
 from submeter.reporting.summary import MOST_LINES, per_work, summary
 from submeter.reporting.tables import WAYS, details
 from submeter.reporting.text import columns
@@ -249,3 +249,24 @@ def test_what_could_not_be_separated_is_told_once() -> None:
     text = told(structs.replace(digits(), phases=rows))
     assert "forward + backward 32 %" in text
     assert text.count("32 %") == 1
+
+
+def test_points_of_one_step_share_a_row_and_only_the_last_are_shown_unasked() -> None:
+    points = tuple(
+        MetricPoint(float(i), {"loss": 0.5} if i % 2 else {"accuracy": 0.9}, step=i // 2)
+        for i in range(60)
+    )
+    run = structs.replace(digits(), metric_history=points)
+    asked = details(run, amount(run), by=("metric",)).split("by metric")[1].splitlines()
+    assert len(asked) == 1 + 30
+    unasked = details(run, amount(run)).split("by metric")[1].split("\n\n")[0].splitlines()
+    assert len(unasked) == 1 + 10
+    assert unasked[-1].split() == ["59", "s", "29", "0.900", "0.500"]
+
+
+def test_ranks_have_a_table_of_their_own() -> None:
+    run = structs.replace(digits(), ranks=(RankEnergy(0, "a\x1b[1m", modelled(9.0)),))
+    text = details(run, amount(run), by=("rank",))
+    assert "by rank" in text
+    assert "a" in text.splitlines()[-1]
+    assert "by rank" not in details(digits(), amount(digits()), by=("rank",))

@@ -58,6 +58,7 @@ def test_every_word_of_schema_1_is_there() -> None:
         rows = held if isinstance(held, list) else [held]
         assert rows
         for row in rows:
+            assert isinstance(row, dict)
             assert set(words.split()) <= set(row), part
     assert made["schema"] == JSON_SCHEMA == 1
 

@@ -4,9 +4,12 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from submeter.records import DeviceKind, Measures
 from submeter.sensors import Discovery, Finding, Roots, discover
@@ -213,6 +216,44 @@ def test_a25_the_mask_of_the_run_is_told_by_device(tmp_path: Path) -> None:
             found.close()
     finally:
         machine.close()
+
+
+FILES = (
+    "stat",
+    "cpuinfo",
+    "meminfo",
+    "self/cgroup",
+    "self/status",
+    "sys/kernel/hostname",
+    "class/powercap/intel-rapl:0/name",
+    "class/powercap/intel-rapl:0/energy_uj",
+    "class/powercap/intel-rapl:0/max_energy_range_uj",
+    "class/powercap/intel-rapl:0/constraint_0_power_limit_uw",
+    "class/dmi/id/sys_vendor",
+    "fs/cgroup/cgroup.controllers",
+    "fs/cgroup/cpu.max",
+    "fs/cgroup/memory.max",
+)
+NOISE = st.binary(max_size=60) | st.text("0123456789 -.,:/cpuMemTotalpackage\n").map(str.encode)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(st.dictionaries(st.sampled_from(FILES), NOISE))
+def test_whatever_the_files_hold_nothing_raises(noise: dict[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Tree(Path(folder) / "machine")
+        tree.cpus()
+        tree.memory()
+        tree.stat()
+        tree.zone("intel-rapl:0", "package-0")
+        for path, content in noise.items():
+            tree.write(path, "").write_bytes(content)
+        found = discover(tree.roots())
+        for sensor in found.sensors:
+            sensor.read()
+        found.close()
+        assert 0 < found.cpu_allocation_ratio <= 1
+        assert 0 < found.memory_allocation_ratio <= 1
 
 
 ELSEWHERE = """

@@ -142,7 +142,7 @@ def test_a26_without_an_energy_counter_power_is_read(machine: MakeMachine) -> No
 
 
 def test_a_board_that_tells_no_energy_at_all_is_absent(machine: MakeMachine) -> None:
-    m = machine(Board(energy_code=3, power_code=3, instant_code=3))
+    m = machine(Board(counter_code=3, gauge_code=3, instant_code=3))
     (finding,) = m.look().findings
     assert finding.state == "absent"
     assert "neither energy nor power" in finding.text
@@ -203,6 +203,13 @@ def test_a21_without_the_driver_library_there_is_one_line_and_no_bindings(tmp_pa
         "absent|NVIDIA driver library not found|",
         "0 False",
     ]
+
+
+def test_a22_a_library_that_is_none_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "libnvidia-ml.so.1").write_text("no library at all")
+    finding, loaded = looked(LD_LIBRARY_PATH=str(tmp_path))
+    assert finding.startswith("refused|NVIDIA driver library cannot be loaded: ")
+    assert loaded == "0 False"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import MakeRun
 
 from submeter.errors import (
     LedgerError,
@@ -27,6 +26,7 @@ from submeter.records.runs import MetricPoint
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
 from submeter.storing.schema import LEDGER_SCHEMA
+from tests.storing.runs import MakeRun
 
 
 @pytest.fixture
@@ -84,6 +84,13 @@ def test_a_run_is_found_by_id_beginning_name_and_place_from_the_end(
         with pytest.raises(RunNotFoundError, match=said) as caught:
             ledger.get(ref)
         assert caught.value.remedy
+
+
+def test_an_empty_reference_is_no_run_without_a_name(ledger: Ledger, make_run: MakeRun) -> None:
+    ledger.put(make_run(1, name=""))
+    for look in (ledger.get, ledger.remove, ledger.tag):
+        with pytest.raises(RunNotFoundError, match="no run is named"):
+            look("")
 
 
 def test_a_run_not_found_is_answered_with_what_is_near(ledger: Ledger, make_run: MakeRun) -> None:

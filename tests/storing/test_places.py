@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as calmly
 from hypothesis import strategies as st
 
 from submeter.storing import places
@@ -139,6 +140,7 @@ def test_d17_a_trap_in_the_shared_folder_is_not_walked_into(tmp_path: Path, shar
     assert list((tmp_path / "target").iterdir()) == []
 
 
+@calmly(deadline=None)
 @given(now_utc_ns=st.integers(0, 4_000_000_000 * 10**9))
 def test_run_ids_sort_by_time_and_name_folders(now_utc_ns: int) -> None:
     run_id = places.new_run_id(now_utc_ns)

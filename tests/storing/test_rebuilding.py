@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import MakeRun, _make_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,6 +25,8 @@ from submeter.records import Run
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
 from submeter.storing.rebuilding import rebuild, salvage
+from tests.storing.runs import MakeRun
+from tests.storing.runs import make_run as _make_run
 
 RUNS = 12
 

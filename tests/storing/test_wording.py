@@ -7,6 +7,7 @@ import unicodedata
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as calmly
 from hypothesis import strategies as st
 
 from submeter.storing.wording import safe_cell, safe_text
@@ -35,6 +36,7 @@ def test_f21_names_are_stripped_on_output(name: str, shown: str) -> None:
     assert safe_text(name) == shown
 
 
+@calmly(deadline=None)
 @given(st.text())
 def test_f21_nothing_that_moves_or_hides_is_left(text: str) -> None:
     safe = safe_text(text)
@@ -44,6 +46,7 @@ def test_f21_nothing_that_moves_or_hides_is_left(text: str) -> None:
     assert safe_text(safe) == safe
 
 
+@calmly(deadline=None)
 @given(st.text(st.sampled_from("=+-@\t\r\n |A1\"',;\u202e＝"), max_size=8))
 def test_no_cell_is_a_formula(text: str) -> None:
     file = io.StringIO()

@@ -90,7 +90,7 @@ def test_every_profile_answers(tmp_path: Path, profile: str) -> None:
         driver.at(10)
         assert power_mw() == 150_000
         assert field(186).value.uiVal == 150_000
-        if PROFILES[profile].get("counter_code"):
+        if PROFILES[profile].get("energy_code"):
             with pytest.raises(pynvml.NVMLError_NotSupported):
                 energy_mj()
         else:

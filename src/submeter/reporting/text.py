@@ -22,8 +22,9 @@ def plain(words: str, *, width: int | None = None) -> str:
     Escape sequences, control characters and direction marks go; white space of any kind becomes
     one space. Longer than *width* columns, the end is cut and marked.
     """
-    spaced = re.sub(r"\s+", " ", _SEQUENCE.sub("", words))
-    line = "".join(c for c in spaced if unicodedata.category(c) not in _UNSAFE).strip()
+    bare = _SEQUENCE.sub("", words)
+    kept = (c for c in bare if c.isspace() or unicodedata.category(c) not in _UNSAFE)
+    line = " ".join("".join(kept).split())
     return line if width is None else cut(line, width)
 
 

@@ -83,8 +83,10 @@ def _bindings() -> Any | Finding:
 
         try:
             ctypes.CDLL(LIBRARY)
-        except OSError:
-            return Finding("GPU", "absent", "NVIDIA driver library not found")
+        except OSError as exc:
+            if "No such file" in str(exc):
+                return Finding("GPU", "absent", "NVIDIA driver library not found")
+            return Finding("GPU", "refused", f"NVIDIA driver library cannot be loaded: {exc}")
     try:
         import pynvml
     except ImportError:

@@ -174,10 +174,7 @@ def _why_no_counter(found: Discovery, roots: Roots) -> tuple[str, str]:
 
 
 def _host(roots: Roots) -> str:
-    try:
-        name = (roots.proc / "sys" / "kernel" / "hostname").read_text().strip()
-    except OSError:
-        name = ""
+    name = _line(roots.proc / "sys" / "kernel" / "hostname")
     return name or _system()[1] or "localhost"
 
 

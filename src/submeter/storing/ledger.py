@@ -102,6 +102,8 @@ class Ledger:
 
     def find(self, ref: str) -> str:
         """Id of the run that *ref* means; see `get`."""
+        if not ref:  # an unset variable of a script must not mean some run without a name
+            raise RunNotFoundError("no run is named", remedy="submeter list")
         with _translated(self.path):
             if self.has(ref):
                 return ref
@@ -113,7 +115,7 @@ class Ledger:
             if row is not None:
                 return str(row[0])
             below = "SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 6"
-            begin = self._db.execute(below, (ref, ref + "\U0010ffff")).fetchall() if ref else []
+            begin = self._db.execute(below, (ref, ref + "\U0010ffff")).fetchall()
         if len(begin) == 1:
             return str(begin[0][0])
         if begin:

@@ -48,7 +48,7 @@ typedef struct {
     double lost_at_s, lost_until_s, reload_at_s, hang_at_s, hang_until_s;
     uint64_t memory_bytes, throttle_bits, limit_sets;
     uint32_t n_parts, n_processes, minor, pci_bus;
-    int32_t counter_code, gauge_code, instant_code, processes_code, lost_code, stale_code, limit_code;
+    int32_t energy_code, power_code, instant_code, processes_code, lost_code, stale_code, limit_code;
     uint32_t call_us, mig_mode, n_mig, temperature_c, sm_clock_mhz, memory_clock_mhz;
     uint32_t limit_mw, default_limit_mw, least_limit_mw, most_limit_mw;
     uint32_t architecture, capability_major, capability_minor, reserved;
@@ -324,8 +324,8 @@ ANSWER(nvmlDeviceGetPerformanceState, unsigned, busy_percent(x.b, x.t) ? 0 : 8)
 ANSWER_PHYSICAL(nvmlDeviceGetMinorNumber, unsigned, 0, x.b->minor)
 ANSWER_PHYSICAL(nvmlDeviceGetPersistenceMode, unsigned, 0, 1)
 ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementMode, unsigned, 0, 1)
-ANSWER_PHYSICAL(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, x.b->counter_code, counter_mj(x.b, x.t))
-ANSWER_PHYSICAL(nvmlDeviceGetPowerUsage, unsigned, x.b->gauge_code, window_w(x.b, x.t, x.b->power_window_s) * 1e3 + 0.5)
+ANSWER_PHYSICAL(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, x.b->energy_code, counter_mj(x.b, x.t))
+ANSWER_PHYSICAL(nvmlDeviceGetPowerUsage, unsigned, x.b->power_code, window_w(x.b, x.t, x.b->power_window_s) * 1e3 + 0.5)
 ANSWER_PHYSICAL(nvmlDeviceGetEnforcedPowerLimit, unsigned, 0, x.b->limit_mw)
 ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementLimit, unsigned, 0, x.b->limit_mw)
 ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, 0, x.b->default_limit_mw)
@@ -362,10 +362,10 @@ int nvmlDeviceGetFieldValues(void *handle, int n, field_t *fields) {
         f->value.ull = 0;
         f->type = f->field == 83 ? 3 : 1; /* unsigned long long, unsigned int */
         if (f->field == 83) {
-            f->code = x.b->counter_code;
+            f->code = x.b->energy_code;
             if (!f->code) f->value.ull = counter_mj(x.b, x.t);
         } else if (f->field == 185 || f->field == 186) {
-            f->code = f->field == 185 ? x.b->gauge_code : x.b->instant_code;
+            f->code = f->field == 185 ? x.b->power_code : x.b->instant_code;
             double window_s = f->field == 185 ? x.b->power_window_s : x.b->instant_window_s;
             if (!f->code) f->value.ui = (unsigned)(window_w(x.b, x.t, window_s) * 1e3 + 0.5);
         } else {

@@ -35,6 +35,8 @@ NOT_SUPPORTED: Final = 3
 GPU_IS_LOST: Final = 15
 RESET_REQUIRED: Final = 16
 
+ReturnCode = int  # what a call answers: 0 or an NVML_ERROR_...
+
 MAX_BOARDS: Final = 16
 MAX_PARTS: Final = 16
 MAX_PROCESSES: Final = 16
@@ -104,17 +106,17 @@ class Board:
     instant_window_s: float = 0.025
     lost_at_s: float = inf
     lost_until_s: float = inf
-    lost_code: int = GPU_IS_LOST
+    lost_code: ReturnCode = GPU_IS_LOST
     reload_at_s: float = inf  # driver reload: counter from 0, older handles answer stale_code
-    stale_code: int = RESET_REQUIRED
+    stale_code: ReturnCode = RESET_REQUIRED
     hang_at_s: float = inf
     hang_until_s: float = inf
     call_s: float = 0.0  # how long each call takes
-    counter_code: int = 0
-    gauge_code: int = 0
-    instant_code: int = 0
-    processes_code: int = 0
-    limit_code: int = 0  # 4 refuses to set the limit
+    energy_code: ReturnCode = 0
+    power_code: ReturnCode = 0
+    instant_code: ReturnCode = 0
+    processes_code: ReturnCode = 0
+    limit_code: ReturnCode = 0  # 4 refuses to set the limit
     mig_instances: int = 0  # how many; 0: the board knows no MIG
     mig_on: bool = True  # with instances
     memory_bytes: int = 80 * 2**30
@@ -141,7 +143,7 @@ class Board:
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "P100": {
         "name": "Tesla P100-PCIE-16GB", "architecture": 4, "capability": (6, 0),
-        "counter_code": NOT_SUPPORTED, "power_update_s": 0.02, "power_window_s": 0.01,
+        "energy_code": NOT_SUPPORTED, "power_update_s": 0.02, "power_window_s": 0.01,
         "instant_window_s": 0.01, "limit_w": 250.0, "memory_bytes": 16 * 2**30, "idle_w": 26.0,
     },
     "V100": {
@@ -376,7 +378,7 @@ def _pack_numbers(b: Board) -> bytes:
         b.lost_at_s, b.lost_until_s, b.reload_at_s, b.hang_at_s, b.hang_until_s,
         b.memory_bytes, b.throttle_bits, 0,
         len(b.waveform.parts), len(b.processes), b.minor, b.pci_bus,
-        b.counter_code, b.gauge_code, b.instant_code, b.processes_code, b.lost_code, b.stale_code,
+        b.energy_code, b.power_code, b.instant_code, b.processes_code, b.lost_code, b.stale_code,
         b.limit_code,
         round(b.call_s * 1e6), b.mig_on and b.mig_instances > 0, b.mig_instances,
         b.temperature_c, b.sm_clock_mhz, b.memory_clock_mhz,

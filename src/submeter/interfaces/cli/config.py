@@ -43,7 +43,7 @@ def show(key: str | None = None, *, origin: bool = False, as_json: bool = False)
         click.echo(msgspec.json.encode({"schema": CONFIG_SCHEMA, "settings": rows}))
         return
     wide = max(map(len, keys))
-    shown = {k: "–" if v in (None, "") else str(v) for k, v in values.items()}
+    shown = {k: "—" if v in (None, "") else str(v) for k, v in values.items()}
     wide_value = max(map(len, shown.values()))
     for k, word in shown.items():
         place = loaded.origin[k]

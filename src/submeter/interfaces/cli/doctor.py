@@ -74,11 +74,12 @@ def doctor(
     if as_json:
         click.echo(to_json({"schema": JSON_SCHEMA, **found.to_dict()}))
         return
-    for line in _lines(found):
+    for line in doctor_lines(found):
         click.echo(line)
 
 
-def _lines(found: Diagnosis) -> Iterator[str]:
+def doctor_lines(found: Diagnosis) -> Iterator[str]:
+    """Tell what was *found*, a part a line, remedies below."""
     yield from _set("machine", "", _machine(found.machine))
     for finding in found.findings:
         # The state has a column of its own; a text that begins with it needs no second one.
@@ -132,14 +133,18 @@ def _ledger(state: LedgerState) -> Iterator[str]:
         yield from _set("ledger", "", plain(words))
     else:
         size = f"{state.size_bytes / _MB:.1f} MB"
-        verdict = "checked" if not state.problems else f"{len(state.problems)} problems"
+        verdict = "checked" if not state.problems else _many(len(state.problems), "problem")
         yield from _set(
-            "ledger", "", f"{_short(state.path)}  {state.runs} runs, {size}, {verdict}"
+            "ledger", "", f"{_short(state.path)}  {_many(state.runs, 'run')}, {size}, {verdict}"
         )
         for problem in state.problems:
             yield from _set("", "", plain(problem))
     if state.problems:
         yield from _remedy("submeter doctor --rebuild")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _short(path: Path) -> str:
@@ -198,13 +203,13 @@ def _rebuild() -> None:
 
     made = rebuild(home(), settle_folder, is_live=lambda journal: not is_over(journal.parent))
     counts: Sequence[tuple[int, str]] = (
-        (len(made.settled), "runs from their journals"),
-        (len(made.salvaged), "runs from the old ledger"),
-        (len(made.live), "runs still going on, left alone"),
+        (len(made.settled), "from their folders"),
+        (len(made.salvaged), "from the old ledger"),
+        (len(made.live), "still going on, left alone"),
     )
     for count, what in counts:
         if count:
-            click.echo(f"{count} {what}")
+            click.echo(f"{_many(count, 'run')} {what}")
     if not any(count for count, _what in counts):
         click.echo("no run found")
     if made.quarantined is not None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
 from submeter.errors import LedgerError
 from submeter.interfaces.cli.keeping import pairs, settle_first
+from submeter.records.figures import Figure
 from submeter.storing import places
 from submeter.storing.documents import RunRow
 from submeter.storing.ledger import LEDGER_FILE, open_ledger
@@ -19,6 +21,10 @@ ORIGINS: Final = ("measured", "predicted", "replayed", "published")
 _MARKS: Final = {"measured": "", "derived": "", "modelled": " ~", "assumed": " ?"}
 _LONGEST_NAME: Final = 20
 _HEADS: Final = ("started", "name", "status", "time", "node energy", "id")
+
+
+class _Figures(msgspec.Struct):
+    node: Figure
 
 
 @click.command("list")
@@ -90,7 +96,7 @@ def table(rows: Iterable[RunRow]) -> str:
     lines = [
         (
             _local(row.started_utc),
-            cut(plain(row.name) or "–", _LONGEST_NAME),
+            cut(plain(row.name) or "—", _LONGEST_NAME),
             row.status if row.origin == "measured" else row.origin,
             write_duration(row.duration_s),
             _energy(row),
@@ -109,8 +115,10 @@ def _energy(row: RunRow) -> str:
     """Energy of the node with its mark; at least so much where a device is missing."""
     from submeter.reporting.numbers import write
 
-    least = "≥ " if row.incomplete and row.node_j is not None else ""
-    return f"{least}{write(row.node_j, 'J')}{_MARKS.get(row.basis, '')}"
+    if row.node_j is None:
+        return write(None)
+    figure = msgspec.json.decode(row.figures, type=_Figures).node
+    return f"{'≥ ' if row.incomplete else ''}{write(figure)}{_MARKS.get(row.basis, '')}"
 
 
 def elsewhere(home: Path) -> str:
