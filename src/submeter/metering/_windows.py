@@ -11,6 +11,7 @@ from submeter.units import NS_PER_S
 
 FULL_RATIO: Final = 0.98  # a path open so long of a tick was open throughout
 _RESCAN_NS: Final = NS_PER_S
+_RELIST_NS: Final = 5 * NS_PER_S  # two changes within a tick of the folder's clock look as one
 _SETTLED_NS: Final = 10 * NS_PER_S  # most processes join soon
 
 Row = tuple[str, int, int, int]  # path, time, CPU time, entries; since the file was made
@@ -63,6 +64,7 @@ class PhaseWatch:
         self._done: set[int] = set()
         self._folder_ns = -1
         self._scanned_ns = 0
+        self._listed_ns = 0
         self._first_ns = 0
         self._last_ns: int | None = None  # end of the last window written or held
         self._held: Occupancy | None = None  # may still grow
@@ -118,12 +120,14 @@ class PhaseWatch:
             return  # who joins late is found within a second
         try:
             folder_ns = self._folder.stat().st_mtime_ns
-            if folder_ns == self._folder_ns and now_ns - self._scanned_ns < _RESCAN_NS:
+            if folder_ns == self._folder_ns and now_ns - self._listed_ns < _RELIST_NS:
+                self._scanned_ns = now_ns
                 return
             names = os.listdir(self._folder)  # noqa: PTH208 - no object per file, ten times a second
         except OSError:
             return
-        self._folder_ns, self._scanned_ns = folder_ns, now_ns
+        self._folder_ns = folder_ns
+        self._scanned_ns = self._listed_ns = now_ns
         for name in names:
             kind, _, number = name.partition(".")
             if kind != "phases" or not number.isdecimal():
