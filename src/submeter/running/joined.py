@@ -58,7 +58,10 @@ class Member:
             self.check()
 
     def log(
-        self, values: dict[str, object], step: int | None = None, work: dict[str, float] | None = None
+        self,
+        values: dict[str, object],
+        step: int | None = None,
+        work: dict[str, float] | None = None,
     ) -> None:
         """Keep a point of the learning curve and the work done since the last one."""
         if self.check is not None:

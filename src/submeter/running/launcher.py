@@ -321,7 +321,12 @@ class _Launch:
                 collector.restart()  # a last reading: counters tell what was used meanwhile
                 collector.wait_ready(AGAIN_S)
         collector.stop(
-            End(self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by))
+            End(
+                self.ended_ns,
+                _status(killed_by, code),
+                None if killed_by else code,
+                _why(killed_by),
+            )
         )
         return collector.wait_settled(SETTLE_S)
 
@@ -383,5 +388,3 @@ def _adopt_orphans() -> None:
     """Be the parent of processes that the command leaves behind, so that they stay in its tree."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
