@@ -5,6 +5,7 @@ import errno
 import os
 import pty
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from submeter.records.frames import End
 from submeter.running import launcher
 from tests.running.scripts import (
+    PATIENCE_S,
     begun,
     environment,
     finish,
@@ -319,20 +321,27 @@ print("shell: ended", os.waitstatus_to_exitcode(status), flush=True)
 """
 
 PROGRAM = """
-import sys
+import os, select, signal, sys
+interrupts, wake = os.pipe()
+os.set_blocking(wake, False)
+signal.set_wakeup_fd(wake)
+signal.signal(signal.SIGINT, lambda *_: None)
 times = 0
 print("program: ready", sys.stdin.isatty(), sys.stdout.isatty(), flush=True)
 while True:
-    try:
-        line = input()
-        print("program:", line, flush=True)
-        if line == "bye":
-            sys.exit(7)
-    except KeyboardInterrupt:
+    ready, _, _ = select.select([0, interrupts], [], [])
+    if interrupts in ready:
+        os.read(interrupts, 1)
         times += 1
         print("program: interrupted", times, flush=True)
         if times == 2:
-            raise
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    else:
+        line = os.read(0, 4096).decode().strip()
+        print("program:", line, flush=True)
+        if line == "bye":
+            sys.exit(7)
 """
 
 
@@ -350,6 +359,8 @@ class Terminal:
 
     def expect(self, words: str) -> None:
         while words not in self.seen:
+            ready, _, _ = select.select([self.fd], [], [], PATIENCE_S)
+            assert ready, f"no {words!r} in {self.seen!r}"
             try:
                 more = os.read(self.fd, 4096)
             except OSError as exc:

@@ -248,24 +248,31 @@ class _Launch:
             if pid == 0:
                 return
             if pid == self.pid:
-                if os.WIFSTOPPED(status):
-                    self._stop_too(os.WSTOPSIG(status))
-                else:
-                    self.status, self.ended_ns = status, time.monotonic_ns()
+                self._changed(status)
             elif self.collector is not None and pid == self.collector.pid:
                 if not os.WIFSTOPPED(status):
                     self._collector_died()
 
+    def _changed(self, status: int) -> None:
+        """Take note that the command ended, or stopped."""
+        while os.WIFSTOPPED(status):
+            if os.WSTOPSIG(status) not in _JOB_CONTROL:
+                return  # somebody stopped the command alone, and will continue it alone
+            self._stop_too(os.WSTOPSIG(status))
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if pid == 0:  # who continued us meant only us
+                self._pass_on(signal.SIGCONT)
+                return
+        if not os.WIFCONTINUED(status):
+            self.status, self.ended_ns = status, time.monotonic_ns()
+
     def _stop_too(self, number: int) -> None:
-        """Stop as the command did, so that the shell takes over; go on when told to."""
-        if number not in _JOB_CONTROL:
-            return  # somebody stopped the command alone, and will continue it alone
+        """Stop as the command did, so that the shell takes over, until we are continued."""
         was = signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])  # here we stand still
         signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         signal.signal(number, was)
-        self._pass_on(signal.SIGCONT)  # who continued us may have meant only us
 
     def _collector_died(self) -> None:
         collector = self.collector
