@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CONSTRAINTS := tests/constraints.txt
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --no-input -qq
-DATA ?= ../shared
+DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format docs bench bars figures gpu-check changelog clean

@@ -179,6 +179,38 @@ def load_of(pid: int, *, watch_s: float, windows: int = 3) -> Load:
     return Load(min(ratios), resident_bytes(pid))
 
 
+@contextlib.contextmanager
+def variables(extra: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables that children inherit while this lasts."""
+    before = {name: os.environ.get(name) for name in extra}
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def budget_machine(folder: Path) -> Iterator[Any]:
+    """One board and two zones under a changing load, as long as this lasts."""
+    from submeter.testing.machine import FakeMachine
+    from submeter.testing.waveforms import constant, square
+
+    machine = FakeMachine(folder)
+    package = machine.add_package(square(0.5, 60.0, 180.0))
+    machine.add_dram(package, constant(12.0))
+    machine.add_board(square(0.5, 100.0, 350.0))
+    try:
+        with machine.installed(), variables(machine.env()), machine.live(period_s=0.01):
+            yield machine
+    finally:
+        machine.close()
+
+
 def order_for(machine: Any, home: Path, *, interval_s: float) -> Any:
     """An order to meter this very process on *machine* (a `submeter.testing.FakeMachine`)."""
     from submeter.metering.order import Order
@@ -209,7 +241,6 @@ def collecting(machine: Any, home: Path, *, interval_s: float) -> Iterator[int]:
     from submeter.running.collectors import start_collector
 
     handle = start_collector(order_for(machine, home, interval_s=interval_s))
-    handle.wait_ready()
     handle.started(time.monotonic_ns(), os.getpid())
     try:
         yield handle.pid

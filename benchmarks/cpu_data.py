@@ -44,6 +44,17 @@ def write(path: Path, fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> 
         out.writerows(rows)
 
 
+def found(folder: Path, name: str) -> Path:
+    """The table *name* in *folder*, in its ``data`` or ``truth/traces``, or in those beside it."""
+    places = [
+        folder,
+        folder / "data",
+        folder / "truth" / "traces",
+        folder.parent / "truth" / "traces",
+    ]
+    return next((p / name for p in places if (p / name).exists()), folder / name)
+
+
 # --- Packages -------------------------------------------------------------------------------
 
 # cpu_dir of the trace -> machine, group that is held out together, TDP of all its packages [W].
@@ -72,9 +83,9 @@ TURBOSTRESS_LOADS = {
 
 def package_rows(folder: Path) -> list[dict[str, Any]]:
     """Load and package power of every machine, as rows for `HERE`."""
-    trace = read(trace_path(folder))
+    trace = read(found(folder, "codecarbon_cpu_load_vs_rapl.csv"))
     rows = [traced_row(row, first) for row, first in with_first(trace)]
-    for row in read(folder / "gpu_measured.csv"):
+    for row in read(found(folder, "gpu_measured.csv")):
         if row["subject"] in TURBOSTRESSED and row["metric"] in TURBOSTRESS_LOADS:
             machine, group, tdp_w = TURBOSTRESSED[row["subject"]]
             rows.append({
@@ -84,13 +95,6 @@ def package_rows(folder: Path) -> list[dict[str, Any]]:
                 "source": "teads", "licence": "Apache-2.0", "verified": row["verified"],
             })  # fmt: skip
     return rows
-
-
-def trace_path(folder: Path) -> Path:
-    """The trace in *folder*, or in a folder ``truth/traces`` within or beside it."""
-    name = "codecarbon_cpu_load_vs_rapl.csv"
-    places = [folder, folder / "truth" / "traces", folder.parent / "truth" / "traces"]
-    return next((p / name for p in places if (p / name).exists()), folder / name)
 
 
 def with_first(trace: list[Row]) -> Iterable[tuple[Row, bool]]:
@@ -106,7 +110,7 @@ def traced_row(row: Row, first: bool) -> dict[str, Any]:  # noqa: FBT001
     """One row of the trace; its power is its energy over its duration.
 
     The column ``rapl_power`` lags by one row: it holds what ``rapl_energy`` of the row *before*
-    divided by its duration gives (to a few per cent, tests/catalog/test_fit.py). In the first
+    divided by its duration gives (to a few per cent, see test_catalog_fit.py). In the first
     row of a series there is no row before, and the column holds a warm-up value of 0.2 to 1.4 W
     where the machine idles at 5 to 43 W. These ten rows are the warm-up rows and are not used.
     """
@@ -168,7 +172,7 @@ def wall_rows(folder: Path) -> list[dict[str, Any]]:
     """Servers whose processor, TDP and year are known, as rows for `HERE`."""
     tdp_w = {row["key"]: row["tdp_w"] for row in read(CATALOG / "cpus.csv")}
     rows = []
-    for row in read(folder / "specpower_servers.csv"):
+    for row in read(found(folder, "specpower_servers.csv")):
         cpu = server_cpu(row["cpu"])
         family = family_of(cpu)
         year = int(row["date_submitted"][-4:] or 0)

@@ -31,7 +31,8 @@ import fit_text  # noqa: E402
 
 Vector = Any  # a numpy array of floats
 FACTOR_FIELDS = [
-    "key", "value", "low", "high", "unit", "level", "source", "year", "licence", "verified", "note",
+    "key", "value", "low", "high", "unit", "level", "source", "year", "licence", "verified",
+    "note",
 ]  # fmt: skip
 LEVEL = 0.95
 NORMAL_95 = 1.959964
@@ -216,16 +217,18 @@ REST_SINCE = 2012
 def rest_ratios(rows: list[dict[str, str]], package: Fit, dram_w_per_gb: float) -> Vector:
     """Wall power at full load over modelled packages and DRAM, less one, of recent servers."""
     full_ratio = float(np.exp(package.coefficients[:2]).sum())
-    return np.array([
-        float(r["full_w"])
-        / (
-            float(r["chips"]) * float(r["tdp_w"]) * full_ratio
-            + float(r["memory_gb"]) * dram_w_per_gb
-        )
-        - 1
-        for r in rows
-        if int(r["year"]) >= REST_SINCE
-    ])
+    return np.array(
+        [
+            float(r["full_w"])
+            / (
+                float(r["chips"]) * float(r["tdp_w"]) * full_ratio
+                + float(r["memory_gb"]) * dram_w_per_gb
+            )
+            - 1
+            for r in rows
+            if int(r["year"]) >= REST_SINCE
+        ]
+    )
 
 
 # --- Output ----------------------------------------------------------------------------------
@@ -255,9 +258,7 @@ def fitted_rows(package: Fit, full: Fit, idle: Fit) -> list[dict[str, str]]:
     return rows
 
 
-def factor(
-    key: str, values: Sequence[float], unit: str, source: str, year: str
-) -> dict[str, str]:
+def factor(key: str, values: Sequence[float], unit: str, source: str, year: str) -> dict[str, str]:
     value, low, high = (f"{v:.5g}" for v in values)
     return {
         "key": key, "value": value, "low": low, "high": high, "unit": unit, "level": "1",
@@ -279,8 +280,8 @@ def fit_all() -> tuple[Fit, Fit, Fit]:
     return package, full, idle
 
 
-def side_checks(package: Fit) -> dict[str, Vector]:
-    """Residuals on rows that the package model was not judged by, each without its group."""
+def side_checks() -> dict[str, Vector]:
+    """Residuals on rows that the model was not judged by, each without its group."""
     rows = cpu_data.read(cpu_data.HERE / "cpu_package_power.csv")
     lagged = [{**r, "power_w": r["column_w"]} for r in rows if r["column_w"]]
     sets = {
@@ -293,12 +294,17 @@ def side_checks(package: Fit) -> dict[str, Vector]:
         g: solve_package([s for s in fitted if s.group != g])
         for g in dict.fromkeys(s.group for s in fitted)
     }
-    return {
-        name: np.array([
-            math.log(s.power_w) - package_log_power(solved[s.group], s) for s in samples
-        ])
+    residuals = {
+        name: np.array(
+            [math.log(s.power_w) - package_log_power(solved[s.group], s) for s in samples]
+        )
         for name, samples in sets.items()
     }
+    traced = package_samples([r for r in rows if r["source"] == "codecarbon-trace"])
+    residuals["alone"] = leave_out(traced, solve_package, package_log_power).residuals
+    held_out = leave_out(fitted, solve_package, package_log_power)
+    residuals["joined"] = held_out.residuals[: len(traced)]
+    return residuals
 
 
 def dram_prior_w_per_gb() -> float:
@@ -320,9 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cpu_data.write(table, FACTOR_FIELDS, fitted_rows(package, full, idle))
     page = options.out / "docs" / "accuracy-cpu.md"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(
-        fit_text.page(package, full, idle, side_checks(package), rest), encoding="utf-8"
-    )
+    page.write_text(fit_text.page(package, full, idle, side_checks(), rest), encoding="utf-8")
     return 0
 
 

@@ -49,6 +49,7 @@ class Findings(NamedTuple):
     steps: int
     tokens: int
     loss: float
+    torch: str
     reference_j: float | None  # counter between the run's first and last second, read by us
 
 
@@ -144,9 +145,20 @@ def check(board: Board, minutes: float) -> Findings:
     print(f"blocks with and without the meter, {180 * part_s:.0f} s")
     overhead, step_s = paired(training, pairs=round(30 * min(1.0, part_s)) or 2, block_s=3.0)
     tokens = steps * TOKENS_PER_STEP
-    known = None if before is None or after is None else (after - before) / 1e3
-    loss = float(training.loss)
-    return Findings(board, idle, fast, long, overhead, step_s, run, steps, tokens, loss, known)
+    return Findings(
+        board=board,
+        idle=idle,
+        fast=fast,
+        long=long,
+        overhead=overhead,
+        step_s=step_s,
+        run=run,
+        steps=steps,
+        tokens=tokens,
+        loss=float(training.loss),
+        torch=str(torch.__version__),
+        reference_j=None if before is None or after is None else (after - before) / 1e3,
+    )
 
 
 def board_counter(board: Board) -> int | None:
@@ -228,7 +240,7 @@ def page(found: Findings) -> str:
     ]
     made = (
         f"Written by `make gpu-check` on {today}; driver {board.driver}, "
-        f"torch {torch_version()}, Python {platform.python_version()}, "
+        f"torch {found.torch}, Python {platform.python_version()}, "
         f"Linux {platform.release()}."
     )
     trained = (
@@ -245,18 +257,12 @@ def page(found: Findings) -> str:
     return "\n".join([*head, *table, "", caution, ""])
 
 
-def torch_version() -> str:
-    import torch
-
-    return str(torch.__version__)
-
-
-def write(found: Findings) -> Path:
+def write(found: Findings, folder: Path = PAGES) -> Path:
     """The page, and its row in the table of all boards."""
     slug = re.sub(r"[^a-z0-9]+", "-", found.board.name.lower()).strip("-")
-    path = PAGES / f"{slug}.md"
+    path = folder / f"{slug}.md"
     path.write_text(page(found), encoding="utf-8")
-    index = PAGES / "README.md"
+    index = folder / "README.md"
     text = index.read_text(encoding="utf-8")
     row = f"| {found.board.name} | [{slug}.md]({slug}.md) |\n"
     if row not in text:
@@ -268,6 +274,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Meter a training on an NVIDIA board.")
     parser.add_argument("--minutes", type=float, default=5.0)
     options = parser.parse_args()
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # CUDA's order is then the driver's
     board = find_board()
     if isinstance(board, str):
         print(f"gpu-check: nothing was checked, because {board}")

@@ -90,7 +90,7 @@ def cpu_rows(table: list[Row]) -> list[dict[str, str]]:
             continue
         for name in [row["name"], *row["aliases"].split(";")]:
             key = normal_cpu(name)
-            if key and key not in by_key:
+            if key and "," not in key and key not in by_key:
                 by_key[key] = {
                     "key": key,
                     "name": row["name"],
@@ -151,7 +151,7 @@ def family_row(row: Row, models: list[Row], families: list[Row]) -> dict[str, st
             members = [m for m in models if re.search(pattern, plain(m["name"]), re.IGNORECASE)]
     if key == "any-virtual-cpu" or "cloud-masked" in key or key.startswith("arm-"):
         members = [m for m in models if is_cloud_server(m, row["vendor"])]
-    return described(key, row["name"], level, row["vendor"], regex, members)
+    return described(key, row["name"], level, vendor=row["vendor"], regex=regex, members=members)
 
 
 def plain(name: str) -> str:
@@ -173,17 +173,14 @@ def is_cloud_server(model: Row, vendor: str) -> bool:
 
 
 def any_row(models: list[Row]) -> dict[str, str]:
-    return described("any", "any processor", "any", "", "", models)
+    return described("any", "any processor", "any", vendor="", regex="", members=models)
 
 
 def described(
-    key: str, name: str, level: str, vendor: str, regex: str, members: list[Row]
+    key: str, name: str, level: str, *, vendor: str, regex: str, members: list[Row]
 ) -> dict[str, str]:
     tdp = sorted(float(m["tdp_w"]) for m in members)
-    per_thread = [
-        math.log(float(m["tdp_w"]) / int(m["threads"])) for m in members if threads_of(m)
-    ]
-    w_per_thread, spread = per_thread_stats(per_thread, vendor)
+    w_per_thread, spread = per_thread_stats(members, vendor, level)
     return {
         "key": key,
         "name": name,
@@ -214,14 +211,31 @@ def needed_literal(regex: str) -> str:
 
 FEW = 4  # fewer members than this say too little about their spread
 WIDE_LOG_SD = 0.6  # of TDP per thread over all server models
+LEAST_LOG_SD = {  # which model hides behind a name is not known better than that
+    "family": 0.3,
+    "vendor": 0.45,
+    "any": 0.6,
+}
+NO_MEMBER_W_PER_THREAD = 4.0  # median of all models
 
 
-def per_thread_stats(logs: list[float], vendor: str) -> tuple[float, float]:
-    """Median and spread of TDP per thread; the spread is never taken from a handful."""
-    if not logs:
-        return (2.5 if vendor == "ARM" else 4.0), WIDE_LOG_SD
+def per_thread_stats(members: list[Row], vendor: str, level: str) -> tuple[float, float]:
+    """TDP per hardware thread and its log-sd, of those members on which guests run.
+
+    Clouds are built from the parts with many threads: the half of the members with most of them
+    counts. The spread is never taken from a handful.
+    """
+    threads = [int(m["threads"]) for m in members if threads_of(m)]
+    if not threads:
+        return NO_MEMBER_W_PER_THREAD, WIDE_LOG_SD
+    many = statistics.median(threads)
+    logs = [
+        math.log(float(m["tdp_w"]) / int(m["threads"]))
+        for m in members
+        if threads_of(m) and (int(m["threads"]) >= many or vendor == "any")
+    ]
     spread = statistics.stdev(logs) if len(logs) >= FEW else WIDE_LOG_SD
-    return math.exp(statistics.median(logs)), max(0.1, spread)
+    return math.exp(statistics.median(logs)), max(LEAST_LOG_SD[level], spread)
 
 
 def quantile(ordered: list[float], level: float) -> float:

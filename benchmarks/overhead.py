@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the meter slow a training down? Interleaved blocks of real steps with and without it.
 
-python -m benchmarks.overhead [--pairs 40] [--block-s 1.0]
+python -m benchmarks.overhead [--pairs 80] [--block-s 0.3]
 """
 
 import argparse
-import os
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import submeter
+from benchmarks.budgets import variables
 from benchmarks.pairs import SlowDown, interleave, slow_down
 
 Step = Callable[[], None]
@@ -41,48 +40,67 @@ def digits_step(*, batch: int = 512, hidden: int = 256) -> Step:
     return step
 
 
-def seconds_per_step(step: Step, block_s: float) -> float:
-    """Mean wall time of as many steps as fit into *block_s*."""
+class PerStep(NamedTuple):
+    """Mean time of a step: on the wall, and of the training process's own CPU."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class Overhead(NamedTuple):
+    """What the meter adds to a step."""
+
+    wall: SlowDown
+    cpu: SlowDown
+
+    def __str__(self) -> str:
+        return f"{self.wall}; CPU time of the training itself: {self.cpu}"
+
+
+def time_per_step(step: Step, block_s: float) -> PerStep:
+    """Time of as many steps as fit into *block_s*."""
+    cpu_s = time.process_time()
     start_s = now_s = time.perf_counter()
     steps = 0
     while now_s - start_s < block_s:
         step()
         steps += 1
         now_s = time.perf_counter()
-    return (now_s - start_s) / steps
+    return PerStep((now_s - start_s) / steps, (time.process_time() - cpu_s) / steps)
 
 
-def paired(step: Step, *, pairs: int, block_s: float, pause_s: float = 0.2) -> SlowDown:
+def paired(step: Step, *, pairs: int, block_s: float, pause_s: float = 0.2) -> Overhead:
     """Slow-down of *step* by a meter that is on, its start and stop not counted."""
 
-    def off() -> float:
+    def off() -> PerStep:
         time.sleep(pause_s)  # let a collector of the block before finish its ledger entry
-        return seconds_per_step(step, block_s)
+        return time_per_step(step, block_s)
 
-    def on() -> float:
+    def on() -> PerStep:
         with submeter.measure("overhead"):
             time.sleep(pause_s)
-            return seconds_per_step(step, block_s)
+            return time_per_step(step, block_s)
 
-    seconds_per_step(step, block_s)  # warm caches, pools and clocks
-    on_s, off_s = interleave(on, off, pairs=pairs)
-    return slow_down(on_s, off_s)
+    time_per_step(step, block_s)  # warm caches, pools and clocks
+    with_it, without = interleave(on, off, pairs=pairs)
+    return Overhead(
+        slow_down([b.wall_s for b in with_it], [b.wall_s for b in without]),
+        slow_down([b.cpu_s for b in with_it], [b.cpu_s for b in without]),
+    )
 
 
-def measured_on_digits(*, pairs: int, block_s: float) -> SlowDown:
+def measured_on_digits(*, pairs: int, block_s: float) -> Overhead:
     """The paired comparison in a home of its own, so that no run of the user is touched."""
-    with tempfile.TemporaryDirectory(prefix="submeter-overhead-") as folder:
-        before = os.environ.get("SUBMETER_HOME")
-        os.environ["SUBMETER_HOME"] = str(Path(folder))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", submeter_warning())
-                return paired(digits_step(), pairs=pairs, block_s=block_s)
-        finally:
-            if before is None:
-                del os.environ["SUBMETER_HOME"]
-            else:
-                os.environ["SUBMETER_HOME"] = before
+    from threadpoolctl import threadpool_limits
+
+    with (
+        tempfile.TemporaryDirectory(prefix="submeter-overhead-") as home,
+        variables({"SUBMETER_HOME": home}),
+        threadpool_limits(1),  # threads that spin for each other would drown what is looked for
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error", submeter_warning())
+        return paired(digits_step(), pairs=pairs, block_s=block_s)
 
 
 def submeter_warning() -> type[Warning]:
@@ -94,8 +112,8 @@ def submeter_warning() -> type[Warning]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--block-s", type=float, default=1.0)
+    parser.add_argument("--pairs", type=int, default=80)
+    parser.add_argument("--block-s", type=float, default=0.3)
     options = parser.parse_args()
     print(measured_on_digits(pairs=options.pairs, block_s=options.block_s))
 

@@ -9,7 +9,9 @@ scipy, so that it runs beside any torch.
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Block = TypeVar("Block")
 
 # 97.5 % quantile of Student's t by degrees of freedom, checked against scipy by a test
 T_975 = (
@@ -69,16 +71,16 @@ def slow_down(on_s: Sequence[float], off_s: Sequence[float]) -> SlowDown:
 
 
 def interleave(
-    on: Callable[[], float], off: Callable[[], float], *, pairs: int
-) -> tuple[list[float], list[float]]:
-    """Times of *pairs* blocks each, in the order on-off, off-on, on-off, ..."""
-    on_s: list[float] = []
-    off_s: list[float] = []
+    on: Callable[[], Block], off: Callable[[], Block], *, pairs: int
+) -> tuple[list[Block], list[Block]]:
+    """Results of *pairs* blocks each, in the order on-off, off-on, on-off, ..."""
+    with_it: list[Block] = []
+    without: list[Block] = []
     for i in range(pairs):
         if i % 2:
-            off_s.append(off())
-            on_s.append(on())
+            without.append(off())
+            with_it.append(on())
         else:
-            on_s.append(on())
-            off_s.append(off())
-    return on_s, off_s
+            with_it.append(on())
+            without.append(off())
+    return with_it, without

@@ -99,7 +99,7 @@ def second_of_ticks(second: int) -> Ticks:
     """Ten readings of a counter at 123.4 W."""
     first_ns = START_NS + second * NS_PER_S
     times = [first_ns + i * NS_PER_S // HZ for i in range(HZ)]
-    counts: list[int | None] = [round(123.4e-3 * (t - START_NS)) // 1000 for t in times]
+    counts: list[int | None] = [round(123.4 * (t - START_NS)) // 1000 for t in times]
     return Ticks(0, delta_encode(times), 20_000, [gappy_delta_encode(counts)])
 
 

@@ -16,7 +16,7 @@ from sklearn.neural_network import MLPClassifier
 import submeter
 
 SEED = 7
-EPOCHS = 30
+EPOCHS = 24
 BATCH = 64
 SHIFTS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as calmly
 from hypothesis import strategies as st
 
 from submeter import settings
@@ -174,6 +175,7 @@ def test_e03_a_bomb_is_refused_in_one_sentence(
     assert settings.load(cwd=here, env=env, strict=False).settings == Settings()
 
 
+@calmly(deadline=None)
 @given(st.binary(max_size=200))
 def test_e01_any_bytes_either_load_or_raise_a_config_error(raw: bytes) -> None:
     from submeter.settings.loading import parse_table
@@ -309,6 +311,7 @@ text_values = st.text(
 )
 
 
+@calmly(deadline=None)
 @given(
     project=text_values,
     pue=st.floats(1, 10),

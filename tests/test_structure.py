@@ -22,7 +22,8 @@ QUANTITY = re.compile(
     r"|duration|interval|elapsed|timeout|period|capacity|price)(?:_|$)"
 )
 UNIT = re.compile(
-    r"_(j|mj|uj|kwh|wh|mwh|w|mw|kw|s|ms|us|ns|h|g|kg|t|l|c|mhz|hz|usd|eur|ratio|ppm|bytes"
+    r"^relative_|_(j|mj|uj|kwh|wh|mwh|w|mw|kw|s|ms|us|ns|h|g|kg|t|l|c|mhz|hz|usd|eur|ratio|ppm"
+    r"|bytes|code"
     r"|(j|g|kg|l|usd|eur|w)_per_(kwh|j|token|sample|step|h|s|gpu_h))$"
 )
 NUMBERS = {"float", "int", "float | None", "int | None", "float | Missing", "int | Missing"}
@@ -79,7 +80,8 @@ def test_each_file_names_its_licence() -> None:
     missing = [
         where(path)
         for path in (*python_files(*OURS), *shells, *others)
-        if not any(
+        if path.stat().st_size
+        and not any(
             "SPDX-License-Identifier: Apache-2.0" in line
             for line in path.read_text(encoding="utf-8").splitlines()[:3]
         )
@@ -90,8 +92,9 @@ def test_each_file_names_its_licence() -> None:
 def test_files_stay_readable_in_one_sitting() -> None:
     long = [
         f"{where(path)}: {lines} lines"
-        for path in python_files(*OURS)
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+        for folder, most in (("src", 500), ("benchmarks", 500), ("tests", 700))
+        for path in python_files(folder)
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > most
     ]
     assert not long, "\n".join(long)
 
@@ -125,6 +128,7 @@ def test_each_room_says_what_it_answers() -> None:
     for init in sorted(PACKAGE.glob("*/__init__.py")):
         if not [path for path in init.parent.glob("*.py") if path != init]:
             continue  # nobody lives here yet
+        public = init.parent.name == "testing"  # no room, but what plug-in authors import
         tree = ast.parse(init.read_text(encoding="utf-8"))
         docstring = ast.get_docstring(tree) or ""
         assert len(docstring) > 40, f"{where(init)}: says too little about its room"
@@ -135,7 +139,7 @@ def test_each_room_says_what_it_answers() -> None:
             for element in ast.walk(node.value)
             if isinstance(element, ast.Constant)
         ]
-        assert len(exported) <= 10, f"{where(init)}: {len(exported)} names are too many"
+        assert public or len(exported) <= 12, f"{where(init)}: {len(exported)} names are too many"
 
 
 def test_nothing_depends_on_del() -> None:

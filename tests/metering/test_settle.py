@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-import stories
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stories import Counter, Polled, Story, constant, drawn, holds, square
 
 from submeter.errors import LedgerError
 from submeter.metering.settle import Settler
@@ -18,6 +16,8 @@ from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.frames import Event, Head, Metric, Ticks
 from submeter.records.runs import Run
 from submeter.units import NS_PER_S
+from tests.metering import stories
+from tests.metering.stories import Counter, Polled, Story, constant, drawn, holds, square
 
 MODULUS = 262_143_328_851
 

@@ -37,7 +37,7 @@ class BoardRow(msgspec.Struct, frozen=True):
 
 
 def match_board(name: str, *, architecture: str = "") -> BoardRow:
-    """The row of a board by the name that its driver reports.
+    """Find how a board's sensor behaves, by the name that its driver reports.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def match_board(name: str, *, architecture: str = "") -> BoardRow:
         An unknown board gets the widest behaviour of its architecture, an unknown architecture
         the widest of all since Turing; ``how`` says which.
     """
-    key = normal_board(name.split(" MIG ")[0])
+    key = normal_board(name.partition(" MIG ")[0])
     board = line("boards", key)
     if board is not None:
         return _of_board(board)
@@ -99,7 +99,7 @@ def _of_board(board: Mapping[str, str]) -> BoardRow:
 
 
 def _widest(name: str, tables: Sequence[Mapping[str, str]]) -> BoardRow:
-    """What holds for each of *tables*: slowest update, shortest sight, widest gain."""
+    """Take what holds for each of *tables*: slow update, short sight, wide gain."""
     worst = max(tables, key=lambda row: float(row["gain_ratio"]))
     unknown = worst["key"] == UNKNOWN
     return BoardRow(
@@ -117,5 +117,5 @@ def _widest(name: str, tables: Sequence[Mapping[str, str]]) -> BoardRow:
 
 
 def _gain(bound_ratio: float) -> ErrorTerm:
-    """A rectangular tolerance as an error term; who uses it puts the board's id into the key."""
+    """Turn a tolerance into an error term; its user puts the board's id into the key."""
     return ErrorTerm("nvml-gain", relative_sd=bound_ratio / math.sqrt(3), shape="uniform")

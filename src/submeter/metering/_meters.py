@@ -13,7 +13,7 @@ from submeter.units import NS_PER_S, ns_to_s
 
 ENERGY_ORDER: Final = (Measures.ENERGY, Measures.POWER, Measures.MEAN_POWER)
 MOSTLY: Final = 0.9  # part of a window that a channel must cover to stand for it
-DISAGREE_RATIO: Final = 0.10
+DISAGREE_RATIO: Final = 0.10  # beyond the bound of integration: twice the gain of a board
 MEANS_KEPT: Final = 4096
 LATE_NS: Final = NS_PER_S // 2  # a counter this late at the end has stopped answering
 LOST_NS: Final = 3 * NS_PER_S  # so late that what came after is not bounded but unknown
@@ -39,7 +39,8 @@ class DeviceMeter:
         self.share_sd_j = 0.0
         self.by_power_j = 0.0  # part of drawn that the stand-in gave
         self._held = Taken()  # the stand-in's word for time that the counter may yet cover
-        self._compared_j = [0.0, 0.0]  # counter, power over the same blocks
+        self._compared_j = 0.0  # the counter's word over blocks that both covered
+        self._beside = Taken()  # the stand-in's word over the same
         self.how: Counter[str] = Counter()
         self._means: dict[Measures, list[float]] = {}
 
@@ -115,8 +116,8 @@ class DeviceMeter:
         if got.covered_s >= MOSTLY * length_s:
             self._held = Taken()
             if not got.hole_s and not other.hole_s:
-                self._compared_j[0] += got.energy_j
-                self._compared_j[1] += other.energy_j
+                self._compared_j += got.energy_j
+                self._beside = self._beside.plus(other)
         else:
             # the counter may yet bridge this time; what it did cover must not be told twice
             seen = got.covered_s / other.covered_s if other.covered_s > 0 else 0.0
@@ -143,9 +144,10 @@ class DeviceMeter:
             late_j = max(0.0, self._held.energy_j)
             self._book(self._held)
         else:
-            more_j, less_j = main.edge_doubt_j(end_ns)
-            if late_ns < LOST_NS:
-                self.high_j += more_j
+            # what a lost device drew afterwards is not in the figure, so neither is its doubt
+            lost = covered is not None and late_ns > LOST_NS
+            more_j, less_j = main.edge_doubt_j(covered if lost and covered else end_ns)
+            self.high_j += more_j
             self.low_j -= less_j
         return late_j
 
@@ -200,10 +202,11 @@ class DeviceMeter:
         flags = dict(main.flags) if main is not None else {}
         if self.by_power_j > 0:
             flags["power_stood_in"] = 1
-        counter_j, power_j = self._compared_j
-        if counter_j > 0 and abs(power_j - counter_j) > DISAGREE_RATIO * counter_j:
+        counter_j, beside = self._compared_j, self._beside
+        least_j, most_j = (1 - DISAGREE_RATIO) * counter_j, (1 + DISAGREE_RATIO) * counter_j
+        if counter_j > 0 and (beside.low_j > most_j or beside.high_j < least_j):
             flags["counter_and_power_disagree_percent"] = round(
-                100 * (power_j - counter_j) / counter_j
+                100 * (beside.energy_j - counter_j) / counter_j
             )
         return {k: v for k, v in flags.items() if v}
 

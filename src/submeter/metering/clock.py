@@ -21,6 +21,7 @@ from submeter.units import NS_PER_MS, NS_PER_S, ns_to_s
 STEP_NS: Final = NS_PER_S // 2  # smaller steps of the wall clock do not matter to anybody
 SUSPEND_NS: Final = NS_PER_S // 5  # boot and monotonic clock otherwise agree to microseconds
 _READ_NS: Final = 20 * NS_PER_MS  # clocks read within this belong together
+_LONGEST_MS: Final = 1 << 30  # poll() takes no more
 _BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -66,20 +67,17 @@ class SystemClock:
         return time.monotonic_ns() if _BOOTTIME is None else time.clock_gettime_ns(_BOOTTIME)
 
     def wait_until(self, t_ns: int, fds: Sequence[int] = ()) -> list[int]:
-        """Wait for *t_ns* or for one of *fds*."""
+        """Wait for *t_ns*, or up to a millisecond longer, or for one of *fds*."""
         poll = select.poll()
         for fd in fds:
             poll.register(fd, select.POLLIN)
         while True:
-            # poll() counts milliseconds and rounds up, so the last bit is slept away
-            left_ns = t_ns - time.monotonic_ns()
-            ready = poll.poll(max(0, left_ns // NS_PER_MS))
+            # rounded up: one waking, a little late, costs less than two
+            left_ms = -((time.monotonic_ns() - t_ns) // NS_PER_MS)
+            ready = poll.poll(max(0, min(left_ms, _LONGEST_MS)))
             if ready:
                 return [fd for fd, _ in ready]
-            left_ns = t_ns - time.monotonic_ns()
-            if left_ns < NS_PER_MS:
-                if left_ns > 0:
-                    time.sleep(ns_to_s(left_ns))
+            if time.monotonic_ns() >= t_ns:
                 return []
 
 

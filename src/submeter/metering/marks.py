@@ -142,7 +142,9 @@ class MarksWriter:
         self._bad.add(name)
         with self._lock:
             self._loose = None
-            text = f"{name[:MAX_TEXT]} was {str(value)[:40]} at least once; such values are left out"
+            text = (
+                f"{name[:MAX_TEXT]} was {str(value)[:40]} at least once; such values are left out"
+            )
             self._put(encode(Event(t_ns, "note", text)), keep=True)
 
     def _add(self, point: Metric) -> None:

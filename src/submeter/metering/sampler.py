@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from submeter.metering.clock import Clock
-from submeter.records.devices import Reading, Sensor
+from submeter.records.devices import Measures, Reading, Sensor
 from submeter.records.figures import Missing
 from submeter.records.frames import Event
 from submeter.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
@@ -22,13 +22,16 @@ from submeter.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 QUICK_RATIO: Final = 0.5  # part of the interval that all quick sensors together may take
 SLOW_READS: Final = 2  # one alone may be the machine's fault (a starved thread)
 QUICK_READS: Final = 50  # so often in a row, and a slow sensor is quick again
+LEISURELY: Final = frozenset({Measures.BUSY_TIME, Measures.STEAL_TIME, Measures.RUN_TIME})
+LEISURE_NS: Final = NS_PER_S // 2  # processor time counts in 10 ms and is divided once a second
+NOT_DUE: Final = "not due yet"  # a sensor that looks less often than it is asked says this
 MOST_EVENTS: Final = 200  # of one sensor; one that comes and goes for a month says no more
 _GRACE_NS: Final = 20 * NS_PER_MS  # for threads that were starved together with us
 _SILENT_S: Final = 1.0  # a slow sensor is missing after this, or five times its usual time
 _STALE_NS: Final = 5 * NS_PER_S  # a read that hung this long says nothing about any instant
 
 Order = deque[int]
-Answer = tuple["Lane", int, Reading]  # lane, sensor, reading
+Answers = SimpleQueue["Lane"]  # a lane is put here when it has done what it was asked
 
 
 def read_sensor(sensor: Sensor, clock: Clock) -> Reading:
@@ -46,13 +49,18 @@ def read_sensor(sensor: Sensor, clock: Clock) -> Reading:
     return Reading((before_ns + after_ns) // 2, (after_ns - before_ns + 1) // 2, values)
 
 
+def _not_due(reading: Reading) -> bool:
+    return all(isinstance(v, Missing) and v.why == NOT_DUE for v in reading.values)
+
+
 class Lane:
     """A thread that reads some sensors when told to."""
 
-    def __init__(self, sensors: Sequence[Sensor], clock: Clock, out: SimpleQueue[Answer]) -> None:
+    def __init__(self, sensors: Sequence[Sensor], clock: Clock, out: Answers) -> None:
         self.busy = 0  # readings still to come
         self.asked_ns = 0
         self.rest: list[int] = []
+        self.done: deque[tuple[int, Reading]] = deque()
         self._asked: tuple[int, ...] = ()
         self._sensors = sensors
         self._clock = clock
@@ -95,7 +103,8 @@ class Lane:
             with contextlib.suppress(IndexError):  # done, or taken back
                 while True:
                     index = order.popleft()
-                    self._out.put((self, index, read_sensor(self._sensors[index], self._clock)))
+                    self.done.append((index, read_sensor(self._sensors[index], self._clock)))
+            self._out.put(self)  # once an order: each waking of the other thread costs
 
 
 class Sampler:
@@ -115,7 +124,7 @@ class Sampler:
         self.interval_s = interval_s
         self._sensors = list(sensors)
         self._clock = clock
-        self._out: SimpleQueue[Answer] = SimpleQueue()
+        self._out: Answers = SimpleQueue()
         self._events: list[Event] = []
         self._event_counts = [0] * len(self._sensors)
         self._quick: list[int] = []
@@ -124,6 +133,10 @@ class Sampler:
         self._inline: list[int] = []  # where there is no thread to be had
         self._slow_reads = [0] * len(self._sensors)
         self._quick_reads = [QUICK_READS] * len(self._sensors)  # quick if the first read is
+        self._leisurely = {
+            i for i, s in enumerate(self._sensors) if {c.measures for c in s.channels} <= LEISURELY
+        }
+        self._leisure_ns = 0  # when those are read next
         self._usual_ns = [0] * len(self._sensors)
         self._told_slow: set[int] = set()
         self._silent: set[int] = set()
@@ -148,6 +161,8 @@ class Sampler:
         if not self._begun:
             self._begin()
             wait_s = max(wait_s, self.interval_s)
+        if wait_s:
+            self._leisure_ns = 0
         for index, lane in self._slow.items():
             if not lane.busy or not lane.alive:
                 self._ask_slow(index, lane)
@@ -155,6 +170,7 @@ class Sampler:
         self._read_quick(got)
         self._gather_slow(got, wait_s)
         self._look_for_silent(wait_s)
+        got = [row for row in got if not _not_due(row[1])]
         got.sort(key=lambda row: (row[0], row[1].t_ns))
         for index, reading in got:
             self._look_at(index, reading)
@@ -194,20 +210,25 @@ class Sampler:
             return None
 
     def _read_quick(self, got: list[tuple[int, Reading]]) -> None:
-        if not self._quick:
+        now_ns = self._clock.monotonic_ns()
+        order = self._quick
+        if now_ns < self._leisure_ns:
+            order = [i for i in order if i not in self._leisurely]
+        else:
+            self._leisure_ns = now_ns + LEISURE_NS
+        if not order:
             return
         lane = self._quick_lane = self._quick_lane or self._new_lane()
         if lane is None:
-            got += [(i, read_sensor(self._sensors[i], self._clock)) for i in self._quick]
+            got += [(i, read_sensor(self._sensors[i], self._clock)) for i in order]
             return
-        lane.ask(self._quick)
+        lane.ask(order)
         while lane.busy:
             left_ns = lane.asked_ns + s_to_ns(self.interval_s) - self._clock.monotonic_ns()
             if self._collect(got, max(left_ns, _GRACE_NS)):
                 continue
             hangs, rest = lane.take_back(), lane.rest
-            while self._collect(got, 0):
-                pass
+            self._drain(lane, got)
             if lane.busy:
                 self._set_aside(lane, hangs)
                 lane = self._quick_lane = self._new_lane() if rest else None
@@ -234,23 +255,25 @@ class Sampler:
                 return
 
     def _collect(self, got: list[tuple[int, Reading]], wait_ns: int) -> bool:
-        """Take one answer; False if none came in time."""
+        """Take one lane's answers; False if none came in time."""
         try:
-            lane, index, reading = (
-                self._out.get(timeout=ns_to_s(wait_ns)) if wait_ns else self._out.get_nowait()
-            )
+            lane = self._out.get(timeout=ns_to_s(wait_ns)) if wait_ns else self._out.get_nowait()
         except Empty:
             return False
-        lane.busy -= 1
-        if index in self._silent:
-            self._silent.discard(index)
-            self._tell(
-                index, "sensor-back", f"answered after {ns_to_s(2 * reading.half_ns):.1f} s"
-            )
-        if 2 * reading.half_ns < _STALE_NS:
-            got.append((index, reading))
-        self._judge(index, 2 * reading.half_ns)
+        self._drain(lane, got)
         return True
+
+    def _drain(self, lane: Lane, got: list[tuple[int, Reading]]) -> None:
+        while lane.done:
+            index, reading = lane.done.popleft()
+            lane.busy -= 1
+            took_ns = 2 * reading.half_ns
+            if index in self._silent:
+                self._silent.discard(index)
+                self._tell(index, "sensor-back", f"answered after {ns_to_s(took_ns):.1f} s")
+            if took_ns < _STALE_NS:
+                got.append((index, reading))
+            self._judge(index, took_ns)
 
     # -- lanes --------------------------------------------------------------------------------
 
@@ -309,7 +332,7 @@ class Sampler:
         for place, value in enumerate(reading.values):
             key = (index, place)
             if isinstance(value, Missing):
-                if self._why.get(key) != value.why:
+                if value.why != NOT_DUE and self._why.get(key) != value.why:
                     self._why[key] = value.why
                     what = self._sensors[index].channels[place].measures
                     self._tell(index, "sensor-missing", f"{what}: {value.why}", at=reading)

@@ -4,7 +4,7 @@
 It never does input or output. Read ``figures.py`` first, then ``runs.py``.
 """
 
-from submeter.records.devices import Channel, Device, DeviceKind, Measures, Sensor
+from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.figures import Basis, ErrorTerm, Figure, Missing, Quantity
 from submeter.records.runs import Run
 
@@ -19,5 +19,4 @@ __all__ = [
     "Missing",
     "Quantity",
     "Run",
-    "Sensor",
 ]

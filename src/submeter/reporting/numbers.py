@@ -14,12 +14,13 @@ MISSING: Final = "—"
 MARKS: Final = {Basis.MEASURED: "", Basis.DERIVED: "", Basis.MODELLED: " ~", Basis.ASSUMED: " ?"}
 DIGITS: Final = 3  # of a number without an interval
 _MOST_DIGITS: Final = 4
+_ROUGH: Final = 0.05  # rounding that an end of an interval may suffer
 _SHORT_S: Final = 10.0  # below it a duration has decimals
 _LARGEST_COUNT: Final = 1e15
 _HUNDREDTH: Final = 0.01
 _FINER_BELOW: Final = 2.0  # 1.4 is rounded up to 1.4, not to 2
 _STEPS_IN_HALF: Final = 4  # so rounding moves a value by an eighth of its doubt at most
-_LEAST_DIGITS: Final = 2
+_LEAST_DIGITS: Final = 2  # of the end of an interval
 
 
 class _Unit(NamedTuple):
@@ -55,6 +56,7 @@ _PREFIXES: Final = (
     (1e-6, "µ"),
     (1e-9, "n"),
 )
+_WITH_PREFIX: Final = frozenset({"s", "W", "Hz", "g", "gCO2e", "L"})
 # These serve earlier, because they read better: 0.54 Wh, not 540 mWh; 0.09 J per sample.
 _EARLY: Final = {"Wh": 0.1, "J": 0.01, "s": 0.1}
 
@@ -133,7 +135,7 @@ def write_limit(figure: Figure) -> str:
 
 def write_count(value: float) -> str:
     """Count in full, thousands apart: ``17 970``; with an exponent where it is no whole number."""
-    if value == round(value) and abs(value) < _LARGEST_COUNT:
+    if abs(value) < _LARGEST_COUNT and value == round(value):
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.4g}"
 
@@ -202,15 +204,13 @@ def _finite(figure: Figure) -> bool:
 
 def _scale(value: float, unit: str, *, joules: bool = False) -> _Unit:
     """Choose the unit in which *value* has few digits on both sides of its point."""
-    if unit in {"", "°C", "%"}:
-        return _Unit(1.0, unit)
     if unit == "J" or unit.startswith("J per "):
         plain_j = joules or unit != "J"
         for size, name in _JOULES if plain_j else _WATT_HOURS:
             if abs(value) >= size * _EARLY.get(name, 1.0):
                 return _Unit(size, unit.replace("J", name, 1))
         return _Unit(1.0, unit) if not value else _Unit(1e-6, unit.replace("J", "µJ", 1))
-    return _si(value, unit)
+    return _si(value, unit) if unit in _WITH_PREFIX else _Unit(1.0, unit)
 
 
 def _si(value: float, unit: str) -> _Unit:
@@ -227,10 +227,9 @@ def _places(figure: Figure, scale: _Unit) -> int:
     half = min(figure.value - figure.low, figure.high - figure.value)
     half = half or max(figure.value - figure.low, figure.high - figure.value)
     value = figure.value / scale.size
-    places = -_magnitude(half / scale.size / _STEPS_IN_HALF)
-    most = _decimals(value, _MOST_DIGITS)
-    least = _decimals(value, _LEAST_DIGITS)
-    return max(least, min(most, places))
+    # A hair of tolerance, so that a half of 0.04 has steps of 0.01.
+    places = -_magnitude(half / scale.size / _STEPS_IN_HALF * (1 + 1e-9))
+    return max(_decimals(value, 1), min(_decimals(value, _MOST_DIGITS), places))
 
 
 def _decimals(value: float, digits: int) -> int:
@@ -250,7 +249,8 @@ def _end(end: float, places: int, value: float) -> str:
     """One end of an interval: no more digits than the value beside it, two if it is far off."""
     if end:
         places = min(places, _decimals(end, _MOST_DIGITS if end < 10 * value else _LEAST_DIGITS))
-        places = max(places, _decimals(end, 1))
+        if abs(round(end, places) - end) > _ROUGH * end:
+            places = max(places, _decimals(end, _LEAST_DIGITS))
     return _decimal(end, places)
 
 

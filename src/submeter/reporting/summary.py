@@ -294,7 +294,7 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
         if key not in run.work:
             continue
         done = run.work[key]
-        if not (math.isfinite(done) and done > 0):
+        if not (math.isfinite(done) and done >= 1):
             return [f"energy per {name} not defined ({write_count(done)} {key})"]
         if isinstance(footprint.facility, Missing):
             return [f"energy per {name} {MISSING}"]

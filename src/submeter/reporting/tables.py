@@ -9,7 +9,7 @@ from msgspec import structs
 from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import Figure, Missing, Quantity
-from submeter.records.runs import DeviceEnergy, Footprint, Run
+from submeter.records.runs import DeviceEnergy, Footprint, MetricPoint, Run
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -36,6 +36,7 @@ from submeter.reporting.text import columns, cut, fill, plain, table
 WAYS: Final = ("device", "phase", "rank", "metric")
 _INDENT: Final = "  "
 _NAME: Final = 28  # most columns of a name
+_DEVICE: Final = 24  # of the name of a device, beside five more columns
 _LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
 _LEAST_SHARE: Final = 0.01
 
@@ -62,8 +63,9 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
     }
     everything = tuple(by) == WAYS
     shown = run
-    if everything and len(run.metric_history) > _LAST_POINTS:
-        shown = structs.replace(run, metric_history=run.metric_history[-_LAST_POINTS:])
+    if everything:
+        points = _by_step(run.metric_history)[-_LAST_POINTS:]
+        shown = structs.replace(run, metric_history=tuple(points))
     blocks = [_head(run, width), _energy(run, footprint, width)]
     blocks += [writers[way](shown, footprint) for way in by]
     if everything:
@@ -139,7 +141,7 @@ def _devices(run: Run, footprint: Footprint) -> list[str]:
                 f"{_INDENT}{_device_name(row)}",
                 *_amount(row.share),
                 "" if aside else _part(row.share, whole_j),
-                write(figure_of(row.drawn)),
+                _amount(row.drawn)[0].rstrip(" ~?"),
                 plain(f"{row.method}, only compared" if aside else row.method, width=_NAME),
             ]
         )
@@ -154,8 +156,8 @@ def _devices(run: Run, footprint: Footprint) -> list[str]:
 
 def _device_name(row: DeviceEnergy) -> str:
     ident, name = plain(row.device.id), plain(row.device.name)
-    short = ident if columns(ident) <= _NAME // 2 else cut(ident, _NAME // 2)
-    return cut(short if name in {"", ident} else f"{short} {name}", _NAME)
+    short = ident if columns(ident) <= _DEVICE // 2 else cut(ident, _DEVICE // 2)
+    return cut(short if name in {"", ident} else f"{short} {name}", _DEVICE)
 
 
 def _phases(run: Run, footprint: Footprint) -> list[str]:
@@ -211,7 +213,7 @@ def _ranks(run: Run, footprint: Footprint) -> list[str]:
 
 def _metrics(run: Run, footprint: Footprint) -> list[str]:
     del footprint
-    history = run.metric_history
+    history = _by_step(run.metric_history)
     if not history:
         return []
     names = list(dict.fromkeys(name for point in history for name in point.values))
@@ -221,6 +223,19 @@ def _metrics(run: Run, footprint: Footprint) -> list[str]:
         step = "" if point.step is None else str(point.step)
         rows.append([f"{_INDENT}{write_duration(point.elapsed_s)}", step, *cells])
     return table(rows, right=range(1, len(names) + 2))
+
+
+def _by_step(history: Sequence[MetricPoint]) -> list[MetricPoint]:
+    """Join points of one step, which were logged one after the other."""
+    joined: list[MetricPoint] = []
+    for point in history:
+        last = joined[-1] if joined else None
+        if last is not None and point.step is not None and last.step == point.step:
+            values = {**last.values, **point.values}
+            joined[-1] = MetricPoint(point.elapsed_s, values, point.step)
+        elif point.values:
+            joined.append(point)
+    return joined
 
 
 def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
@@ -239,7 +254,9 @@ def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
     for note in [*notes(run, footprint), *(plain(n) for n in footprint.notes)]:
         for i, line in enumerate(fill(note.split(" "), width - 14)):
             lines.append(f"{'' if i else 'note':14}{line}")
-    lines += [f"{'factor':14}{plain(source)}" for source in footprint.factors]
+    for source in footprint.factors:
+        for i, line in enumerate(fill(plain(source).split(" "), width - 14)):
+            lines.append(f"{'' if i else 'factor':14}{line}")
     return lines
 
 

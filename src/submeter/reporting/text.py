@@ -22,8 +22,9 @@ def plain(words: str, *, width: int | None = None) -> str:
     Escape sequences, control characters and direction marks go; white space of any kind becomes
     one space. Longer than *width* columns, the end is cut and marked.
     """
-    spaced = re.sub(r"\s+", " ", _SEQUENCE.sub("", words))
-    line = "".join(c for c in spaced if unicodedata.category(c) not in _UNSAFE).strip()
+    bare = _SEQUENCE.sub("", words)
+    kept = (c for c in bare if c.isspace() or unicodedata.category(c) not in _UNSAFE)
+    line = " ".join("".join(kept).split())
     return line if width is None else cut(line, width)
 
 
@@ -65,12 +66,16 @@ def pad(words: str, width: int, *, right: bool = False) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
-    """*rows* of cells as lines, columns aligned, two spaces between; *right* ones flush right."""
+    """*rows* of cells as lines, columns aligned, two spaces between; *right* ones flush right.
+
+    A row of one cell spans all columns.
+    """
     if not rows:
         return []
     flush = frozenset(right)
     count = max(len(row) for row in rows)
-    widths = [max((columns(r[i]) for r in rows if i < len(r)), default=0) for i in range(count)]
+    whole = [row for row in rows if len(row) > 1]
+    widths = [max((columns(r[i]) for r in whole if i < len(r)), default=0) for i in range(count)]
     return [
         "  ".join(pad(cell, widths[i], right=i in flush) for i, cell in enumerate(row)).rstrip()
         for row in rows

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVIDIA boards of this machine: looked for, told apart by the run's mask, described."""
 
-import ctypes
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,7 +14,7 @@ from submeter.sensors.findings import Finding
 from submeter.sensors.masks import Board, Mask, resolve_mask
 from submeter.sensors.nvml import LIBRARY, Driver, NvmlSensor, words
 
-HALF_WIDTH_RATIO: Final = 0.95 * 0.05  # 95 % of a uniform error of +-5 %
+UNIFORM_95: Final = 0.95 * math.sqrt(3)  # half of a 95 % interval over its sd, if uniform
 REMEDIES: Final = {
     9: "sudo modprobe nvidia",
     18: "restart the machine, so that the driver matches its library",
@@ -79,10 +79,14 @@ def discover_boards(
 def _bindings() -> Any | Finding:
     """Load the official bindings where they help, or say why not."""
     if sys.platform.startswith("linux"):
+        import ctypes
+
         try:
             ctypes.CDLL(LIBRARY)
-        except OSError:
-            return Finding("GPU", "absent", "NVIDIA driver library not found")
+        except OSError as exc:
+            if "No such file" in str(exc):
+                return Finding("GPU", "absent", "NVIDIA driver library not found")
+            return Finding("GPU", "refused", f"NVIDIA driver library cannot be loaded: {exc}")
     try:
         import pynvml
     except ImportError:
@@ -144,6 +148,10 @@ def _instances(driver: Driver, handle: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _gain_sd_ratio(sensor: NvmlSensor) -> float:
+    return max((t.relative_sd for c in sensor.channels for t in c.terms), default=0.0)
+
+
 def _described(sensors: list[NvmlSensor], mask: Mask) -> list[Finding]:
     """One line for all boards of a name that are known in the same way."""
     lines = Counter(
@@ -156,7 +164,7 @@ def _described(sensors: list[NvmlSensor], mask: Mask) -> list[Finding]:
         text = f"{n} × {name}" if n > 1 else name
         text += ", energy counter" if counter else ", power readings, integrated"
         text += ", MIG on: shared between instances" if mig else ""
-        interval = HALF_WIDTH_RATIO
+        interval = UNIFORM_95 * _gain_sd_ratio(next(s for s in sensors if s.device.name == name))
         findings.append(Finding("GPU", "measured", text, relative_interval=interval))
     findings += [
         Finding("GPU", "absent", f"{s.device.name} {s.uuid} tells neither energy nor power")

@@ -49,7 +49,8 @@ class Groups(msgspec.Struct, frozen=True):
 def find_groups(sys_root: Path, proc_root: Path, *, pid: int | None = None) -> Groups:
     """Control groups of *pid* (None: of this process), as far as they are mounted here."""
     try:
-        lines = (proc_root / (str(pid) if pid else "self") / "cgroup").read_text().splitlines()
+        told = proc_root / (str(pid) if pid else "self") / "cgroup"
+        lines = told.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return Groups()
     root = sys_root / CGROUP
@@ -100,7 +101,7 @@ def limits(groups: Groups) -> Limits:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

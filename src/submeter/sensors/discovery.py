@@ -2,10 +2,9 @@
 """Which sensors this machine has, and what is measured, refused, modelled or assumed."""
 
 import os
-import platform
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -13,6 +12,7 @@ from submeter.records import Device, DeviceKind
 from submeter.records.devices import Sensor
 from submeter.sensors import boards, cgroups, powercap, proc
 from submeter.sensors.findings import Finding
+from submeter.sensors.models import model_sensors
 from submeter.sensors.nvml import Driver
 from submeter.sensors.use import UseSensor
 
@@ -114,7 +114,7 @@ def discover(
     if linux:
         _add_use(found, roots, host)
     else:
-        text = f"{platform.system()} shows no processor time and no energy counter to us"
+        text = f"{_system()[0]} shows no processor time and no energy counter to us"
         found.findings.append(Finding("node", "absent", text))
     return found
 
@@ -135,46 +135,80 @@ def _add_models(found: Discovery, roots: Roots, host: str) -> None:
     """Models for what no counter tells."""
     machine = found.machine
     kinds = {s.device.kind for s in found.sensors}
-    arguments: dict[str, Any] = {
-        "have_cpu": DeviceKind.CPU in kinds,
-        "have_dram": DeviceKind.DRAM in kinds,
-        "cpu_fraction": 1.0,
-        "memory_bytes": int(machine.get("memory_bytes", "0")),
-        "vcpus": int(machine.get("vcpus", "0")),
-        "virtualised": bool(machine.get("virtualisation")),
-        "proc_root": roots.proc,
-        "host": host,
-    }
-    try:
-        from submeter.sensors import models
-    except ImportError:  # until the models are there
-        return
-    devices, sensors, findings = models.model_sensors(machine, **arguments)
+    devices, sensors, findings = model_sensors(
+        machine,
+        have_cpu=DeviceKind.CPU in kinds,
+        have_dram=DeviceKind.DRAM in kinds,
+        have_gpu=DeviceKind.GPU in kinds,
+        cpu_fraction=1.0,  # of a guest, its processors are all that is modelled
+        memory_bytes=int(machine.get("memory_bytes", "0")),
+        vcpus=int(machine.get("vcpus", "0")),
+        virtualised=bool(machine.get("virtualisation")),
+        proc_root=roots.proc,
+        host=host,
+    )
     found.devices += tuple(devices)
     found.sensors += sensors
-    found.findings += findings
+    why, remedy = _why_no_counter(found, roots)
+    found.findings += [
+        msgspec.structs.replace(f, text=f"{f.text}; {why}", remedy=f.remedy or remedy)
+        if f.part == "CPU" and f.state == "modelled"
+        else f
+        for f in findings
+    ]
+
+
+def _why_no_counter(found: Discovery, roots: Roots) -> tuple[str, str]:
+    """Say why the processors have no counter, and what would give them one."""
+    refused = next((f for f in found.findings if (f.part, f.state) == ("CPU", "refused")), None)
+    if refused is not None:
+        return refused.text, ""  # its remedy stands beside it
+    if found.machine.get("virtualisation"):
+        return (
+            "no power counter in this guest",
+            "ask the host to pass RAPL through: docs/guests.md",
+        )
+    if not (roots.sys / powercap.POWERCAP).is_dir():
+        return f"no {roots.sys / powercap.POWERCAP}", "sudo modprobe intel_rapl_msr"
+    return "no RAPL zone that answers", ""
 
 
 def _host(roots: Roots) -> str:
-    try:
-        name = (roots.proc / "sys" / "kernel" / "hostname").read_text().strip()
-    except OSError:
-        name = ""
-    return name or platform.node() or "localhost"
+    name = _line(roots.proc / "sys" / "kernel" / "hostname")
+    return name or _system()[1] or "localhost"
+
+
+def _system() -> tuple[str, str, str]:
+    """Operating system, name of the machine and release of the kernel."""
+    if hasattr(os, "uname"):
+        told = os.uname()
+        return told.sysname, told.nodename, told.release
+    import platform  # takes longer to load than all of us
+
+    return platform.system(), platform.node(), platform.release()
+
+
+def _processor() -> str:
+    """Say what Python knows of the processor where there is no /proc."""
+    import platform
+
+    return platform.processor() or platform.machine()
 
 
 def describe_machine(roots: Roots, host: str) -> dict[str, str]:
     """Processor, memory, kernel and hypervisor, in words; what is not known is left out."""
     cpus = proc.cpus(roots.proc)
     memory = proc.memory_bytes(roots.proc)
+    system, _, release = _system()
     facts = {
         "host": host,
-        "os": platform.system(),
-        "kernel": _line(roots.proc / "sys" / "kernel" / "osrelease") or platform.release(),
+        "os": system,
+        "kernel": _line(roots.proc / "sys" / "kernel" / "osrelease") or release,
         "boot_id": _line(roots.proc / "sys" / "kernel" / "random" / "boot_id"),
-        "cpu_model": cpus.model or ("" if cpus.vcpus else platform.processor()),
+        "cpu_model": cpus.model or ("" if cpus.vcpus else _processor()),
         "cpu_vendor": cpus.vendor,
         "cpu_family": cpus.family,
+        "cpu_stepping": cpus.stepping,
         "sockets": str(cpus.sockets or ""),
         "cores": str(cpus.cores or ""),
         "vcpus": str(cpus.vcpus or os.cpu_count() or ""),

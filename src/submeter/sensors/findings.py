@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+Ratio = float  # without a unit
 State = Literal["measured", "refused", "absent", "modelled", "assumed"]
 
 
@@ -20,4 +21,4 @@ class Finding(msgspec.Struct, frozen=True):
     state: State
     text: str
     remedy: str = ""
-    relative_interval: float | None = None
+    relative_interval: Ratio | None = None

@@ -6,7 +6,6 @@ process, so it is looked up again after a fork, after the driver was loaded agai
 board was lost.
 """
 
-import math
 import os
 import threading
 import time
@@ -16,8 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
+from submeter.catalog import match_board
 from submeter.records import Channel, Device, DeviceKind, ErrorTerm, Measures, Missing
 from submeter.records.devices import Tenancy
+from submeter.sensors.nvml_calls import FAST, POWER_NOW, SLOW, Call, Way, enforced_limit
 from submeter.units import NS_PER_S
 
 LIBRARY: Final = "libnvidia-ml.so.1"
@@ -26,6 +27,7 @@ RETRY_FIRST_NS: Final = NS_PER_S
 RETRY_LONGEST_NS: Final = 30 * NS_PER_S
 RETRY_BESIDE_OTHERS_NS: Final = 300 * NS_PER_S  # starting the library again holds up the others
 CEILING_RATIO: Final = 1.5
+RECENT_US: Final = 2_000_000  # the first list of samples reaches back before the run
 INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO of the kernel
 
 # NVML return codes (nvml.h): the words we use, and what they mean for a handle.
@@ -49,8 +51,6 @@ UNSUPPORTED: Final = frozenset({2, 3, 4, 13})  # an answer for ever
 HANDLE_LOST: Final = frozenset({1, 2, 6, 9, 15, 16, 17, 18, 28})
 FAILURES_IN_A_ROW: Final = 3  # of another kind, then the handle is looked up again too
 
-Call = Callable[[Any, Any], int]
-
 
 def words(exc: Exception) -> str:
     """Say what the driver says, with its code."""
@@ -66,17 +66,35 @@ def _code(exc: Exception) -> int:
 class Behaviour(msgspec.Struct, frozen=True):
     """How a board's power sensor behaves: see `submeter.records.Channel` for the words."""
 
-    update_s: float = 0.1
-    window_s: float = 1.0
-    duty: float = 1.0
-    counter_update_s: float = 0.1
-    gain_sd_ratio: float = 0.05 / math.sqrt(3)  # +-5 %, uniform
-    peak_w: float | None = None
+    update_s: float
+    window_s: float
+    duty: float
+    counter_update_s: float
+    gain_sd_ratio: float
+    peak_w: float | None
+
+
+# What field 186 shows on boards whose power reading is a mean over a second (Yang, Adamek,
+# Armour, SC24): window [s] and the part of the time that it sees.
+INSTANT: Final = {"Ampere GA10x": (0.1, 1.0), "Ada": (0.1, 1.0)}
+INSTANT_ELSEWHERE: Final = (0.025, 0.25)
+LONG_WINDOW_S: Final = 0.5
 
 
 def behaviour(name: str, *, instant: bool) -> Behaviour:
-    """Look a board up in the catalog; an unknown one is taken as a modern one."""
-    return Behaviour(window_s=0.1 if instant else 1.0, duty=0.25 if instant else 1.0)
+    """Look a board up in the catalog, for the power at an instant or as given by default."""
+    row = match_board(name)
+    window_s, duty = row.window_s, row.duty
+    if instant and window_s > LONG_WINDOW_S:
+        window_s, duty = INSTANT.get(row.architecture, INSTANT_ELSEWHERE)
+    return Behaviour(
+        update_s=row.update_s,
+        window_s=window_s,
+        duty=duty,
+        counter_update_s=row.counter_update_s or row.update_s,
+        gain_sd_ratio=row.gain.relative_sd,
+        peak_w=row.tdp_w,
+    )
 
 
 class Driver:
@@ -132,81 +150,6 @@ class Driver:
             if self._pid == os.getpid():
                 self._end()
                 self._pid = 0
-
-
-def _energy(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetTotalEnergyConsumption(handle))
-
-
-def _power_now(api: Any, handle: Any) -> int:
-    (field,) = api.nvmlDeviceGetFieldValues(handle, [api.NVML_FI_DEV_POWER_INSTANT])
-    if field.nvmlReturn != 0:
-        raise api.NVMLError(field.nvmlReturn)
-    return int(field.value.uiVal)
-
-
-def _power_usage(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetPowerUsage(handle))
-
-
-def _utilisation(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetUtilizationRates(handle).gpu)
-
-
-def _temperature(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetTemperature(handle, api.NVML_TEMPERATURE_GPU))
-
-
-def _clock(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetClockInfo(handle, api.NVML_CLOCK_SM))
-
-
-def _enforced_limit(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetEnforcedPowerLimit(handle))
-
-
-def _set_limit(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetPowerManagementLimit(handle))
-
-
-def _event_reasons(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetCurrentClocksEventReasons(handle))
-
-
-def _throttle_reasons(api: Any, handle: Any) -> int:
-    return int(api.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
-
-
-POWER_NOW: Final = "NVML field 186, power now"
-FAST: Final[tuple[tuple[Measures, float, tuple[tuple[str, Call], ...]], ...]] = (
-    (Measures.ENERGY, 1e-3, (("nvmlDeviceGetTotalEnergyConsumption", _energy),)),
-    (
-        Measures.POWER,
-        1e-3,
-        ((POWER_NOW, _power_now), ("nvmlDeviceGetPowerUsage", _power_usage)),
-    ),
-)
-SLOW: Final[tuple[tuple[Measures, float, tuple[tuple[str, Call], ...]], ...]] = (
-    (Measures.UTILISATION, 1e-2, (("nvmlDeviceGetUtilizationRates", _utilisation),)),
-    (Measures.TEMPERATURE, 1.0, (("nvmlDeviceGetTemperature", _temperature),)),
-    (Measures.CLOCK, 1e6, (("nvmlDeviceGetClockInfo", _clock),)),
-    (
-        Measures.CAP,
-        1e-3,
-        (
-            ("nvmlDeviceGetEnforcedPowerLimit", _enforced_limit),
-            ("nvmlDeviceGetPowerManagementLimit", _set_limit),
-        ),
-    ),
-    (
-        Measures.THROTTLE,
-        1.0,
-        (
-            ("nvmlDeviceGetCurrentClocksEventReasons", _event_reasons),
-            ("nvmlDeviceGetCurrentClocksThrottleReasons", _throttle_reasons),
-        ),
-    ),
-)
 
 
 class NvmlSensor:
@@ -284,7 +227,7 @@ class NvmlSensor:
     def _described(self, host: str) -> Device:
         limits_mw = self._asked(
             lambda api, h: api.nvmlDeviceGetPowerManagementLimitConstraints(h)[1]
-        ) or self._asked(_enforced_limit)
+        ) or self._asked(enforced_limit)
         name = self._asked(lambda api, h: api.nvmlDeviceGetName(h))
         return Device(
             id=f"gpu:{self.uuid}",
@@ -296,7 +239,7 @@ class NvmlSensor:
 
     def _probe(
         self,
-        wanted: Sequence[tuple[Measures, float, tuple[tuple[str, Call], ...]]],
+        wanted: Sequence[Way],
         calls: list[Call],
     ) -> list[Channel]:
         """Channels that this board has: a call counts as had unless it is not supported."""
@@ -386,10 +329,10 @@ class NvmlSensor:
             generation = driver.ensure()
             if self._handle is not None and generation == self._generation:
                 return True
-            if self._handle is None:
-                # The first try asks for the handle only, as long as that spares other boards.
-                if (self._tries > 1 or not driver.attached) and generation == self._generation:
-                    driver.restart(generation)
+            # The first try asks for the handle only, as long as that spares other boards.
+            alone = self._tries > 1 or not driver.attached
+            if self._handle is None and alone and generation == self._generation:
+                driver.restart(generation)
             self._handle = driver.api.nvmlDeviceGetHandleByUUID(self.uuid)
             self._generation = driver.generation
         except driver.errors as exc:
@@ -466,9 +409,10 @@ class NvmlSensor:
         except self._driver.errors:
             return {}
         work: dict[int, int] = {}
+        self._seen_us = max((int(row.timeStamp) for row in rows), default=self._seen_us)
         for row in rows:
-            self._seen_us = max(self._seen_us, int(row.timeStamp))
-            if int(row.smUtil) <= 100:  # noqa: PLR2004 - beyond are sentinels
+            recent = self._seen_us - int(row.timeStamp) < RECENT_US
+            if recent and int(row.smUtil) <= 100:  # noqa: PLR2004 - beyond are sentinels
                 work[int(row.pid)] = work.get(int(row.pid), 0) + int(row.smUtil)
         return work
 
@@ -482,5 +426,6 @@ class NvmlSensor:
     def close(self) -> None:
         """Let go of the board; the library itself belongs to the driver."""
         self._handle = None
+        self._why = Missing("closed")
         self._driver.attached.discard(self.uuid)
         self._retry_ns = 1 << 63

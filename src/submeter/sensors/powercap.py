@@ -10,6 +10,7 @@ a node that only reconciles, everything else is dropped.
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,15 @@ import msgspec
 
 from submeter.records import Channel, Device, DeviceKind, ErrorTerm, Measures, Missing
 from submeter.sensors.findings import Finding
+from submeter.sensors.proc import READ_ONLY
 from submeter.units import NS_PER_MS, NS_PER_S, UJ_PER_J
 
 POWERCAP: Final = "class/powercap"
+REMEDY: Final = "submeter doctor --fix rapl"
+MIRROR_LOOKS: Final = 12
+MIRROR_PAUSE_S: Final = 0.005
+MIRROR_DISAGREES: Final = 3
+FAR_APART_UJ: Final = 10 * UJ_PER_J  # two views of one counter are never that far apart
 UPDATE_S: Final = 0.001  # Intel SDM vol. 3B, 15.10.3: energy status is updated about every 1 ms
 RETRY_FIRST_NS: Final = 100 * NS_PER_MS
 RETRY_LONGEST_NS: Final = 5 * NS_PER_S
@@ -58,7 +65,7 @@ class Zone(msgspec.Struct, frozen=True):
 def _word(path: Path) -> str | None:
     """Content of a small file, stripped; None if it cannot be read (or would block)."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, READ_ONLY)
     except OSError:
         return None
     try:
@@ -104,7 +111,14 @@ def find_zones(sys_root: Path) -> list[Zone]:
         subs = {p.name: p for p in flat if p.name.rpartition(":")[0] == top.name}
         subs.update((p.name, p) for p in _folders(top, _SUB))
         zones.extend(
-            Zone(path=sub, key=key, name="dram", kind=DeviceKind.DRAM, socket=zone.socket)
+            Zone(
+                path=sub,
+                key=key,
+                name="dram",
+                kind=DeviceKind.DRAM,
+                socket=zone.socket,
+                die=zone.die,
+            )
             for key, sub in subs.items()
             if _word(sub / "name") == "dram" and zone.kind is DeviceKind.CPU
         )
@@ -151,22 +165,24 @@ def mirrored(
 def _same_counter(
     a: Zone, b: Zone, read: Callable[[Zone], int | None], pause: Callable[[float], None]
 ) -> bool:
-    def bracketed() -> int | None:
+    start: int | None = None
+    disagreed = 0
+    for look in range(MIRROR_LOOKS):
+        if look:
+            pause(MIRROR_PAUSE_S)
         before, between, after = read(a), read(b), read(a)
-        if before is None or between is None or after is None or not before <= between <= after:
-            return None
-        return before
-
-    start = bracketed()
-    if start is None:
-        return False
-    for _ in range(12):
-        pause(0.005)
-        now = bracketed()
-        if now is None:
+        if before is None or between is None or after is None:
             return False
-        if now != start:
+        if abs(between - before) > FAR_APART_UJ:
+            return False
+        if not before <= between <= after:
+            disagreed += 1  # once may be chance: read just between the updates of both
+            if disagreed == MIRROR_DISAGREES:
+                return False
+        elif start is not None and before != start:
             return True
+        else:
+            start = before
     return False
 
 
@@ -221,7 +237,7 @@ class RaplSensor:
 
     def _count(self) -> int:
         if self._fd is None:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = os.open(self._path, READ_ONLY)
         try:
             value = int(os.pread(self._fd, 32, 0))
         except (OSError, ValueError):
@@ -233,7 +249,7 @@ class RaplSensor:
 
     def _reopened(self) -> int:
         self.close()
-        self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd = os.open(self._path, READ_ONLY)
         return int(os.pread(self._fd, 32, 0))
 
     def _give_up(self, exc: OSError | ValueError) -> None:
@@ -274,20 +290,23 @@ def discover_zones(
     def count(zone: Zone) -> int | None:
         return _number(zone.counter)
 
-    packages = [z for z in good if z.kind is DeviceKind.CPU]
-    mirrors = mirrored(packages, count, pause)
+    mirrors = [
+        z
+        for kind in (DeviceKind.CPU, DeviceKind.DRAM)
+        for z in mirrored([z for z in good if z.kind is kind], count, pause)
+    ]
     good = [z for z in good if z not in mirrors]
     dead = _standing_still(good, count, pause) if machine.get("virtualisation") else []
     broken += [(z, "counter stands at zero in this guest") for z in dead]
     good = [z for z in good if z not in dead]
     devices, sensors = _sensors(good, machine, host)
-    findings = _findings(sensors, refused, broken, mirrors, sys_root)
+    findings = [*_findings(sensors, refused, broken, mirrors), *_uncounted(sensors, machine)]
     return devices, sensors, findings
 
 
 def _cannot_read(zone: Zone) -> OSError | None:
     try:
-        fd = os.open(zone.counter, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(zone.counter, READ_ONLY)
     except OSError as exc:
         return exc
     try:
@@ -316,30 +335,23 @@ def _standing_still(
 def _sensors(
     zones: Sequence[Zone], machine: Mapping[str, str], host: str
 ) -> tuple[list[Device], list[RaplSensor]]:
-    by_id: dict[str, list[Zone]] = {}
-    for zone in zones:
-        by_id.setdefault(_device_id(zone), []).append(zone)
+    parts = Counter((z.kind, z.socket) for z in zones)
+    numbers: Counter[tuple[DeviceKind, int]] = Counter()
     devices: list[Device] = []
     sensors: list[RaplSensor] = []
-    for device_id, parts in by_id.items():
-        limits = [_limit_w(z.path) for z in parts]
-        known = [w for w in limits if w is not None]
-        device = Device(
-            id=device_id,
-            kind=parts[0].kind,
-            name=_device_name(parts[0], machine),
-            host=host,
-            peak_w=sum(known) if len(known) == len(parts) else None,
-        )
+    for zone in zones:
+        place = (zone.kind, zone.socket)
+        device_id = "node:psys" if zone.kind is DeviceKind.NODE else f"{zone.kind}:{zone.socket}"
+        name = _device_name(zone, machine)
+        if parts[place] > 1:  # a socket of several dies, each with a counter of its own
+            die = numbers[place] if zone.die is None else zone.die
+            device_id, name = f"{device_id}.{die}", f"{name}, die {die}"
+            numbers[place] += 1
+        limit_w = _limit_w(zone.path)
+        device = Device(device_id, zone.kind, name, host, peak_w=limit_w)
         devices.append(device)
-        for zone, limit_w in zip(parts, limits, strict=True):
-            channel = _channel(zone, device_id, limit_w, machine)
-            sensors.append(RaplSensor(zone, device, channel))
+        sensors.append(RaplSensor(zone, device, _channel(zone, device_id, limit_w, machine)))
     return devices, sensors
-
-
-def _device_id(zone: Zone) -> str:
-    return "node:psys" if zone.kind is DeviceKind.NODE else f"{zone.kind}:{zone.socket}"
 
 
 def _device_name(zone: Zone, machine: Mapping[str, str]) -> str:
@@ -396,7 +408,6 @@ def _findings(
     refused: Sequence[Zone],
     broken: Sequence[tuple[Zone, str]],
     mirrors: Sequence[Zone],
-    sys_root: Path,
 ) -> list[Finding]:
     part = {DeviceKind.CPU: "CPU", DeviceKind.DRAM: "DRAM", DeviceKind.NODE: "node"}
     findings: list[Finding] = []
@@ -412,11 +423,20 @@ def _findings(
         shut = [z for z in refused if z.kind is kind]
         if shut:
             text = f"{shut[0].counter} is readable by root only"
-            remedy = f"sudo chmod a+r {sys_root / POWERCAP}/intel-rapl*/energy_uj"
-            findings.append(Finding(name, "refused", text, remedy))
+            findings.append(Finding(name, "refused", text, REMEDY))
         findings += [
             Finding(name, "absent", f"{zone.counter}: {why}")
             for zone, why in broken
             if zone.kind is kind
         ]
     return findings
+
+
+def _uncounted(sensors: Sequence[RaplSensor], machine: Mapping[str, str]) -> list[Finding]:
+    """Sockets without a counter, where others have one: neither measured nor modelled."""
+    counted = {s.zone.socket for s in sensors if s.zone.kind is DeviceKind.CPU}
+    sockets = int(machine.get("sockets", "0"))
+    if not 0 < len(counted) < sockets:
+        return []
+    text = f"{sockets - len(counted)} of {sockets} sockets without a counter, not metered"
+    return [Finding("CPU", "absent", text)]

@@ -20,6 +20,8 @@ RANKS: Final = (  # first that is set wins: the launcher nearest to the training
     ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
     ("LOCAL_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
 )
+# A FIFO in place of a file must not hold us, and no child inherits what we have open.
+READ_ONLY: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 IDLE_FIELD: Final = 4  # of the first line of /proc/stat; later ones came with newer kernels
 LOOKS: Final = 3  # times that the environment of a process is read before it is believed
 FORGET_AFTER: Final = 600  # scans after which process ids known as foreign are looked at again
@@ -46,7 +48,7 @@ def machine_times(proc_root: str | Path) -> MachineTimes | Missing:
     """First line of ``/proc/stat``; `Missing` if it is masked, empty or malformed."""
     path = f"{proc_root}/stat"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, READ_ONLY)
     except OSError as exc:
         return Missing(f"{path}: {exc.strerror}")
     try:
@@ -81,7 +83,7 @@ class ProcessStat(msgspec.Struct, frozen=True):
 def process_stat(proc_root: str, pid: int) -> ProcessStat | None:
     """One process; None if it is gone or may not be seen."""
     try:
-        fd = os.open(f"{proc_root}/{pid}/stat", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(f"{proc_root}/{pid}/stat", READ_ONLY)
     except OSError:
         return None
     try:

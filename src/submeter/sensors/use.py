@@ -13,7 +13,7 @@ from submeter.units import NS_PER_S
 
 NOT_DUE: Final = Missing("not due yet")
 SCAN_NS: Final = NS_PER_S  # how often to look for new processes
-COST_RATIO: Final = 0.002  # part of one processor that looking at the processes may take
+COST_RATIO: Final = 0.001  # part of one processor that looking at the processes may take
 LONGEST_NS: Final = 2 * NS_PER_S
 
 
@@ -96,20 +96,23 @@ class UseSensor:
         if scan:
             self._scan_ns = now_ns + SCAN_NS
         self._due_ns = now_ns + min(int(expected_ns / COST_RATIO), LONGEST_NS)
-        if isinstance(times, Missing):
-            return (times, times, run)
-        return (times.busy, times.steal, run)
+        if not isinstance(times, Missing):
+            return (times.busy, times.steal, run)
+        if self.tree is not None and self.tree.seen and not self.tree.pids:
+            run = times  # whether they ended or are hidden cannot be told
+        return (times, times, run)
 
     def _run_ticks(self, *, scan: bool) -> int | Missing:
         if self.tree is None:
             return Missing("no run is watched")
-        ns: int | Missing = self.tree.update(newcomers=scan)
+        used_ns: int | Missing = self.tree.update(newcomers=scan)
         if not self.tree.seen:
-            groups = cgroups.find_groups(self._sys_root, Path(self._proc_root))
-            ns = cgroups.run_time_ns(groups)
-            if isinstance(ns, Missing):
-                return Missing("the run's processes cannot be seen")
-        return ns if isinstance(ns, Missing) else ns // self._tick_ns
+            used_ns = cgroups.run_time_ns(
+                cgroups.find_groups(self._sys_root, Path(self._proc_root))
+            )
+        if isinstance(used_ns, Missing):
+            return Missing("the run's processes cannot be seen")
+        return used_ns // self._tick_ns
 
     def close(self) -> None:
         """Nothing is kept open."""

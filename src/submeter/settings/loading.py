@@ -102,7 +102,10 @@ def user_file(env: Mapping[str, str] | None = None) -> Path:
         return Path(given)
     import platformdirs
 
-    return platformdirs.user_config_path("submeter", appauthor=False) / "submeter.toml"
+    try:
+        return platformdirs.user_config_path("submeter", appauthor=False) / "submeter.toml"
+    except (RuntimeError, KeyError):  # an account without an entry, and no HOME
+        return Path("submeter-without-home") / "submeter.toml"
 
 
 def local_file(

@@ -5,6 +5,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -43,7 +44,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 _ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]i?)?B?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*([kMGT]i?)?B?", re.IGNORECASE)
 _SIZES: Final = {
     "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
     "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40,
@@ -74,7 +75,7 @@ def _size_bytes(given: object) -> int:
         found = _SIZE.fullmatch(given.strip())
         if found is None:
             raise ValueError
-        given = round(float(found[1]) * _SIZES[(found[2] or "").lower()])
+        given = round(Fraction(found[1]) * _SIZES[(found[2] or "").lower()])
     return _whole(given, 0, _MOST_BYTES)
 
 

@@ -3,6 +3,8 @@
 
 import contextlib
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,27 +21,36 @@ class Cell:
     new value. Numbers are therefore written with leading zeros.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mode: int = 0o444) -> None:
         self.path = path
+        self.mode = mode
         self._fd = -1
         self._length = -1
 
     def write(self, content: bytes) -> None:
         """Put *content* in, in place."""
         if self._fd < 0:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._length = -1
+            self._open()
         os.pwrite(self._fd, content, 0)
         if len(content) != self._length:
             os.ftruncate(self._fd, len(content))
             self._length = len(content)
+
+    def _open(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.path.chmod(0o600)  # its owner has to write what is for reading only
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(self._fd, self.mode)
+        self._length = -1
 
     def renew(self, content: bytes) -> None:
         """Put a new file with *content* in the place of the old one, whatever that is now."""
         self.drop()
         beside = self.path.with_name(f".{self.path.name}.new")
         beside.write_bytes(content)
-        beside.replace(self.path)
+        beside.chmod(self.mode)
+        with self._writer():
+            beside.replace(self.path)
 
     def blank(self) -> None:
         """Empty the file, for those that still hold it open, and let go of it."""
@@ -66,8 +77,21 @@ class Cell:
 
     def release(self) -> None:
         """Let whoever hangs in opening the FIFO go on, to an end of file."""
+        with self._writer():
+            pass
+
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[None]:
+        """Be the writer that those who hang in a FIFO wait for; nothing where there is none."""
+        fd = -1
         with contextlib.suppress(OSError):
-            os.close(os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            if stat.S_ISFIFO(self.path.lstat().st_mode):
+                fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            yield
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
     def drop(self) -> None:
         """Let go of the file; the next write opens it again."""
@@ -75,8 +99,9 @@ class Cell:
             os.close(self._fd)
         self._fd = -1
 
-    def __getstate__(self) -> Path:
-        return self.path
+    def __getstate__(self) -> tuple[Path, int]:
+        return self.path, self.mode
 
-    def __setstate__(self, path: Path) -> None:
-        self.path, self._fd, self._length = path, -1, -1
+    def __setstate__(self, state: tuple[Path, int]) -> None:
+        self.path, self.mode = state
+        self._fd = self._length = -1

@@ -48,6 +48,18 @@ class FakeMachine:
     hostname
         What the machine calls itself.
 
+    Examples
+    --------
+    >>> import tempfile
+    >>> machine = FakeMachine(Path(tempfile.mkdtemp()) / "machine")
+    >>> zone = machine.add_package(constant(50.0), start_uj=0, unit_nj=1000)
+    >>> machine.at(2.0)
+    >>> int((machine.sys / "class/powercap/intel-rapl:0/energy_uj").read_text())
+    100000000
+    >>> machine.truth_j("cpu:0", 0.0, 2.0)
+    100.0
+    >>> machine.close()
+
     Notes
     -----
     Truth is the closed form of a device's waveform (`truth_j`). What the counters show differs
@@ -89,7 +101,7 @@ class FakeMachine:
         """Add the package zone of a socket, or of one die of it.
 
         *quirks* are the keywords of `submeter.testing.zones.Zone`: range_uj, unit_nj, start_uj,
-        update_s, gain, limit_w.
+        update_s, gain, limit_w, mode.
         """
         label = f"package-{socket}" + ("" if die is None else f"-die-{die}")
         return self._add_zone("intel-rapl", label, waveform, f"cpu:{socket}", quirks)

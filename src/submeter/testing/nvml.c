@@ -277,7 +277,7 @@ int nvmlDeviceGetCount_v2(unsigned *out) {
     return OK;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **out) {
-    CALLED;
+    if (!ready()) return UNINITIALIZED;
     if (index >= state->boards) return INVALID;
     *out = handle_of(index, -1);
     return enter(*out, &(target_t){0}) == LOST ? LOST : OK;
@@ -287,10 +287,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **out) {
     for (uint32_t i = 0; uuid && i < state->boards; i++) {
         board_t *b = board_at(i);
         for (int m = -1; m < (b->mig_mode ? (int)b->n_mig : 0); m++)
-            if (!strcmp(m < 0 ? b->uuid : b->mig_uuid[m], uuid)) {
-                *out = handle_of(i, m);
-                return OK;
-            }
+            if (!strcmp(m < 0 ? b->uuid : b->mig_uuid[m], uuid)) return *out = handle_of(i, m), OK;
     }
     return NOT_FOUND;
 }

@@ -35,6 +35,8 @@ NOT_SUPPORTED: Final = 3
 GPU_IS_LOST: Final = 15
 RESET_REQUIRED: Final = 16
 
+ReturnCode = int  # what a call answers: 0 or an NVML_ERROR_...
+
 MAX_BOARDS: Final = 16
 MAX_PARTS: Final = 16
 MAX_PROCESSES: Final = 16
@@ -51,8 +53,10 @@ _PARTS_AT: Final = _TEXTS.size
 _PROCESSES_AT: Final = _PARTS_AT + MAX_PARTS * _PART.size
 _NUMBERS_AT: Final = _PROCESSES_AT + MAX_PROCESSES * _PROCESS.size
 _BOARD_BYTES: Final = _NUMBERS_AT + _NUMBERS.size
-_VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
 _LIVE_AT: Final = struct.calcsize("<8s3I")
+_EPOCH_AT: Final = struct.calcsize("<8s4I")
+_VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
+_INIT_CODE_AT: Final = struct.calcsize("<8s4I2q")
 _SETS_AT: Final = _NUMBERS_AT + struct.calcsize("<20d2Q")
 _LIMIT_AT: Final = _NUMBERS_AT + struct.calcsize("<20d3Q4I7i6I")
 
@@ -102,17 +106,17 @@ class Board:
     instant_window_s: float = 0.025
     lost_at_s: float = inf
     lost_until_s: float = inf
-    lost_code: int = GPU_IS_LOST
+    lost_code: ReturnCode = GPU_IS_LOST
     reload_at_s: float = inf  # driver reload: counter from 0, older handles answer stale_code
-    stale_code: int = RESET_REQUIRED
+    stale_code: ReturnCode = RESET_REQUIRED
     hang_at_s: float = inf
     hang_until_s: float = inf
     call_s: float = 0.0  # how long each call takes
-    energy_code: int = 0
-    power_code: int = 0
-    instant_code: int = 0
-    processes_code: int = 0
-    limit_code: int = 0  # 4 refuses to set the limit
+    energy_code: ReturnCode = 0
+    power_code: ReturnCode = 0
+    instant_code: ReturnCode = 0
+    processes_code: ReturnCode = 0
+    limit_code: ReturnCode = 0  # 4 refuses to set the limit
     mig_instances: int = 0  # how many; 0: the board knows no MIG
     mig_on: bool = True  # with instances
     memory_bytes: int = 80 * 2**30
@@ -239,12 +243,17 @@ class FakeDriver:
 
     def at(self, t_s: float) -> None:
         """Stop the time of the boards at *t_s* [s]."""
-        struct.pack_into("<q", self._map, _VIRTUAL_AT, s_to_ns(t_s))
-        struct.pack_into("<I", self._map, _LIVE_AT, 0)
+        self._set(_VIRTUAL_AT, "@q", s_to_ns(t_s))
+        self._set(_LIVE_AT, "@I", 0)
 
     def go_live(self, epoch_ns: int) -> None:
         """Let the time of the boards be CLOCK_MONOTONIC less *epoch_ns*."""
-        struct.pack_into("<Iq", self._map, _LIVE_AT, 1, epoch_ns)
+        self._set(_EPOCH_AT, "@q", epoch_ns)
+        self._set(_LIVE_AT, "@I", 1)
+
+    def _set(self, offset: int, kind: str, number: int) -> None:
+        """Write a number in one go (`struct` does that for native formats only)."""
+        struct.pack_into(kind, self._map, offset, number)
 
     def update(self) -> None:
         """Tell the library what was changed in the boards, a limit that was set apart."""
@@ -257,7 +266,7 @@ class FakeDriver:
 
     def set_init_code(self, code: int) -> None:
         """Let ``nvmlInit`` answer *code* from now on."""
-        struct.pack_into("<i", self._map, _VIRTUAL_AT + 8, code)
+        self._set(_INIT_CODE_AT, "@i", code)
 
     def limit_w(self, index: int) -> float:
         """Power limit that board *index* has now [W]."""
@@ -378,6 +387,12 @@ def _pack_numbers(b: Board) -> bytes:
     )  # fmt: skip
 
 
+def find_compiler() -> str | None:
+    """Return the C compiler that would be used, or None if there is none."""
+    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
+    return next(filter(None, map(shutil.which, filter(None, wanted))), None)
+
+
 def compile_library(cache: Path | None = None) -> Path:
     """Compile the fake driver library, unless that was done before.
 
@@ -401,8 +416,7 @@ def compile_library(cache: Path | None = None) -> Path:
     library = (cache or _private_cache()) / key / SONAME
     if library.exists():
         return library
-    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
-    compiler = next(filter(None, map(shutil.which, filter(None, wanted))), None)
+    compiler = find_compiler()
     if compiler is None:
         raise SubmeterError(
             "the fake NVIDIA library is made from C, and there is no C compiler (cc, gcc, clang)",

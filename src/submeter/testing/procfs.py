@@ -116,7 +116,8 @@ class FakeProc:
         self.groups = [Cgroup("/")]
         self.shown: set[int] = set()  # processes that have a folder now
         self._masked: set[str] = set()
-        self._cells: dict[Path, Cell] = {}
+        self._cells: dict[str, Cell] = {}  # by path, as strings: `at` has to be quick
+        self._usage: dict[str, list[tuple[str, str]]] = {}  # controller and folder, by group
         self._write_fixed(hostname)
         self._write_group(self.groups[0])
         self.show_self("/")
@@ -181,7 +182,9 @@ class FakeProc:
         quota = -1 if group.quota_cores is None else round(group.quota_cores * 100_000)
         cpus = group.cpuset or _range(self.processors.count)
         top = group.path == "/"
-        for controller, folder in self._folders(group.path).items():
+        folders = self._folders(group.path)
+        self._usage[group.path] = [(name, str(folder)) for name, folder in folders.items()]
+        for controller, folder in folders.items():
             kinds: dict[str, dict[str, int | str]] = {
                 "cpu,cpuacct": {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": 100_000,
                                 "cpu.shares": 1024},
@@ -237,7 +240,7 @@ class FakeProc:
     def mask(self, name: str) -> None:
         """Let the file *name* of /proc be empty from now on, as a container's mask does."""
         self._masked.add(name)
-        self._cell(self.proc / name).write(b"")
+        self._cell(f"{self.proc}/{name}").write(b"")
 
     def at(self, t_s: float) -> None:
         """Show everything as it is at *t_s*."""
@@ -247,7 +250,7 @@ class FakeProc:
         self._write_stat(t_s, living)
         for process in self.processes:
             if process.pid in living:
-                self._cell(self.proc / str(process.pid) / "stat").write(self._line(process, t_s))
+                self._cell(f"{self.proc}/{process.pid}/stat").write(self._line(process, t_s))
         for group in self.groups:
             self._write_usage(group, t_s)
 
@@ -264,16 +267,16 @@ class FakeProc:
         for cell in self._cells.values():
             cell.drop()
 
-    def _cell(self, path: Path) -> Cell:
+    def _cell(self, path: str) -> Cell:
         cell = self._cells.get(path)
         if cell is None:
-            cell = self._cells[path] = Cell(path)
+            cell = self._cells[path] = Cell(Path(path))
         return cell
 
     def _restructure(self, living: set[int]) -> None:
         for pid in self.shown - living:
-            self._cell(self.proc / str(pid) / "stat").drop()
-            del self._cells[self.proc / str(pid) / "stat"]
+            self._cell(f"{self.proc}/{pid}/stat").drop()
+            del self._cells[f"{self.proc}/{pid}/stat"]
             shutil.rmtree(self.proc / str(pid))
         for process in self.processes:
             if process.pid in living - self.shown:
@@ -324,7 +327,7 @@ class FakeProc:
 
     def _write_stat(self, t_s: float, living: set[int]) -> None:
         if "uptime" not in self._masked:
-            self._cell(self.proc / "uptime").write(b"%012.2f %012.2f\n" % (UPTIME_S + t_s, 0.0))
+            self._cell(f"{self.proc}/uptime").write(b"%012.2f %012.2f\n" % (UPTIME_S + t_s, 0.0))
         if "stat" in self._masked:
             return
         n = self.processors.count
@@ -334,21 +337,21 @@ class FakeProc:
         lines = [whole, *(b"cpu%d%s" % (cpu, each) for cpu in range(n))]
         lines.append(b"intr 0\nctxt 0\nbtime %d\nprocesses %d\n" % (BOOT_UTC_S, 1 + len(living)))
         lines.append(b"procs_running 1\nprocs_blocked 0\n")
-        self._cell(self.proc / "stat").write(b"".join(lines))
+        self._cell(f"{self.proc}/stat").write(b"".join(lines))
 
     def _write_usage(self, group: Cgroup, t_s: float) -> None:
         used_s = self.group_s(group.path, t_s)
-        for controller, folder in self._folders(group.path).items():
+        for controller, folder in self._usage[group.path]:
             if controller == "":
                 used_us = int(used_s * 1e6 + 0.5)
                 user_us = int(used_us * USER_PART)
-                self._cell(folder / "cpu.stat").write(
+                self._cell(f"{folder}/cpu.stat").write(
                     b"usage_usec %015d\nuser_usec %015d\nsystem_usec %015d\n"
                     % (used_us, user_us, used_us - user_us)
                 )
             elif controller == "cpu,cpuacct":
-                self._cell(folder / "cpuacct.usage").write(b"%018d\n" % int(used_s * 1e9 + 0.5))
-                self._cell(folder / "cpuacct.stat").write(
+                self._cell(f"{folder}/cpuacct.usage").write(b"%018d\n" % int(used_s * 1e9 + 0.5))
+                self._cell(f"{folder}/cpuacct.stat").write(
                     b"user %012d\nsystem %012d\n" % _ticks(used_s)
                 )
 

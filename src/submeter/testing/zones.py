@@ -49,6 +49,10 @@ class Zone:
         How often the counter is refreshed [s].
     gain
         What all that is counted is multiplied with; the truth is not.
+    limit_w
+        Power limit of a package [W].
+    mode
+        Permissions of ``energy_uj``; 0o400 is what Linux gives it, and refuses other users.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Zone:
         update_s: float = 0.001,
         gain: float = 1.0,
         limit_w: float = 270.0,
+        mode: int = 0o444,
     ) -> None:
         self.folder = folder
         self.label = label
@@ -84,7 +89,7 @@ class Zone:
         self._offsets: list[tuple[float, float, float]] = []
         self._states: list[tuple[State, float, float]] = []
         self.shown: State = "present"  # what the files are now
-        self._cell = Cell(folder / "energy_uj")
+        self._cell = Cell(folder / "energy_uj", mode=mode)
         self._make(limit_w)
 
     def _make(self, limit_w: float) -> None:
@@ -215,14 +220,14 @@ class Zone:
         return self._link.parents[3] / ".gone" / self.folder.name
 
     def _leave(self, state: State, t_s: float) -> None:
-        if state == "absent":
+        content = b"%020d\n" % self.value_uj(t_s)
+        if state == "absent":  # whoever finds the folder again finds a good file in it
+            Cell(self._hidden / "energy_uj", mode=self._cell.mode).renew(content)
             self._hidden.rename(self.folder)
+        elif state not in ("present", "empty"):
+            self._cell.renew(content)
         if state in ("absent", "with_parent"):
             self._link.symlink_to(os.path.relpath(self.folder, self._link.parent))
-        if state == "fifo":
-            self._cell.release()
-        if state not in ("present", "empty"):
-            self._cell.renew(b"%020d\n" % self.value_uj(t_s))
 
     def _enter(self, state: State) -> None:
         if state == "present":
@@ -232,6 +237,7 @@ class Zone:
             return
         self._cell.blank()
         if state in ("absent", "with_parent"):
+            self._cell.path.unlink(missing_ok=True)
             self._link.unlink(missing_ok=True)
         if state == "absent":
             self._hidden.parent.mkdir(exist_ok=True)

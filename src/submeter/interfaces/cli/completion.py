@@ -3,6 +3,8 @@
 
 import click
 
+from submeter.interfaces.cli.group import COMPLETE
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -21,6 +23,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     of_shell = get_completion_class(shell)
     if of_shell is None:  # pragma: no cover  # click has these three since 8.0
         raise click.UsageError(f"no completion for {shell}")
-    made = of_shell(ctx.find_root().command, {}, "submeter", "_SUBMETER_COMPLETE")
+    made = of_shell(ctx.find_root().command, {}, "submeter", COMPLETE)
     # Not made.source(): that starts bash to ask for its version.
     click.echo(made.source_template % made.source_vars())

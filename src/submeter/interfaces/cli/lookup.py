@@ -110,7 +110,7 @@ def _means(ref: str, folder: Path) -> bool:
 
 
 def _so_far(folder: Path) -> Run:
-    """What is known of a run that still goes on."""
+    """Settle what is known of a run that still goes on."""
     from submeter.metering.settle import settle_folder
 
     try:

@@ -27,9 +27,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
     return tags
 
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--name", default="", help="What the run is called.")
 @click.option(
     "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="Word to find it by."

@@ -101,6 +101,8 @@ def _value(look: Look) -> str:
         return write_ratio(look.value)
     if look.channel.measures is Measures.THROTTLE:
         return f"0x{int(look.value):x}"
+    if look.unit == "s":
+        return f"{look.value:.2f} s"  # as the kernel counts: hours would hide a tick
     return write(look.value, look.unit, digits=4, joules=True)
 
 

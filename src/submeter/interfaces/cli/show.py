@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``submeter show [RUN]``."""
 
+import os
 import shutil
 
 import click
@@ -56,4 +57,7 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...]) -> None:
         click.echo(to_json(run_document(found.run, amount)))
         return
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    click.echo(details(found.run, amount, by=by, width=max(width, 60)))
+    first, _, others = details(found.run, amount, by=by, width=max(width, 60)).partition("\n")
+    # click takes the style away again where stdout is no terminal.
+    click.echo(first if os.environ.get("NO_COLOR") else click.style(first, bold=True))
+    click.echo(others)

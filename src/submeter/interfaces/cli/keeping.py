@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger as the verbs that keep runs want it: up to date, and with words for what is odd."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from submeter.errors import RunNotFoundError, SubmeterError
+from submeter.records.runs import Run
+from submeter.storing import places
+from submeter.storing.ledger import LEDGER_FILE, Ledger, open_ledger
+from submeter.storing.wording import safe_text
+
+
+@contextlib.contextmanager
+def ledger_at_hand(home: Path | None = None) -> Iterator[Ledger]:
+    """Open the ledger after settling what ended unsettled.
+
+    Raises
+    ------
+    RunNotFoundError
+        If no run was ever stored here.
+    """
+    home = places.home() if home is None else home
+    settle_first(home)
+    path = home / LEDGER_FILE
+    if not path.exists():
+        raise RunNotFoundError("there is no run yet", remedy="submeter run -- python train.py")
+    with open_ledger(path, create=False) as ledger:
+        if ledger.note:
+            click.echo(ledger.note, err=True)
+        yield ledger
+
+
+def settle_first(home: Path) -> None:
+    """Settle what ended unsettled; what cannot be written can still be looked at."""
+    from submeter.running.recovery import settle_orphans
+
+    with contextlib.suppress(SubmeterError, OSError):
+        settle_orphans(home)
+
+
+def called(run: Run) -> str:
+    """Name and id of a run, as a sentence needs them."""
+    return f"{safe_text(run.name)} ({run.id})" if run.name else run.id
+
+
+def pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Read ``key=value`` words."""
+    out: dict[str, str] = {}
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{word!r} is not key=value")
+        out[key] = value
+    return out
+
+
+def write_size(size_bytes: int) -> str:
+    """Size of a file for people: ``812 B``, ``1.1 MB``."""
+    from submeter.reporting.numbers import write
+
+    if size_bytes < 1000:  # noqa: PLR2004
+        return f"{size_bytes} B"
+    size, unit = next(
+        (size_bytes / s, u)
+        for s, u in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+        if size_bytes >= s
+    )
+    return f"{write(size, '', digits=2)} {unit}"

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``submeter list``."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from submeter.errors import LedgerError
+from submeter.interfaces.cli.keeping import pairs, settle_first
+from submeter.records.figures import Figure
+from submeter.storing import places
+from submeter.storing.documents import RunRow
+from submeter.storing.ledger import LEDGER_FILE, open_ledger
+
+STATUSES: Final = ("waiting", "running", "paused", "finished", "failed", "killed", "stopped")
+ORIGINS: Final = ("measured", "predicted", "replayed", "published")
+_MARKS: Final = {"measured": "", "derived": "", "modelled": " ~", "assumed": " ?"}
+_LONGEST_NAME: Final = 20
+_HEADS: Final = ("started", "name", "status", "time", "node energy", "id")
+
+
+class _Figures(msgspec.Struct):
+    node: Figure
+
+
+@click.command("list")
+@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True,
+              help="Show at most so many, the latest first.")  # fmt: skip
+@click.option("--all", "show_all", is_flag=True, help="Show all.")
+@click.option("--tag", "tags", multiple=True, callback=pairs, metavar="KEY=VALUE",
+              help="Only runs with this tag; several must all fit.")  # fmt: skip
+@click.option("--name", help="Only runs of this name.")
+@click.option("--project", help="Only runs of this project.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs in this state.")
+@click.option("--origin", type=click.Choice(ORIGINS), help="Only runs of this origin.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+def list_runs(
+    *,
+    limit: int,
+    show_all: bool,
+    tags: dict[str, str],
+    name: str | None,
+    project: str | None,
+    status: str | None,
+    origin: str | None,
+    as_json: bool,
+) -> None:
+    """List the runs in the ledger, the latest first.
+
+    \b
+    Examples:
+      submeter list
+      submeter list --tag lr=0.1 --status finished
+      submeter list --all --json
+    """  # noqa: D301  # \b keeps click from refilling the examples
+    home = places.home()
+    settle_first(home)
+    rows: list[RunRow] = []
+    there = (home / LEDGER_FILE).exists()
+    if there:
+        with open_ledger(home / LEDGER_FILE, create=False) as ledger:
+            rows = ledger.list(
+                limit=None if show_all else limit,
+                tags=tags,
+                name=name,
+                project=project,
+                status=status,
+                origin=origin,
+            )
+            if ledger.note:
+                click.echo(ledger.note, err=True)
+    if as_json:
+        from submeter.storing.tables import rows_json
+
+        click.echo(rows_json(rows))
+        return
+    if rows:
+        click.echo(table(rows))
+    elif there:
+        click.echo("no run fits", err=True)
+    else:
+        click.echo("no run yet  → submeter run -- python train.py", err=True)
+    for other in places.other_homes():
+        click.echo(elsewhere(other), err=True, nl=False)
+
+
+def table(rows: Iterable[RunRow]) -> str:
+    """Table of *rows*, a line each, as wide as it has to be."""
+    from submeter.reporting.numbers import write_duration
+    from submeter.reporting.text import columns, cut, plain
+
+    lines = [
+        (
+            _local(row.started_utc),
+            cut(plain(row.name) or "—", _LONGEST_NAME),
+            row.status if row.origin == "measured" else row.origin,
+            write_duration(row.duration_s),
+            _energy(row),
+            row.id,
+        )
+        for row in rows
+    ]
+    widths = [max(columns(line[i]) for line in (_HEADS, *lines)) for i in range(len(_HEADS))]
+    return "\n".join(
+        "  ".join(c + " " * (w - columns(c)) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in (_HEADS, *lines)
+    )
+
+
+def _energy(row: RunRow) -> str:
+    """Energy of the node with its mark; at least so much where a device is missing."""
+    from submeter.reporting.numbers import write
+
+    if row.node_j is None:
+        return write(None)
+    figure = msgspec.json.decode(row.figures, type=_Figures).node
+    return f"{'≥ ' if row.incomplete else ''}{write(figure)}{_MARKS.get(row.basis, '')}"
+
+
+def elsewhere(home: Path) -> str:
+    """Line about runs that went to a place of need, "" if there are none."""
+    try:
+        with open_ledger(home / LEDGER_FILE, create=False) as ledger:
+            count = len(ledger.list())
+    except LedgerError:
+        return ""
+    if not count:
+        return ""
+    return f"{count} more in {home}: SUBMETER_HOME={home} submeter list\n"
+
+
+def _local(started_utc: str) -> str:
+    """Begin of a run by the clock on the wall here."""
+    try:
+        return f"{datetime.fromisoformat(started_utc).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return started_utc[:16].replace("T", " ")

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns what a collector wrote into a run of the ledger, at once where it can."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from submeter.metering.order import Order
+from submeter.records.frames import Frame
+from submeter.records.runs import Run
+
+if TYPE_CHECKING:
+    from submeter.metering.settle import Settler
+
+
+class LiveSettling:
+    """Settles while the run goes on; where that fails, from the journal at its end.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    live
+        Whether this collector sees the run from its first frame on.
+    """
+
+    def __init__(self, folder: Path, *, live: bool = True) -> None:
+        self.why_not = "" if live else "the collector was restarted"
+        self._folder = folder
+        self._settler: Settler | None = None
+        self._unfed: list[Frame] = []  # until the settler is loaded
+
+    @property
+    def live(self) -> bool:
+        """Whether all frames so far are settled."""
+        return not self.why_not
+
+    def load(self) -> None:
+        """Import what settles; left for later because the first reading must not wait for it."""
+        from submeter.metering.settle import Settler
+
+        if self.live:
+            self._settler = Settler()
+            unfed, self._unfed = self._unfed, []
+            for frame in unfed:
+                self.feed(frame)
+
+    def feed(self, frame: Frame) -> None:
+        """Take the next frame."""
+        if not self.live:
+            return
+        if self._settler is None:
+            self._unfed.append(frame)
+            return
+        try:
+            self._settler.feed(frame)
+        except Exception as exc:  # noqa: BLE001 - sampling goes on, and the journal has it all
+            self.drop(f"{type(exc).__name__}: {exc}")
+
+    def drop(self, why: str) -> None:
+        """Forget all of it, to have the memory back; the journal gives the totals."""
+        self.why_not = self.why_not or why
+        self._settler = None
+        self._unfed = []
+
+    def run(self, journal: Path) -> Run:
+        """Give the run.
+
+        Parameters
+        ----------
+        journal
+            Where the journal is by now.
+
+        Raises
+        ------
+        LedgerError
+            If nothing can be settled.
+        """
+        from submeter.metering.settle import feed_marks, settle_folder
+
+        if self._settler is None:
+            self.load()
+        if self._settler is None:
+            return settle_folder(journal.parent)
+        feed_marks(self._settler, self._folder)
+        return self._settler.finish()
+
+
+def put_into_ledger(order: Order, run: Run) -> None:
+    """Put *run* into the ledger that the order names.
+
+    Raises
+    ------
+    LedgerError
+        If that cannot be done, or no ledger is named.
+    """
+    from submeter.errors import LedgerError
+    from submeter.storing.ledger import open_ledger
+
+    if not order.ledger:
+        raise LedgerError("there is no ledger", remedy="submeter doctor --rebuild")
+    with contextlib.closing(open_ledger(Path(order.ledger))) as ledger:
+        ledger.put(run)
+
+
+def journal_elsewhere(order: Order) -> Path | None:
+    """Path for the journal in the next place that can be written; None if there is none."""
+    from submeter.storing.places import run_folder, writable_home
+
+    home, _ = writable_home()
+    folder = run_folder(home, order.run_id)
+    if folder == Path(order.folder):
+        return None
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # the order goes along, so that the run is found and settled there after a crash
+        moved = msgspec.structs.replace(order, folder=str(folder), ledger=str(home / "ledger.db"))
+        (folder / "order.json").write_bytes(msgspec.json.encode(moved))
+    except OSError:
+        return None
+    return folder / "journal"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the journal in a thread, so that a slow disk does not delay a tick."""
+
+import errno
+import threading
+from _queue import SimpleQueue
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from submeter.errors import LedgerError
+from submeter.metering.clock import Clock
+from submeter.metering.journal import JournalWriter
+from submeter.records.frames import Event, Frame
+from submeter.units import ns_to_s, s_to_ns
+
+MOST_BATCHES: Final = 600  # ten minutes before a disk that answers nothing at all
+MOVE_AFTER_S: Final = 2.0
+_NO_WAY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
+
+
+class JournalThread:
+    """Hands frames to a `JournalWriter` and tells what became of them.
+
+    Parameters
+    ----------
+    writer
+        The journal; nobody else touches it from now on.
+    clock
+        Where the time of events comes from.
+    elsewhere
+        Gives another path for the journal when this one cannot be written any more; None if
+        there is none.
+    """
+
+    def __init__(
+        self,
+        writer: JournalWriter,
+        clock: Clock,
+        *,
+        elsewhere: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        self.writer = writer
+        self._clock = clock
+        self._elsewhere = elsewhere
+        self._batches: SimpleQueue[tuple[Frame, ...] | None] = SimpleQueue()
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._lost = 0
+        self._trouble_ns: int | None = None
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._work, name="submeter-journal", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had
+            self._thread = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the journal."""
+        return self.writer.size_bytes
+
+    @property
+    def path(self) -> Path:
+        """Where the journal is by now."""
+        return self.writer.path
+
+    def put(self, frames: Sequence[Frame]) -> None:
+        """Have *frames* written and synced soon."""
+        if self._thread is None:
+            self._write(tuple(frames))
+        elif self._batches.qsize() < MOST_BATCHES:
+            self._batches.put(tuple(frames))
+        else:
+            self._lost += len(frames)
+
+    def take_events(self) -> list[Event]:
+        """Return what happened to the journal since the last call."""
+        events: list[Event] = []
+        while not self._events.empty():
+            events.append(self._events.get())
+        if self._lost and self._batches.qsize() < MOST_BATCHES:
+            events.append(self._event("frames-lost", "the disk did not answer", self._lost))
+            self._lost = 0
+        return events
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what is left and let go of the journal; False if the disk does not answer."""
+        if self._thread is None:
+            self.writer.close()
+            return True
+        self._batches.put(None)
+        return self._done.wait(timeout_s)
+
+    def _work(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._write(batch)
+        self.writer.close()
+        self._done.set()
+
+    def _write(self, batch: tuple[Frame, ...]) -> None:
+        try:
+            kept = self.writer.append(*batch, sync=True)
+        except MemoryError:
+            self._lost += len(batch)
+            return
+        if kept:
+            self._trouble_ns = None
+            return
+        now_ns = self._clock.monotonic_ns()
+        if self._trouble_ns is None:
+            self._trouble_ns = now_ns
+            self._events.put(self._event("note", f"the journal waits: {self.writer.trouble}"))
+        code = getattr(self.writer.trouble, "errno", None)
+        lasts = now_ns - self._trouble_ns > s_to_ns(MOVE_AFTER_S)
+        if code == errno.EROFS or (lasts and (code in _NO_WAY or code is None)):
+            self._move()
+
+    def _move(self) -> None:
+        path = self._elsewhere()
+        if path is None or path == self.writer.path:
+            return
+        try:
+            self.writer.move(path)
+        except (OSError, LedgerError):
+            return  # tried again with the next batch
+        waited_s = ns_to_s(self._clock.monotonic_ns() - (self._trouble_ns or 0))
+        self._events.put(self._event("journal-moved", str(path), waited_s))
+        self.writer.append(sync=True)
+
+    def _event(self, kind: str, text: str, number: float | None = None) -> Event:
+        return Event(t_ns=self._clock.monotonic_ns(), kind=kind, text=text, number=number)

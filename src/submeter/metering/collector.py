@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector: a small process beside the training that reads, writes down, and settles.
+
+It is started with the path of an order, says ``ready``, and from then on listens on its standard
+input. It outlives whoever started it as long as the metered process lives, and settles the run
+either way. It installs no signal handler, opens no connection and never touches a board's
+compute side.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import msgspec
+
+from submeter.errors import LedgerError
+from submeter.metering._head import Machine, Past, make_head, place_sensors, read_past
+from submeter.metering._pids import Watched
+from submeter.metering._settling import LiveSettling, journal_elsewhere, put_into_ledger
+from submeter.metering._use import Tree, UseWatch, process_tree
+from submeter.metering._windows import PhaseWatch
+from submeter.metering._writer import JournalThread
+from submeter.metering.clock import Clock, ClockWatch, Stamp, SystemClock, stamp
+from submeter.metering.journal import JournalWriter, paced_interval_s
+from submeter.metering.order import Order
+from submeter.metering.sampler import Sampler
+from submeter.records.devices import Reading
+from submeter.records.figures import Missing
+from submeter.records.frames import (
+    End,
+    Event,
+    Frame,
+    Head,
+    Started,
+    Ticks,
+    delta_encode,
+    gappy_delta_encode,
+)
+from submeter.units import NS_PER_S, s_to_ns
+
+FLUSH_NS: Final = NS_PER_S
+LAST_WAIT_S: Final = 0.25  # for the last reading of slow sensors
+DISK_WAIT_S: Final = 10.0  # for the journal's last frames; the ledger gets the run all the same
+_FAULT_EVENT_NS: Final = 60 * NS_PER_S
+_OOM_SCORE: Final = "-500"  # killing us would free next to nothing
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A sensor that looks at the run's processes."""
+
+    def watch(self, tree: Tree) -> None:
+        """Look at the processes of *tree* from now on, and at once."""
+        ...
+
+
+class Column:
+    """Readings of one sensor since the last flush."""
+
+    __slots__ = ("half_ns", "t_ns", "values")
+
+    def __init__(self, channels: int) -> None:
+        self.t_ns: list[int] = []
+        self.half_ns = 0
+        self.values: list[list[int | None]] = [[] for _ in range(channels)]
+
+    def add(self, reading: Reading) -> None:
+        """Add one reading."""
+        self.t_ns.append(reading.t_ns)
+        self.half_ns = max(self.half_ns, reading.half_ns)
+        for series, value in zip(self.values, reading.values, strict=True):
+            series.append(None if isinstance(value, Missing) else value)
+
+    def take(self, place: int) -> Ticks | None:
+        """Frame of these readings, which are forgotten; None if there are none."""
+        if not self.t_ns:
+            return None
+        ticks = Ticks(
+            sensor=place,
+            t_ns=delta_encode(self.t_ns),
+            half_ns=self.half_ns,
+            values=[gappy_delta_encode(series) for series in self.values],
+        )
+        self.t_ns = []
+        self.half_ns = 0
+        self.values = [[] for _ in self.values]
+        return ticks
+
+
+class Collector:
+    """One run's loop: ticks, flushes, words from the owner, deaths.
+
+    Parameters
+    ----------
+    order
+        What to meter.
+    machine
+        Sensors and devices.
+    clock
+        Where the time comes from.
+    journal
+        Where frames go.
+    settling
+        Makes the run of the frames.
+    past
+        What the journal holds of a collector before this one.
+    tree
+        The run's processes.
+    owner_fd
+        Where the owner's words come from; -1 for none.
+    reply
+        Sends the owner a line.
+    pace
+        Interval for the interval asked for [s] and the journal's size.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        machine: Machine,
+        clock: Clock,
+        journal: JournalThread,
+        *,
+        settling: LiveSettling,
+        past: Past | None = None,
+        tree: Tree | None = None,
+        phases: PhaseWatch | None = None,
+        owner_fd: int = -1,
+        reply: Callable[[str], None] = lambda _: None,
+        pace: Callable[[float, int], float] = paced_interval_s,
+    ) -> None:
+        self.end: End | None = None
+        self.faults = 0
+        self._order = order
+        self._machine = machine
+        self._clock = clock
+        self._journal = journal
+        self._settling = settling
+        self._tree = tree
+        self._past = past or Past()
+        self._owner_fd = owner_fd
+        self._reply = reply
+        self._pace = pace
+        self._sampler = Sampler(machine.sensors, clock, order.interval_s)
+        heads, self._places = place_sensors(
+            self._past.head.sensors if self._past.head else (), machine.sensors
+        )
+        self._anchor = stamp(clock) or Stamp(
+            clock.monotonic_ns(), clock.utc_ns(), clock.boottime_ns()
+        )
+        self.head: Head = make_head(order, machine, self._past, self._anchor, heads)
+        self._columns = [Column(len(s.channels)) for s in machine.sensors]
+        self._clocks = ClockWatch(clock, self._anchor)
+        self._use = UseWatch(machine.sensors, tree, clock)
+        self._phases = phases or PhaseWatch(
+            Path(order.folder), names=self._past.names, seen=self._past.seen
+        )
+        self._batch: list[Frame] = []
+        self._words = b""
+        self._leader: Watched | None = None
+        self._owner: Watched | None = None
+        self._joined: dict[int, Watched] = {}
+        self._owner_gone = False
+        self._finished = False
+        self._tick_ns = 0  # the next tick
+        self._flushed_ns = 0
+        self._looked_ns = 0
+        self._fault_said_ns = 0
+
+    # -- from start to end ----------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Write the head, read every sensor once, and tell the owner."""
+        self._write(self.head)
+        if self.head.generation == 0:
+            for note in self._order.notes:
+                self._write(Event(self.head.t_ns, "note", note))
+        self._owner = Watched(self._order.owner_pid)
+        if self._order.leader_pid > 0:
+            self._leader = Watched(self._order.leader_pid)
+        self._follow_tree()
+        self._read()
+        now_ns = self._looked_ns = self._clock.monotonic_ns()
+        self._flush(now_ns)
+        self._tick_ns = now_ns + s_to_ns(self._sampler.interval_s)
+        self._reply(f"ready {now_ns}")
+
+    def run(self) -> None:
+        """Tick until there is a reason to end, and read a last time. Never raises."""
+        while not self._finished:
+            try:
+                self.step()
+            except Exception as exc:  # noqa: BLE001 - the one loop that must go on
+                self._fault(exc)
+
+    def step(self) -> None:
+        """Wait for the next tick, or for words or deaths before it, and deal with it."""
+        if self.end is not None:
+            self._finished = True
+            self._read_last()
+            return
+        readable = self._clock.wait_until(self._tick_ns, self._fds())
+        if self._owner_fd in readable:
+            self._hear()
+        self._look_for_deaths(readable)
+        now_ns = self._clock.monotonic_ns()
+        if self.end is not None or now_ns < self._tick_ns:
+            return  # to the end, or woken early
+        interval_ns = s_to_ns(self._sampler.interval_s)
+        # ticks that were slept through are left out, and the later ones keep their beat
+        self._tick_ns += (1 + (now_ns - self._tick_ns) // interval_ns) * interval_ns
+        self._tick()
+        if now_ns - self._flushed_ns >= FLUSH_NS - interval_ns // 2:
+            self._flush(self._looked_ns)
+            self._adapt()
+
+    def settle(self) -> str:
+        """Write the end, settle, and put the run into the ledger; what to tell the owner."""
+        if self.end is not None:
+            self._write(self.end)
+        self._hand_over()
+        self._use.close()
+        self._journal.close(DISK_WAIT_S)
+        for event in self._journal.take_events():
+            self._settling.feed(event)
+        try:
+            run = self._settling.run(self._journal.path)
+            put_into_ledger(self._order, run)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the owner is told, and the journal stays
+            return f"unsettled {exc}"
+        return f"settled {run.status}"
+
+    def close(self) -> None:
+        """Let go of sensors and descriptors."""
+        self._sampler.close()
+        for watched in (self._owner, self._leader, *self._joined.values()):
+            if watched is not None:
+                watched.close()
+
+    # -- a tick ---------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        for event in self._clocks.check():
+            self._write(event)
+        self._read()
+        self._look()
+
+    def _read_last(self) -> None:
+        self._follow_tree()  # the processes are read only when due; now they are
+        self._read(wait_s=LAST_WAIT_S)
+        self._look()
+        for frame in self._phases.finish():
+            self._write(frame)
+        self._flush(self._looked_ns)
+
+    def _follow_tree(self) -> None:
+        if self._tree is not None:
+            for sensor in self._machine.sensors:
+                if isinstance(sensor, Follows):
+                    sensor.watch(self._tree)
+
+    def _read(self, *, wait_s: float = 0.0) -> None:
+        for index, reading in self._sampler.sample(wait_s=wait_s):
+            self._columns[index].add(reading)
+        for event in self._sampler.take_events():
+            place = None if event.sensor is None else self._places[event.sensor]
+            self._write(msgspec.structs.replace(event, sensor=place))
+
+    def _look(self) -> None:
+        """See which phases were open since the last look, and who joined."""
+        now_ns = self._looked_ns = self._clock.monotonic_ns()
+        frames = self._phases.look(now_ns)
+        for pid in self._phases.take_new_pids():
+            self._joined[pid] = Watched(pid)
+            if pid not in self._past.pids:
+                self._write(self._use.process(pid, now_ns))
+        for frame in frames:
+            self._write(frame)
+
+    def _flush(self, now_ns: int) -> None:
+        """Hand over what has gathered; words of use come last, since they close a block."""
+        self._flushed_ns = now_ns
+        for column, place in zip(self._columns, self._places, strict=True):
+            ticks = column.take(place)
+            if ticks is not None:
+                self._write(ticks)
+        for frame in self._phases.flush():
+            self._write(frame)
+        for event in self._journal.take_events():
+            self._write(event)
+        self._write(self._use.use(now_ns))
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        batch, self._batch = self._batch, []
+        self._journal.put(batch)
+        for frame in batch:
+            self._settling.feed(frame)
+
+    def _adapt(self) -> None:
+        interval_s = self._pace(self._order.interval_s, self._journal.size_bytes)
+        if interval_s != self._sampler.interval_s:
+            text = f"one reading every {interval_s:g} s, since the journal has grown large"
+            now_ns = self._clock.monotonic_ns()
+            self._write(Event(now_ns, "rate-changed", text, number=interval_s))
+            self._sampler.interval_s = interval_s
+            self._tick_ns = now_ns + s_to_ns(interval_s)
+
+    def _write(self, frame: Frame) -> None:
+        self._batch.append(frame)
+
+    # -- words and deaths -----------------------------------------------------------------------
+
+    def _fds(self) -> list[int]:
+        watched = (self._owner, self._leader, *self._joined.values())
+        fds = [w.fd for w in watched if w is not None and w.fd >= 0]
+        if self._owner_fd >= 0:
+            fds.append(self._owner_fd)
+        return fds
+
+    def _hear(self) -> None:
+        try:
+            said = os.read(self._owner_fd, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if not said:
+            self._owner_fd = -1
+            self._owner_gone = True
+            return
+        *lines, self._words = (self._words + said).split(b"\n")
+        for line in lines:
+            try:
+                self._obey(line)
+            except (ValueError, msgspec.DecodeError) as exc:
+                text = f"the owner said what is not understood: {exc}"
+                self._write(Event(self._clock.monotonic_ns(), "note", text))
+
+    def _obey(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        if word == b"started":
+            t_ns, pid = (int(n) for n in rest.split())
+            self._start(t_ns, pid)
+        elif word == b"stop":
+            self.end = msgspec.json.decode(rest, type=End)
+
+    def _start(self, t_ns: int, pid: int) -> None:
+        if self._past.started is None:
+            self._write(Started(t_ns))
+        if pid > 0 and (self._leader is None or self._leader.pid != pid):
+            if self._leader is not None:
+                self._leader.close()
+            self._leader = Watched(pid)
+        if pid > 0 and pid != os.getpid():
+            self._use.add(pid)
+            self._follow_tree()
+
+    def _look_for_deaths(self, readable: Sequence[int]) -> None:
+        fds = list(readable)
+        for pid, watched in list(self._joined.items()):
+            if watched.look(self._clock, fds):
+                # a last look, then no further: what it left open ended with it
+                for frame in self._phases.look(self._clock.monotonic_ns()):
+                    self._write(frame)
+                self._phases.leave(pid)
+                del self._joined[pid]
+        if self._owner is not None and self._owner.look(self._clock, fds):
+            # forked children may hold the pipe open, so that it never ends
+            self._owner_gone = True
+        leader = self._leader
+        if leader is not None and leader.look(self._clock, fds) and self._owner_gone:
+            self._end_as_killed(leader.died_ns)
+        elif leader is None and self._owner_gone:
+            self._end_as_killed(None)
+
+    def _end_as_killed(self, died_ns: int | None) -> None:
+        if self._owner_fd >= 0:
+            os.set_blocking(self._owner_fd, False)
+            self._hear()  # its last word may lie in the pipe
+        if self.end is None:
+            now_ns = self._clock.monotonic_ns()
+            self.end = End(died_ns or now_ns, "killed", reason="the process ended without a word")
+
+    def _fault(self, exc: Exception) -> None:
+        """Count what should not happen, say it once a minute, and go on with the next tick."""
+        self.faults += 1
+        if isinstance(exc, MemoryError):
+            self._settling.drop("memory ran out")
+        now_ns = self._clock.monotonic_ns()
+        if self._tick_ns <= now_ns:
+            self._tick_ns = now_ns + s_to_ns(self._sampler.interval_s)
+        if not self._fault_said_ns or now_ns - self._fault_said_ns > _FAULT_EVENT_NS:
+            self._fault_said_ns = now_ns
+            text = f"{type(exc).__name__}: {exc}"
+            self._write(Event(now_ns, "note", text, number=float(self.faults)))
+
+
+def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None) -> None:
+    """Meter the run that the order at *order_path* describes, from its start to the ledger.
+
+    *discover* finds the machine's sensors; by default those that the order's roots hold.
+    Lines on standard output: ``ready <t_ns>``, then ``settled <status>`` or ``unsettled <why>``.
+    Lines on standard input: ``started <t_ns> <pid>``, ``stop <End as JSON>``.
+    """
+    order = msgspec.json.decode(Path(order_path).read_bytes(), type=Order)
+    _be_kept_from_the_oom_killer()
+    clock = SystemClock()
+    journal_path = Path(order.folder) / "journal"
+    try:
+        past = read_past(journal_path)
+        journal = JournalThread(
+            _open_journal(order, journal_path),
+            clock,
+            elsewhere=lambda: journal_elsewhere(order),
+        )
+    except (LedgerError, OSError) as exc:
+        _reply(f"unsettled {exc}")
+        return
+    machine = (discover or _discover)(order)
+    roots = [order.leader_pid] if order.leader_pid > 0 else []
+    tree = process_tree(roots, Path(order.proc_root), os.getpid())
+    settling = LiveSettling(Path(order.folder), live=past.head is None)
+    collector = Collector(
+        order,
+        machine,
+        clock,
+        journal,
+        settling=settling,
+        past=past,
+        tree=tree,
+        owner_fd=0,
+        reply=_reply,
+    )
+    collector.begin()
+    settling.load()
+    collector.run()
+    _reply(collector.settle())
+    collector.close()
+    machine.close()
+
+
+def _open_journal(order: Order, path: Path) -> JournalWriter:
+    try:
+        return JournalWriter(path)
+    except OSError:
+        other = journal_elsewhere(order)
+        if other is None:
+            raise
+        return JournalWriter(other)
+
+
+def _discover(order: Order) -> Machine:
+    from submeter.sensors import Roots, discover
+
+    roots = Roots(sys=Path(order.sys_root), proc=Path(order.proc_root), nvml=order.nvml)
+    return discover(roots, visible_devices=order.visible_devices)
+
+
+def _be_kept_from_the_oom_killer() -> None:
+    """Ask for a lower score; only the privileged may, and nothing depends on it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+
+
+def _reply(line: str) -> None:
+    """Send the owner a line; it may be gone."""
+    text = " ".join(line.split())
+    with contextlib.suppress(OSError):
+        os.write(sys.stdout.fileno(), text.encode("utf-8", "replace") + b"\n")
