@@ -80,7 +80,7 @@ def test_a_rare_value_among_frequent_ones_is_kept(tmp_path: Path) -> None:
         if step % 100 == 50:
             marks.log({"accuracy": step / 300}, step=step)
     seen = [p.values["accuracy"] for p in points(path) if "accuracy" in p.values]
-    assert [50 / 300, 150 / 300, 250 / 300] == [v for v in dict.fromkeys(seen)]
+    assert list(dict.fromkeys(seen)) == [50 / 300, 150 / 300, 250 / 300]
 
 
 @settings(max_examples=100, deadline=None)
@@ -88,7 +88,9 @@ def test_a_rare_value_among_frequent_ones_is_kept(tmp_path: Path) -> None:
     calls=st.lists(
         st.tuples(
             st.integers(0, 300_000_000),
-            st.dictionaries(st.sampled_from("abc"), st.floats(allow_nan=False, width=32), max_size=3),
+            st.dictionaries(
+                st.sampled_from("abc"), st.floats(allow_nan=False, width=32), max_size=3
+            ),
             st.integers(0, 100),
         ),
         max_size=40,

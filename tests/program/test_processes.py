@@ -62,7 +62,9 @@ def test_c01_a_killed_trainer_is_settled_as_killed_by_its_collector(tmp_path: Pa
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
 def test_c08_a_crash_is_settled_as_killed(tmp_path: Path, number: signal.Signals) -> None:
     home = tmp_path / "home"
-    code = WAITING.replace("line = sys.stdin.readline()", f"import os; os.kill(os.getpid(), {number})")
+    code = WAITING.replace(
+        "line = sys.stdin.readline()", f"import os; os.kill(os.getpid(), {number})"
+    )
     assert finish(started(tmp_path, code), home).returncode == -number
     until(lambda: in_ledger(home) or None, "nobody settled the run")
     assert settled(home).status == "killed"
@@ -91,7 +93,7 @@ assert isinstance(run.energy, submeter.Figure), run.energy
         assert process.stdin is not None
         assert line_of(process.stdout) == "on"
         (folder,) = folders(home)
-        first = until(lambda: (heads(folder) or [None])[0])
+        first = until(lambda: next(iter(heads(folder)), None))
         os.kill(first.collector_pid, signal.SIGKILL)
         until(lambda: has_gone(first.collector_pid) or None)
 
@@ -114,7 +116,7 @@ def test_c02_a_collector_that_died_unseen_costs_no_result(tmp_path: Path) -> Non
     with begun(started(tmp_path, WAITING), home) as process:
         line_of(process.stdout)
         (folder,) = folders(home)
-        head = until(lambda: (heads(folder) or [None])[0])
+        head = until(lambda: next(iter(heads(folder)), None))
         os.kill(head.collector_pid, signal.SIGKILL)
         until(lambda: has_gone(head.collector_pid) or None)
         out, err = process.communicate(b"\n")
@@ -181,7 +183,7 @@ def test_c10_workers_cost_no_collector_and_join_when_they_say_something(
 ) -> None:
     home = tmp_path / "home"
     code = f"""
-import multiprocessing, submeter
+import multiprocessing, os, pathlib, submeter
 def quiet(i): return i * i
 def loud(i):
     with submeter.phase("load"):
@@ -192,8 +194,8 @@ if __name__ == "__main__":
     with submeter.measure() as run:
         with context.Pool(3) as pool:
             assert pool.map(quiet, range(8)) == [i * i for i in range(8)]
-            before = len(list(__import__("pathlib").Path(__import__("os").environ["SUBMETER_RUN"]).glob("phases.*")))
-            assert before == 1, before
+            folder = pathlib.Path(os.environ["SUBMETER_RUN"])
+            assert len(list(folder.glob("phases.*"))) == 1
             assert pool.map(loud, range(6)) == list(range(6))
             pool.close(); pool.join()
 """
@@ -248,9 +250,7 @@ LAUNCHERS = [
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=["torchrun", "srun", "by hand"])
-def test_c14_ranks_of_one_launcher_share_one_run(
-    tmp_path: Path, launcher: dict[str, str]
-) -> None:
+def test_c14_ranks_of_one_launcher_share_one_run(tmp_path: Path, launcher: dict[str, str]) -> None:
     home = tmp_path / "home"
     with begun(ranks(tmp_path, launcher), home) as process:
         ids = {line_of(process.stdout).split()[1] for _ in range(2)}
@@ -284,7 +284,10 @@ def test_c14_processes_side_by_side_without_a_launcher_have_runs_of_their_own(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    with begun(started(tmp_path, WAITING), home) as one, begun(started(tmp_path, WAITING), home) as two:
+    with (
+        begun(started(tmp_path, WAITING), home) as one,
+        begun(started(tmp_path, WAITING), home) as two,
+    ):
         ids = {line_of(one.stdout), line_of(two.stdout)}
         for process in (one, two):
             out, _ = process.communicate(b"\n")
@@ -315,8 +318,8 @@ def test_the_collector_holds_none_of_the_programs_files(tmp_path: Path) -> None:
     )
     with begun(started(tmp_path, code), home) as process:
         line_of(process.stdout)
-        head = until(lambda: (heads(folders(home)[0]) or [None])[0])
-        held = {os.readlink(p) for p in Path(f"/proc/{head.collector_pid}/fd").iterdir()}
+        head = until(lambda: next(iter(heads(folders(home)[0])), None))
+        held = {str(p.readlink()) for p in Path(f"/proc/{head.collector_pid}/fd").iterdir()}
         assert os.devnull not in held
         assert os.getsid(head.collector_pid) == head.collector_pid
         process.communicate(b"\n")

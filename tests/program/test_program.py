@@ -425,9 +425,7 @@ print(run.energy.why)
 
 
 @pytest.mark.parametrize("options", [["-O"], ["-OO"], ["-I"]])
-def test_e17_works_without_assertions_and_in_isolation(
-    tmp_path: Path, options: list[str]
-) -> None:
+def test_e17_works_without_assertions_and_in_isolation(tmp_path: Path, options: list[str]) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "src")!r})

@@ -62,11 +62,24 @@ def test_changed_files_are_seen_and_new_ones_are_not_changes(repository: Path) -
     assert code_state(repository).known(wait_s=30)["dirty"] == "yes"
 
 
-def test_nothing_waits_for_a_slow_answer(repository: Path) -> None:
-    state = code_state(repository)
-    assert state.asked is not None
-    state.asked.send_signal(19)  # stopped: it will never answer
-    assert "dirty" not in state.known(wait_s=0.0) or state.asked is None
+def test_nothing_waits_for_a_slow_answer(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    assert code_state(repository).known() == {"commit": commit}
+
+
+def test_without_git_the_commit_is_known_all_the_same(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert code_state(repository).known() == {"commit": commit}
 
 
 def test_outside_a_repository_nothing_is_known(tmp_path: Path) -> None:
@@ -100,7 +113,7 @@ def test_each_run_has_a_private_folder_of_its_own(home: Path) -> None:
 
 
 def test_e01_a_broken_setting_is_a_note_and_not_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SUBMETER_INTERVAL_S", "soon")
     order = new_order(leader_pid=1)

@@ -26,7 +26,7 @@ def test_c01_a_run_whose_processes_were_all_killed_is_listed_as_killed(tmp_path:
     with begun(run_arguments("sh", "-c", "echo $$; read line"), tmp_path) as process:
         command = int(line_of(process.stdout))
         (folder,) = folders(tmp_path)
-        head = until(lambda: (heads(folder) or [None])[0])
+        head = until(lambda: next(iter(heads(folder)), None))
         assert not is_over(folder)
         assert settle_orphans(tmp_path) == []
         process.kill()  # first, or it would start another collector
@@ -45,7 +45,7 @@ def test_a_run_between_two_collectors_is_not_over(tmp_path: Path) -> None:
     with begun(run_arguments("sh", "-c", "echo $$; read line"), tmp_path) as process:
         line_of(process.stdout)
         (folder,) = folders(tmp_path)
-        head = until(lambda: (heads(folder) or [None])[0])
+        head = until(lambda: next(iter(heads(folder)), None))
         os.kill(process.pid, signal.SIGSTOP)  # the launcher cannot start the next one
         os.kill(head.collector_pid, signal.SIGKILL)
         until(lambda: has_gone(head.collector_pid) or None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from submeter.running import joined
 
@@ -51,7 +51,7 @@ class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
         self._name = name
         self._last: Open | None = None
 
-    def __enter__(self) -> phase:
+    def __enter__(self) -> Self:
         member = _here.member if _here.looked else joined.current()
         if member is not None and member.tracker is not None:
             self._last = member.tracker.enter(self._name, self)

@@ -135,7 +135,7 @@ class _Launch:
         self.pid = 0
         self.status: int | None = None  # wait status of the command
         self.ended_ns = 0
-        self._mask: set[signal.Signals] = set()
+        self._mask: set[int | signal.Signals] = set()
         self._restart_at_ns: int | None = None
         self._pause_s = 0.0
 
@@ -249,9 +249,11 @@ class _Launch:
                 return
             if pid == self.pid:
                 self._changed(status)
-            elif self.collector is not None and pid == self.collector.pid:
-                if not os.WIFSTOPPED(status):
-                    self._collector_died()
+            elif self._is_collector(pid) and not os.WIFSTOPPED(status):
+                self._collector_died()
+
+    def _is_collector(self, pid: int) -> bool:
+        return self.collector is not None and pid == self.collector.pid
 
     def _changed(self, status: int) -> None:
         """Take note that the command ended, or stopped."""
@@ -328,7 +330,12 @@ class _Launch:
                 collector.restart()  # a last reading: counters tell what was used meanwhile
                 collector.wait_ready(AGAIN_S)
         collector.stop(
-            End(self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by))
+            End(
+                self.ended_ns,
+                _status(killed_by, code),
+                None if killed_by else code,
+                _why(killed_by),
+            )
         )
         return collector.wait_settled(SETTLE_S)
 
@@ -349,7 +356,7 @@ def _why(killed_by: int) -> str:
 
 
 def _spawn(
-    argv: Sequence[str], environment: Mapping[str, str], mask: "set[signal.Signals]"
+    argv: Sequence[str], environment: Mapping[str, str], mask: "set[int | signal.Signals]"
 ) -> int:
     """Start *argv* with everything of ours that it would have without us; its process id."""
     unignored = [s for s in _IGNORED_BY_PYTHON if signal.getsignal(s) is signal.SIG_IGN]
@@ -382,7 +389,7 @@ def _become(argv: Sequence[str]) -> None:
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError):
-        os.execvp(argv[0], list(argv))
+        os.execvp(argv[0], list(argv))  # noqa: S606
     sys.exit(NOT_EXECUTABLE)
 
 
@@ -390,5 +397,3 @@ def _adopt_orphans() -> None:
     """Be the parent of processes that the command leaves behind, so that they stay in its tree."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-

@@ -49,7 +49,9 @@ class _Stack:
         self.born_in = born_in
         self.top: Open | None = None
         self.since_ns = 0  # of the outermost entry, where there is no lane to count it
-        self.resting = Open(self, tracker.file.root, None, None)  # stands in the context when nothing is open
+        self.resting = Open(
+            self, tracker.file.root, None, None
+        )  # stands in the context when nothing is open
 
 
 class _ThreadState(threading.local):
