@@ -26,11 +26,7 @@ from submeter.records.runs import MetricPoint
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
 from submeter.storing.schema import LEDGER_SCHEMA
-<<<<<<< HEAD
-from tests.storing.conftest import MakeRun
-=======
 from tests.storing.runs import MakeRun
->>>>>>> main
 
 
 @pytest.fixture
