@@ -11,12 +11,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from benchmarks.rig import metered
+from submeter.catalog.boards import match_board
 from submeter.records.figures import Missing, Quantity
 from submeter.records.runs import Run
-from submeter.testing import FakeMachine
+from submeter.testing import Board, FakeMachine
 from submeter.testing.waveforms import Waveform, burst, constant, ramp, square
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +132,7 @@ def packages(wave: Waveform) -> Build:
     return build
 
 
-def boards(wave: Waveform, n: int, **quirks: object) -> Build:
+def boards(wave: Waveform, n: int, **quirks: Any) -> Build:
     """*n* boards, refreshed out of step with each other."""
 
     def build(machine: FakeMachine) -> None:
@@ -203,15 +204,17 @@ def _first_uuid(build: Build) -> str:
     with tempfile.TemporaryDirectory() as folder:
         machine = FakeMachine(Path(folder) / "machine")
         build(machine)
-        return machine.driver() and machine.boards[0].uuid
+        machine.driver()  # gives the boards their names
+        return machine.boards[0].uuid
 
 
 def coverage(n_runs: int, n_boards: int, *, seed: int = 20261123) -> float:
-    """Part of *n_runs* whose 95 % interval holds the truth, gains drawn from +-5 %, uniform."""
+    """Part of *n_runs* whose 95 % interval holds the truth, gains drawn from their spread."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
+    half_width = match_board(Board().name).gain.relative_sd * math.sqrt(3)  # uniform
     held = 0
     for _ in range(n_runs):
-        gains = [1 + rng.uniform(-0.05, 0.05) for _ in range(n_boards)]
+        gains = [1 + rng.uniform(-half_width, half_width) for _ in range(n_boards)]
 
         def build(machine: FakeMachine, gains: list[float] = gains) -> None:
             for i, gain in enumerate(gains):
@@ -321,7 +324,8 @@ counter does not rule out.
 
 ## Nominal intervals
 
-Each board's gain is drawn from its published spread (±5 %, uniform) in 1 000 simulated runs of ten minutes.
+Each board's gain is drawn from its published spread (uniform, as wide as the catalog has it) in
+1 000 simulated runs of ten minutes.
 A 95 % interval has to hold the truth in 93 to 97 % of them.
 
 | boards | 95 % intervals that hold the truth |

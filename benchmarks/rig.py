@@ -32,7 +32,7 @@ def metered(
     """A run of *length_s* from *start_s* on, read every *interval_s*."""
     machine.at(start_s)
     roots = Roots(sys=machine.sys, proc=machine.proc, nvml=bool(machine.boards))
-    found = discover(roots)
+    found = discover(roots, now_ns=lambda: _t(machine.t_s))
     try:
         return _settled(machine, found, start_s, length_s, interval_s)
     finally:

@@ -111,4 +111,4 @@ class ClockWarning(SubmeterWarning):
 
 
 class JoinWarning(SubmeterWarning):
-    """This process could not join or start a run and is not metered."""
+    """A process could not join or start a run, and is not metered."""

@@ -172,3 +172,18 @@ def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_terminal_without_dashes_gets_its_numbers(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_ledger(home / "ledger.db") as ledger:
+        ledger.put(digits())
+    done = subprocess.run(
+        [sys.executable, "-m", "submeter", "show", "digits"],
+        env={**os.environ, "SUBMETER_HOME": str(home), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"  node         0.43 Wh ?  (0.32 ? 0.58)" in done.stdout

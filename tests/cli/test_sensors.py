@@ -69,7 +69,7 @@ def test_each_sensor_is_shown_with_value_and_unit(stage: Stage, machine: FakeMac
     assert (done.code, done.err) == (0, "")
     assert "cpu:0" in done.out
     assert "dram:0" in done.out
-    assert max(map(len, done.out.splitlines())) <= 100
+    assert max(map(len, done.out.splitlines())) <= 80
     line = next(x for x in done.out.splitlines() if x.startswith("  energy"))
     assert "60" in line  # 60 W for one second is 60 J
     assert "RAPL" in line

@@ -115,7 +115,8 @@ class DeviceMeter:
             return got.without_holes().plus(filled)
         if got.covered_s >= MOSTLY * length_s:
             self._held = Taken()
-            if not got.hole_s and not other.hole_s:
+            sure_s = other.covered_s - other.hole_s
+            if not got.hole_s and sure_s >= MOSTLY * length_s:
                 self._compared_j += got.energy_j
                 self._beside = self._beside.plus(other)
         else:

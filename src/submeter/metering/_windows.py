@@ -11,6 +11,8 @@ from submeter.units import NS_PER_S
 
 FULL_RATIO: Final = 0.98  # a path open so long of a tick was open throughout
 _RESCAN_NS: Final = NS_PER_S
+_RELIST_NS: Final = 5 * NS_PER_S  # two changes within a tick of the folder's clock look as one
+_SETTLED_NS: Final = 10 * NS_PER_S  # most processes join soon
 
 Row = tuple[str, int, int, int]  # path, time, CPU time, entries; since the file was made
 
@@ -62,12 +64,18 @@ class PhaseWatch:
         self._done: set[int] = set()
         self._folder_ns = -1
         self._scanned_ns = 0
+        self._listed_ns = 0
+        self._first_ns = 0
         self._last_ns: int | None = None  # end of the last window written or held
         self._held: Occupancy | None = None  # may still grow
 
     def look(self, now_ns: int) -> list[Frame]:
         """Frames of the window that ends now; none while it may grow."""
         self._scan(now_ns)
+        if not self._readers and self._held is not None and not self._held.rows:
+            self._last_ns = now_ns
+            self._held = Occupancy(now_ns, [])
+            return []
         frames: list[Frame] = []
         rows: list[Occupied] = []
         for pid, reader in self._readers.items():
@@ -107,14 +115,19 @@ class PhaseWatch:
 
     def _scan(self, now_ns: int) -> None:
         """Find new files; the folder's own time tells when, but only to a clock tick."""
+        self._first_ns = self._first_ns or now_ns
+        if now_ns - self._first_ns > _SETTLED_NS and now_ns - self._scanned_ns < _RESCAN_NS:
+            return  # who joins late is found within a second
         try:
             folder_ns = self._folder.stat().st_mtime_ns
-            if folder_ns == self._folder_ns and now_ns - self._scanned_ns < _RESCAN_NS:
+            if folder_ns == self._folder_ns and now_ns - self._listed_ns < _RELIST_NS:
+                self._scanned_ns = now_ns
                 return
             names = os.listdir(self._folder)  # noqa: PTH208 - no object per file, ten times a second
         except OSError:
             return
-        self._folder_ns, self._scanned_ns = folder_ns, now_ns
+        self._folder_ns = folder_ns
+        self._scanned_ns = self._listed_ns = now_ns
         for name in names:
             kind, _, number = name.partition(".")
             if kind != "phases" or not number.isdecimal():

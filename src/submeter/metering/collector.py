@@ -10,6 +10,7 @@ compute side.
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -44,6 +45,7 @@ from submeter.units import NS_PER_S, s_to_ns
 FLUSH_NS: Final = NS_PER_S
 LAST_WAIT_S: Final = 0.25  # for the last reading of slow sensors
 DISK_WAIT_S: Final = 10.0  # for the journal's last frames; the ledger gets the run all the same
+CLOSE_WAIT_S: Final = 1.0
 _FAULT_EVENT_NS: Final = 60 * NS_PER_S
 _OOM_SCORE: Final = "-500"  # killing us would free next to nothing
 
@@ -243,8 +245,6 @@ class Collector:
     # -- a tick ---------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        for event in self._clocks.check():
-            self._write(event)
         self._read()
         self._look()
 
@@ -283,6 +283,8 @@ class Collector:
     def _flush(self, now_ns: int) -> None:
         """Hand over what has gathered; words of use come last, since they close a block."""
         self._flushed_ns = now_ns
+        for event in self._clocks.check():
+            self._write(event)
         for column, place in zip(self._columns, self._places, strict=True):
             ticks = column.take(place)
             if ticks is not None:
@@ -439,6 +441,13 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
     settling.load()
     collector.run()
     _reply(collector.settle())
+    # a driver that hangs must not keep this process, whose work is done
+    closing = threading.Thread(target=_close, args=(collector, machine), daemon=True)
+    closing.start()
+    closing.join(CLOSE_WAIT_S)
+
+
+def _close(collector: Collector, machine: Machine) -> None:
     collector.close()
     machine.close()
 

@@ -243,9 +243,7 @@ class PhaseFile:
         """A lane for the calling thread or one of its tasks; None if all are in use."""
         with self._lock:
             if not self._free:
-                self._free = [
-                    lane for lane in self._lanes if not lane.clock.thread.is_alive()
-                ]
+                self._free = [lane for lane in self._lanes if not lane.clock.thread.is_alive()]
                 for lane in self._free:
                     lane.close()
             if self._free:
@@ -294,9 +292,7 @@ class PhaseFile:
         """First word of the counters of *path_index* in *lane*, made at first use."""
         with self._lock:
             number = self.words[_H_SLOTS]
-            if number < MAX_SLOTS - MAX_LANES or (
-                path_index == OTHER_PATH and number < MAX_SLOTS
-            ):
+            if number < MAX_SLOTS - MAX_LANES or (path_index == OTHER_PATH and number < MAX_SLOTS):
                 at = _SLOTS_AT + number * _SLOT_WORDS
                 self.words[at] = (lane.number + 1) << _KEY_SHIFT | (path_index + 1)
                 self.words[_H_SLOTS] = number + 1
@@ -445,6 +441,7 @@ class PhaseReader:
         """Bring *view* up to date; keep the old one if its writer is, or died, at work on it."""
         words = self._words
         at = _LANES_AT + number * _LANE_WORDS
+        closed: dict[int, tuple[int, int, int]] = {}
         for _ in range(_TRIES):
             seq = words[at]
             if seq == view.seq:
@@ -459,7 +456,7 @@ class PhaseReader:
             if view.seq >= 0:
                 return
             # killed at work before anybody looked: at most one step is half counted
-            seq, head, closed = -1, words[at + 1 : at + 5].tolist(), closed
+            seq, head = -1, words[at + 1 : at + 5].tolist()
         view.seq = seq
         view.tid, view.open_at, view.since_ns, view.cpu_since_ns = head
         view.closed = closed

@@ -24,14 +24,19 @@ SINGULAR: Final = 1e-10  # pivot of a scaled matrix that is zero to working prec
 
 
 class Occupation(msgspec.Struct):
-    """Time of one leaf within a window, summed over processes [s]."""
+    """Time of one leaf within windows, summed over processes [s], and its energy there [J]."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    energy_j: float = 0.0
 
 
 class Split(msgspec.Struct):
-    """Energy of one leaf: by device [J], standard error of the split [J], and its companions."""
+    """Energy of one leaf by device [J].
+
+    ``sd_j`` is the standard error of the split; of a leaf that cannot be told from those in
+    ``joint_with`` it is that of all of them together.
+    """
 
     devices: dict[str, float]
     sd_j: float = 0.0
@@ -145,15 +150,16 @@ class Separator:
             for d in devices
         }
         out = {p: Split(dict(e)) for p, e in self._pure.items()}
-        mixed_s: dict[str, float] = {}
+        mixed: dict[str, Occupation] = {}
         for mix in self._mixes.values():
             for path, seconds in mix.seconds.items():
-                _add(mixed_s, path, seconds)
+                mixed.setdefault(path, Occupation()).wall_s += seconds
                 out.setdefault(path, Split({}))
             for device, amount_j in mix.energy_j.items():
                 for path, part_j in _divide(amount_j, mix.seconds, power[device]).items():
                     _add(out[path].devices, device, part_j)
-        self._judge(out, leaves, gram, mixed_s, power)
+                    mixed[path].energy_j += part_j
+        self._judge(out, leaves, gram, mixed, power)
         return out
 
     def _judge(
@@ -161,62 +167,91 @@ class Separator:
         out: dict[str, Split],
         leaves: list[str],
         gram: list[list[float]],
-        mixed_s: dict[str, float],
+        mixed: dict[str, Occupation],
         power: dict[str, dict[str, float]],
     ) -> None:
-        """Standard errors of the splits, and which leaves cannot be told apart."""
-        inside = [p for p in leaves if p in mixed_s]
-        if not inside:
+        """Standard errors of the splits, and which leaves cannot be told apart.
+
+        Notes
+        -----
+        Only what mixed windows gave is doubtful. The covariance of the powers is
+        ``s^2 (G + s^2 / m^2 I)^-1``: residual variance ``s^2``, and before any data a power
+        within once the run's mean ``m`` of it.
+        """
+        inside = [p for p in leaves if p in mixed]
+        seconds = math.fsum(self._seconds.values())
+        if not inside or seconds <= 0:
             return
-        spare = self._windows - len(leaves)
-        inverse = invert(gram)
-        p_total = [math.fsum(power[d].get(a, 0.0) for d in power) for a in leaves]
         moment = [math.fsum(m.get(a, 0.0) for m in self._moment.values()) for a in leaves]
-        fitted = math.fsum(
-            p_total[i] * gram[i][j] * p_total[j]
-            for i in range(len(leaves))
-            for j in range(len(leaves))
+        p_total = [math.fsum(power[d].get(a, 0.0) for d in power) for a in leaves]
+        mean_w = math.fsum(w * self._seconds[a] for w, a in zip(p_total, leaves, strict=True))
+        mean_w /= seconds
+        if mean_w <= 0:
+            return
+        variance_j2 = self._residual_j2(gram, moment, p_total, mean_w)
+        ridge = max(variance_j2 / mean_w**2, SINGULAR * max(gram[i][i] for i in range(len(gram))))
+        inverse = invert(
+            [
+                [v + (ridge if i == j else 0.0) for j, v in enumerate(row)]
+                for i, row in enumerate(gram)
+            ]
         )
-        residual_j2 = self._square_j2 - 2 * _dot(p_total, moment) + fitted
-        variance_j2 = max(0.0, residual_j2) / spare if spare > 0 else math.inf
+        assert inverse is not None  # noqa: S101 - the ridge sees to it
         for path in inside:
             i = leaves.index(path)
-            split = out[path]
-            if inverse is None or not math.isfinite(variance_j2):
-                split.sd_j = split.energy_j / math.sqrt(3)  # anything from none to twice
-            else:
-                sd_w = math.sqrt(variance_j2 * max(0.0, inverse[i][i]))
-                split.sd_j = min(sd_w * mixed_s[path], split.energy_j)
-        doubtful = [
-            p
-            for p in inside
-            if p != OUTSIDE and out[p].sd_j > DOUBTFUL_RATIO * out[p].energy_j > 0
-        ]
-        for path in doubtful:
-            near = self._companions(path, leaves, inverse, mixed_s)
-            out[path].joint_with = tuple(sorted(set(out[path].joint_with) | near))
-            for other in near:
-                joined = set(out[other].joint_with) | {path} | (near - {other})
-                out[other].joint_with = tuple(sorted(joined))
+            sd_w = math.sqrt(max(variance_j2, ridge * mean_w**2) * max(0.0, inverse[i][i]))
+            part = mixed[path]
+            out[path].sd_j = min(sd_w * part.wall_s, part.energy_j)
+        groups = linked(
+            (path, self._companions(path, leaves, inverse))
+            for path in inside
+            if path != OUTSIDE and out[path].sd_j > DOUBTFUL_RATIO * out[path].energy_j > 0
+        )
+        for group in groups:
+            together = sorted((leaves.index(p), mixed[p].wall_s) for p in group if p in mixed)
+            spread = math.fsum(s * t * inverse[i][j] for i, s in together for j, t in together)
+            most_j = math.fsum(mixed[p].energy_j for p in group if p in mixed)
+            for path in group:
+                out[path].joint_with = tuple(sorted(group - {path}))
+                out[path].sd_j = min(math.sqrt(max(0.0, spread * variance_j2)), most_j)
 
-    def _companions(
-        self,
-        path: str,
-        leaves: list[str],
-        inverse: list[list[float]] | None,
-        mixed_s: dict[str, float],
-    ) -> set[str]:
-        met = {p for key in self._mixes if path in key for p in key} - {path, OUTSIDE, "*"}
-        if inverse is None:
-            return {p for p in met if p in mixed_s}
+    def _residual_j2(
+        self, gram: list[list[float]], moment: list[float], p_w: list[float], mean_w: float
+    ) -> float:
+        """Variance of a window's energy about the fit; all of it where windows are too few."""
+        spare = self._windows - len(p_w)
+        if spare <= 0:
+            return math.fsum(gram[i][i] for i in range(len(gram))) * mean_w**2
+        fitted = math.fsum(
+            a * row_v * b
+            for a, row in zip(p_w, gram, strict=True)
+            for row_v, b in zip(row, p_w, strict=True)
+        )
+        return max(0.0, self._square_j2 - 2 * _dot(p_w, moment) + fitted) / spare
+
+    def _companions(self, path: str, leaves: list[str], inverse: list[list[float]]) -> set[str]:
+        """Leaves that met *path*, and whose estimates move against its own."""
+        met = {p for key in self._mixes if path in key for p in key} - {path, OUTSIDE}
         i = leaves.index(path)
         near = set()
         for other in met & set(leaves):
             j = leaves.index(other)
-            scale = math.sqrt(max(1e-300, inverse[i][i] * inverse[j][j]))
-            if inverse[i][j] / scale < CORRELATED:
+            scale = math.sqrt(inverse[i][i] * inverse[j][j])
+            if inverse[i][j] < CORRELATED * scale:
                 near.add(other)
         return near
+
+
+def linked(links: Iterable[tuple[str, set[str]]]) -> list[set[str]]:
+    """Leaves that belong together, also by way of a third; groups of one are left out."""
+    groups: list[set[str]] = []
+    for path, near in links:
+        whole = {path} | near
+        for group in [g for g in groups if g & whole]:
+            whole |= group
+            groups.remove(group)
+        groups.append(whole)
+    return [g for g in groups if len(g) > 1]
 
 
 def _add(table: dict, key: object, amount: float) -> None:  # type: ignore[type-arg]

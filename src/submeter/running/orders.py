@@ -184,4 +184,3 @@ def _commit(dot_git: Path) -> str:
             if name.strip() == ref and _HEX.fullmatch(commit):
                 return commit
     return ""
-

@@ -12,7 +12,6 @@ from submeter.metering.order import Order
 from submeter.records.runs import Run
 from submeter.running.collectors import ORDER_FILE
 from submeter.running.orders import LEDGER_FILE
-from submeter.units import NS_PER_S
 
 __all__ = ["is_over", "read_order", "settle_orphans"]
 

@@ -3,7 +3,9 @@
 
 import math
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +39,7 @@ def discover_boards(
     proc_root: Path = Path("/proc"),
     visible_devices: str | None = None,
     device_order: str | None = None,
+    now_ns: Callable[[], int] = time.monotonic_ns,
 ) -> Boards:
     """Boards that the driver shows, each with a sensor, and why some have none."""
     api = _bindings()
@@ -63,6 +66,7 @@ def discover_boards(
                 host=host,
                 in_mask=mask.uuids is None or row.uuid in mask.uuids,
                 proc_root=proc_root,
+                now_ns=now_ns,
             )
         except driver.errors as exc:
             driver.attached.discard(row.uuid)

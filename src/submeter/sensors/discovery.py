@@ -3,6 +3,8 @@
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +12,8 @@ import msgspec
 
 from submeter.records import Device, DeviceKind
 from submeter.records.devices import Sensor
-from submeter.sensors import boards, cgroups, powercap, proc
+from submeter.sensors import boards, cgroups, models, powercap, proc
 from submeter.sensors.findings import Finding
-from submeter.sensors.models import model_sensors
 from submeter.sensors.nvml import Driver
 from submeter.sensors.use import UseSensor
 
@@ -68,6 +69,7 @@ def discover(
     *,
     visible_devices: str | None = None,
     device_order: str | None = None,
+    now_ns: Callable[[], int] = time.monotonic_ns,
 ) -> Discovery:
     """Look for every sensor; never raises for what is absent, refused or broken.
 
@@ -79,6 +81,8 @@ def discover(
         ``CUDA_VISIBLE_DEVICES`` of the run; None: not set.
     device_order
         ``CUDA_DEVICE_ORDER`` of the run; None: as in this process's environment.
+    now_ns
+        Monotonic clock by which sensors wait before they try again [ns].
     """
     host = _host(roots)
     machine = describe_machine(roots, host)
@@ -91,6 +95,7 @@ def discover(
             proc_root=roots.proc,
             visible_devices=visible_devices,
             device_order=order,
+            now_ns=now_ns,
         )
         found.findings += gpu.findings
         found.sensors += gpu.sensors
@@ -98,8 +103,10 @@ def discover(
         found.gpu_mask, found.driver = gpu.mask, gpu.driver
     else:
         found.findings.append(Finding("GPU", "absent", "not asked for"))
-    devices, zones, findings = powercap.discover_zones(roots.sys, machine=machine, host=host)
-    found.devices += tuple(devices)
+    devices, zones, findings = powercap.discover_zones(
+        roots.sys, machine=machine, host=host, now_ns=now_ns
+    )
+    found.devices += tuple(_with_idle(devices, machine, roots))
     found.sensors += zones
     found.findings += findings
     groups = cgroups.find_groups(roots.sys, roots.proc)
@@ -119,6 +126,19 @@ def discover(
     return found
 
 
+def _with_idle(
+    devices: Sequence[Device], machine: dict[str, str], roots: Roots
+) -> Iterator[Device]:
+    """Give counted packages an idle power, which is shared by allocation and not by use."""
+    packages = sum(1 for d in devices if d.kind is DeviceKind.CPU)
+    for device in devices:
+        if device.kind is DeviceKind.CPU:
+            idle_w = models.idle_power_w(machine, roots.proc) / packages
+            yield msgspec.structs.replace(device, idle_w=idle_w)
+        else:
+            yield device
+
+
 def _add_use(found: Discovery, roots: Roots, host: str) -> None:
     times = proc.machine_times(roots.proc)
     if isinstance(times, proc.MachineTimes):
@@ -135,7 +155,7 @@ def _add_models(found: Discovery, roots: Roots, host: str) -> None:
     """Models for what no counter tells."""
     machine = found.machine
     kinds = {s.device.kind for s in found.sensors}
-    devices, sensors, findings = model_sensors(
+    devices, sensors, findings = models.model_sensors(
         machine,
         have_cpu=DeviceKind.CPU in kinds,
         have_dram=DeviceKind.DRAM in kinds,

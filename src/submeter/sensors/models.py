@@ -168,6 +168,16 @@ def cpu_model(
     return CpuModel(row, tdp_w * cpu_fraction, doubts)
 
 
+def idle_power_w(machine: dict[str, str], proc_root: Path) -> float:
+    """Power of all counted packages when nothing runs, as the model has it [W].
+
+    It does not enter their energy; it says which part of that is shared by allocation.
+    """
+    packages = int(machine.get("sockets") or 1)
+    row = describe_cpu(machine, proc_root)
+    return cpu_model(row, packages=packages, vcpus=0, virtualised=False).idle_w
+
+
 class CpuModelSensor:
     """Mean power of the processors since the last read, from their busy time.
 

@@ -250,6 +250,7 @@ def discover_zones(
     machine: Mapping[str, str],
     host: str,
     pause: Callable[[float], None] = time.sleep,
+    now_ns: Callable[[], int] = time.monotonic_ns,
 ) -> tuple[list[Device], list[RaplSensor], list[Finding]]:
     """Devices and sensors of the RAPL zones that this user may read, and what was found."""
     zones = find_zones(sys_root)
@@ -277,7 +278,7 @@ def discover_zones(
     dead = _standing_still(good, count, pause) if machine.get("virtualisation") else []
     broken += [(z, "counter stands at zero in this guest") for z in dead]
     good = [z for z in good if z not in dead]
-    devices, sensors = _sensors(good, machine, host)
+    devices, sensors = _sensors(good, machine, host, now_ns)
     findings = [*_findings(sensors, refused, broken, mirrors), *_uncounted(sensors, machine)]
     return devices, sensors, findings
 
@@ -311,7 +312,7 @@ def _standing_still(
 
 
 def _sensors(
-    zones: Sequence[Zone], machine: Mapping[str, str], host: str
+    zones: Sequence[Zone], machine: Mapping[str, str], host: str, now_ns: Callable[[], int]
 ) -> tuple[list[Device], list[RaplSensor]]:
     parts = Counter((z.kind, z.socket) for z in zones)
     numbers: Counter[tuple[DeviceKind, int]] = Counter()
@@ -328,7 +329,8 @@ def _sensors(
         limit_w = _limit_w(zone.path)
         device = Device(device_id, zone.kind, name, host, peak_w=limit_w)
         devices.append(device)
-        sensors.append(RaplSensor(zone, device, _channel(zone, device_id, limit_w, machine)))
+        channel = _channel(zone, device_id, limit_w, machine)
+        sensors.append(RaplSensor(zone, device, channel, now_ns=now_ns))
     return devices, sensors
 
 

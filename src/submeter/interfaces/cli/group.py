@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
@@ -160,6 +161,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program's name; those of the process if None.
     """
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        # A terminal without ± and – still gets its numbers.
+        sys.stdout.reconfigure(errors="replace")
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     own = args[: next((i for i, a in enumerate(args) if not a.startswith("-")), len(args))]
     debug = "--debug" in own or bool(os.environ.get("SUBMETER_DEBUG"))

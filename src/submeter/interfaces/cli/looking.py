@@ -30,9 +30,9 @@ UNITS: Final = {
 }
 _RATES: Final = {
     Measures.ENERGY: "W",
-    Measures.BUSY_TIME: "processors",
-    Measures.RUN_TIME: "processors",
-    Measures.STEAL_TIME: "processors",
+    Measures.BUSY_TIME: "CPUs",
+    Measures.RUN_TIME: "CPUs",
+    Measures.STEAL_TIME: "CPUs",
 }
 
 

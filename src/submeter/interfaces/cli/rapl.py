@@ -78,7 +78,7 @@ def plan_fix(sys_root: Path, etc_root: Path, group: str = "") -> Fix:
     return Fix(etc_root / RULE_FILE, rule, counters, mode, group)
 
 
-def apply_fix(fix: Fix, *, euid: Callable[[], int] = os.geteuid) -> None:
+def apply_fix(fix: Fix, *, euid: Callable[[], int] | None = None) -> None:
     """Write the rule and open the counters; on failure say what state the machine is in.
 
     Raises
@@ -88,7 +88,7 @@ def apply_fix(fix: Fix, *, euid: Callable[[], int] = os.geteuid) -> None:
     ActuatorError
         If a part of it failed.
     """
-    if euid() != 0:
+    if (os.geteuid if euid is None else euid)() != 0:
         raise SensorPermissionError(
             "only root can open the counters", remedy="sudo submeter doctor --fix rapl --yes"
         )

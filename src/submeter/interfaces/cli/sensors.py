@@ -15,7 +15,7 @@ from submeter.reporting.text import plain, table
 from submeter.reporting.words import JSON_SCHEMA, missing, to_json
 from submeter.sensors import Finding, discover
 
-_NAME = 30
+_NAME, _SOURCE = 60, 26
 
 
 @click.command("sensors")
@@ -77,7 +77,7 @@ def _rows(looks: list[Look]) -> list[list[str]]:
     for look in looks:
         if look.device.id != before:
             before = look.device.id
-            rows.append([plain(f"{before}  {look.device.name}", width=2 * _NAME)])
+            rows.append([plain(f"{before}  {look.device.name}", width=_NAME)])
         what = str(look.channel.measures).replace("_", " ")
         rows.append(
             [
@@ -87,7 +87,7 @@ def _rows(looks: list[Look]) -> list[list[str]]:
                 write_duration(look.read_s),
                 plain(
                     look.value.why if isinstance(look.value, Missing) else look.channel.source,
-                    width=_NAME,
+                    width=_SOURCE,
                 ),
             ]
         )
