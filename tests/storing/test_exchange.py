@@ -23,12 +23,8 @@ from submeter.storing.archives import FileEntry, Manifest, RunEntry
 from submeter.storing.documents import encode_run
 from submeter.storing.exchange import OnConflict, export_runs, import_archive, import_runs
 from submeter.storing.ledger import Ledger, open_ledger
-<<<<<<< HEAD
-from tests.storing.conftest import MakeRun, _make_run
-=======
 from tests.storing.runs import MakeRun
 from tests.storing.runs import make_run as _make_run
->>>>>>> main
 
 
 @pytest.fixture
