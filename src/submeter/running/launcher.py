@@ -33,7 +33,6 @@ NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 READY_S: Final = 10.0
 SETTLE_S: Final = 30.0
-AGAIN_S: Final = 2.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _FORWARDED: Final = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 # The terminal sends these to the command as well; only what a process sends us goes on to it.
@@ -209,7 +208,7 @@ class _Launch:
     def _did_not_start(self, exc: OSError) -> Outcome:
         if self.collector is not None:
             self.collector.stop(End(time.monotonic_ns(), "failed", None, str(exc.strerror)))
-            self.collector.wait_settled(AGAIN_S)
+            self.collector.wait_settled(SETTLE_S)
             self.collector.close()
         missing = exc.errno in {errno.ENOENT, errno.ENOTDIR}
         return Outcome(NOT_FOUND if missing else NOT_EXECUTABLE, notes=(str(exc.strerror),))
@@ -325,19 +324,10 @@ class _Launch:
         return msgspec.structs.replace(outcome, settled=settled)
 
     def _end(self, collector: CollectorHandle, killed_by: int, code: int) -> str:
-        if not collector.alive():
-            with contextlib.suppress(SubmeterError, OSError):
-                collector.restart()  # a last reading: counters tell what was used meanwhile
-                collector.wait_ready(AGAIN_S)
-        collector.stop(
-            End(
-                self.ended_ns,
-                _status(killed_by, code),
-                None if killed_by else code,
-                _why(killed_by),
-            )
+        end = End(
+            self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by)
         )
-        return collector.wait_settled(SETTLE_S)
+        return collector.finish(end, SETTLE_S)
 
 
 def _status(killed_by: int, code: int) -> str:
