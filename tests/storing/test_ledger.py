@@ -262,6 +262,24 @@ def test_d16_many_processes_put_at_once_without_loss(path: Path, make_run: MakeR
         assert ledger.check() == []
 
 
+def _make_some(folder: Path, count: int, together: Any) -> None:
+    for n in range(count):
+        together.wait()
+        open_ledger(folder / f"{n}.db", busy_s=30.0).close()
+
+
+def test_d16_many_processes_make_the_same_ledger_at_once(tmp_path: Path) -> None:
+    """About one in a thousand met a change to the log that SQLite does not wait for."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(6)
+    workers = [context.Process(target=_make_some, args=(tmp_path, 20, together)) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [w.exitcode for w in workers] == [0] * 6
+
+
 def test_d12_a_ledger_held_by_another_is_waited_for_and_then_named(
     path: Path, make_run: MakeRun
 ) -> None:
