@@ -379,7 +379,7 @@ def _become(argv: Sequence[str]) -> None:
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError):
-        os.execvp(argv[0], list(argv))  # noqa: S606
+        os.execvp(argv[0], list(argv))
     sys.exit(NOT_EXECUTABLE)
 
 
