@@ -204,7 +204,8 @@ def _first_uuid(build: Build) -> str:
     with tempfile.TemporaryDirectory() as folder:
         machine = FakeMachine(Path(folder) / "machine")
         build(machine)
-
+        machine.driver()  # gives the boards their names
+        return machine.boards[0].uuid
 
 
 def coverage(n_runs: int, n_boards: int, *, seed: int = 20261123) -> float:

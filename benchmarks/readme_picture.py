@@ -45,7 +45,7 @@ def typed(command: tuple[str, ...], home: Path) -> tuple[int, str]:
         env.pop("NO_COLOR", None)
         os.chdir(ROOT)
         ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-        os.execvpe(command[0], command, env)  # noqa: S606  # a shell would be another program
+        os.execvpe(command[0], command, env)  # a shell would be another program
     shown = b""
     while True:
         try:
@@ -71,6 +71,15 @@ def drawing(command: tuple[str, ...], shown: str) -> str:
     return re.sub(r"Fira Code", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono", svg)
 
 
+def shortened(shown: str, *, head: int = 4, tail: int = 2) -> str:
+    """*shown* with the middle of the program's own output left out, and a sign that it is."""
+    lines = shown.rstrip("\n").split("\n")
+    summary = next((i for i, line in enumerate(lines) if "· finished in" in line), len(lines))
+    if summary <= head + tail + 1:
+        return shown
+    return "\n".join([*lines[:head], "…", *lines[summary - tail :]])
+
+
 def spoken(shown: str) -> str:
     """The picture in a sentence, for those who do not see it."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown)
@@ -90,7 +99,9 @@ def main() -> int:
     if code:
         print(f"error: the run ended with {code}:\n{shown}", file=sys.stderr)
         return 1
-    (ROOT / "docs" / "terminal.svg").write_text(drawing(COMMAND, shown), encoding="utf-8")
+    (ROOT / "docs" / "terminal.svg").write_text(
+        drawing(COMMAND, shortened(shown)), encoding="utf-8"
+    )
     readme = ROOT / "README.md"
     text = lead_to_it(readme.read_text(encoding="utf-8"), spoken(shown))
     readme.write_text(text, encoding="utf-8")

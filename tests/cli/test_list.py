@@ -143,7 +143,21 @@ def test_wrong_words_are_two_lines_and_exit_code_2(
 
 def test_runs_that_went_to_a_place_of_need_are_pointed_at(home: Path, tmp_path: Path) -> None:
     assert elsewhere(home) == f"5 more in {home}: SUBMETER_HOME={home} submeter list\n"
+    assert elsewhere(home, since="2026-11-23T12:00:04Z") != ""
+    assert elsewhere(home, since="2026-11-23T12:00:05Z") == ""  # ours are later: all is well
     assert elsewhere(tmp_path / "nothing") == ""
+
+
+def test_when_all_are_removed_it_is_as_before_the_first(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", "--name", "nobody"]) == 0
+    assert "no run fits" in capsys.readouterr().err
+    with open_ledger(home / "ledger.db") as ledger:
+        for row in ledger.list():
+            ledger.remove(row.id)
+    assert main(["list"]) == 0
+    assert "submeter run" in capsys.readouterr().err
 
 
 def test_a_damaged_ledger_is_explained(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

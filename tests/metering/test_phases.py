@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mapped file of phases: what the writer counts, a reader sees, whatever becomes of the writer."""
-
+"""The mapped file of phases: what its writer counts, a reader sees, whatever happens."""
 
 import os
 import signal
@@ -270,11 +269,10 @@ def test_d17_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
 def test_d01_a_full_disk_fails_at_the_start_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(fd: int, start: int, length: int) -> None:
+    def full(*_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space"):
         PhaseFile.create(tmp_path / "phases.1")
     assert not (tmp_path / "phases.1").exists()
-

@@ -91,6 +91,7 @@ def test_leaves_side_by_side_share_by_cpu_time_or_by_wall_time() -> None:
         splits = separator.finish()
         assert splits["load"].energy_j == pytest.approx(500 * expected, rel=0.01)
         assert splits["load"].joint_with == ("train",)
+        assert splits["train"].sd_j == splits["load"].sd_j
 
 
 def test_many_leaves_stay_in_bounded_memory_and_still_sum() -> None:

@@ -328,6 +328,9 @@ def test_phases_that_always_go_together_are_not_separable() -> None:
     phases = {p.path: p for p in run.phases}
     assert phases["a"].joint_with == ("b",)
     assert phases["b"].joint_with == ("a",)
+    assert phases["a"].energy == phases["b"].energy
+    assert value(phases["a"].energy) == pytest.approx(3000, rel=0.01)
+    assert value(run.outside_phases) == pytest.approx(0, abs=1e-6)
 
 
 def test_g01_a_phase_shorter_than_the_sensor_can_tell_is_never_a_bare_zero() -> None:

@@ -46,7 +46,7 @@ def finish(
     prepare: Callable[[], None] | None = None,
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run *argv* to its end."""
-    return subprocess.run(  # noqa: PLW1509  # the limits of a process can only be set in it
+    return subprocess.run(
         argv,
         env=environment(home) if env is None else env,
         input=stdin,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A command under ``submeter run`` is, for itself and for its caller, as if it ran alone."""
 
-import errno
 import os
 import pty
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +15,7 @@ import pytest
 from submeter.records.frames import End
 from submeter.running import launcher
 from tests.running.scripts import (
+    PATIENCE_S,
     begun,
     environment,
     finish,
@@ -182,10 +183,10 @@ def test_orphans_of_the_command_stay_below_the_launcher(tmp_path: Path) -> None:
 
 def test_c02_a_dead_collector_is_replaced_and_the_run_goes_on(tmp_path: Path) -> None:
     with begun(run_arguments("cat"), tmp_path) as process:
-        folder = until(lambda: (folders(tmp_path) or [None])[0])
-        first = until(lambda: (heads(folder) or [None])[0])
+        folder = until(lambda: next(iter(folders(tmp_path)), None))
+        first = until(lambda: next(iter(heads(folder)), None))
         os.kill(first.collector_pid, signal.SIGKILL)
-        second = until(lambda: (heads(folder)[1:] or [None])[0])
+        second = until(lambda: next(iter(heads(folder)[1:]), None))
         assert second.generation == 1
         assert process.poll() is None
         out, err = process.communicate(b"through")
@@ -197,7 +198,7 @@ def test_c02_a_dead_collector_is_replaced_and_the_run_goes_on(tmp_path: Path) ->
 
 def test_c02_a_collector_killed_at_the_very_end_costs_no_result(tmp_path: Path) -> None:
     # the command itself kills the collector and ends at once
-    code = f"""
+    code = """
 import os, signal
 from pathlib import Path
 from submeter.metering.journal import read_frames
@@ -319,20 +320,27 @@ print("shell: ended", os.waitstatus_to_exitcode(status), flush=True)
 """
 
 PROGRAM = """
-import sys
+import os, select, signal, sys
+interrupts, wake = os.pipe()
+os.set_blocking(wake, False)
+signal.set_wakeup_fd(wake)
+signal.signal(signal.SIGINT, lambda *_: None)
 times = 0
 print("program: ready", sys.stdin.isatty(), sys.stdout.isatty(), flush=True)
 while True:
-    try:
-        line = input()
-        print("program:", line, flush=True)
-        if line == "bye":
-            sys.exit(7)
-    except KeyboardInterrupt:
+    ready, _, _ = select.select([0, interrupts], [], [])
+    if interrupts in ready:
+        os.read(interrupts, 1)
         times += 1
         print("program: interrupted", times, flush=True)
         if times == 2:
-            raise
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    else:
+        line = os.read(0, 4096).decode().strip()
+        print("program:", line, flush=True)
+        if line == "bye":
+            sys.exit(7)
 """
 
 
@@ -345,15 +353,16 @@ class Terminal:
         argv = [PYTHON, shell, *run_arguments(PYTHON, program)]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve(argv[0], argv, environment(folder / "home"))
+            os.execve(argv[0], argv, environment(folder / "home"))  # noqa: S606
         self.seen = ""
 
     def expect(self, words: str) -> None:
         while words not in self.seen:
+            ready, _, _ = select.select([self.fd], [], [], PATIENCE_S)
+            assert ready, f"no {words!r} in {self.seen!r}"
             try:
                 more = os.read(self.fd, 4096)
-            except OSError as exc:
-                assert exc.errno == errno.EIO
+            except OSError:  # the other end is closed
                 more = b""
             assert more, f"no {words!r} in {self.seen!r}"
             self.seen += more.decode()

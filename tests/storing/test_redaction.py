@@ -64,6 +64,14 @@ def test_f19_secrets_behind_names_go() -> None:
         ["sshpass", "-p", SECRET, "ssh", "host"],
         ["sshpass", f"-p{SECRET}", "ssh", "host"],
         ["mysql", f"-p{SECRET}"],
+        ["sudo", "/usr/bin/mysql", "-u", "me", f"-p{SECRET}"],
+        ["sudo", "curl", "-s", "-u", f"me:{SECRET}"],
+        ["docker", "login", "-u", "me", "-p", SECRET, "registry"],
+        ["redis-cli", "-h", "host", "-a", SECRET],
+        ["env", f"STRIPE_KEY={SECRET}", "python"],
+        ["env", f"MY_ODD_KEY={SECRET}", "python"],
+        ["x", "--openai-key", SECRET],
+        ["x", f"--api-keys={SECRET},b"],
     ):
         hidden = redact_command(argv)
         assert len(hidden) == len(argv)
@@ -169,6 +177,7 @@ ORDINARY = [
     "torchrun --rdzv-endpoint=localhost:29400 --rdzv_id 7 train.py",
     "env CUDA_VISIBLE_DEVICES=0,1 OMP_NUM_THREADS=4 TOKENIZERS_PARALLELISM=false python t.py",
     "python train.py --use-auth-token --fp16",
+    "env SORT_KEY=loss PRIMARY_KEY=id python -u t.py -p 1 -a 2 -w 3 --key name",
     "python train.py Basic usage of Token types in Bearer list",
 ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from submeter.running import joined
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from submeter.records.figures import Figure, Missing, Quantity
     from submeter.records.runs import Footprint, Run
     from submeter.running.measuring import Session
+    from submeter.running.tracker import Open
 
 __all__ = ["MeasuredRun", "log", "measure", "phase"]
 
@@ -44,15 +45,16 @@ class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
     ...     pass
     """
 
-    __slots__ = ("_name",)
+    __slots__ = ("_last", "_name")
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._last: Open | None = None
 
-    def __enter__(self) -> phase:
+    def __enter__(self) -> Self:
         member = _here.member if _here.looked else joined.current()
         if member is not None and member.tracker is not None:
-            member.tracker.enter(self._name, self)
+            self._last = member.tracker.enter(self._name, self)
             if member.check is not None:
                 member.check_now_and_then()
         return self
@@ -60,7 +62,7 @@ class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
     def __exit__(self, *_: object) -> None:
         member = _here.member
         if member is not None and member.tracker is not None:
-            member.tracker.leave_by(self)
+            member.tracker.leave_by(self, self._last)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Make every call of *function* such a phase."""

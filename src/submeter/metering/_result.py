@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from submeter.metering._meters import DeviceMeter
-from submeter.metering.separate import OUTSIDE, Separator, Split
+from submeter.metering.separate import OUTSIDE, Separator, Split, linked
 from submeter.records.devices import Channel, Device, DeviceKind
 from submeter.records.figures import ErrorTerm, Missing, Quantity, total
 from submeter.records.frames import End, Event, Head, Metric, Process, Use
@@ -249,16 +249,21 @@ class Result:
         )  # without the rest of the node, which follows the others
         rest = {i: q for i, q in shares.items() if i.startswith("rest:")}
         rows = []
+        told: dict[tuple[str, ...], float] = {}  # groups that cannot be told apart, once each
         for path in sorted((p for p in wall_ns if p), key=lambda p: -wall_ns[p]):
             split = splits.get(path, Split({}))
-            parts = _parts(split, shares, rest, device_j)
+            group = tuple(sorted((path, *split.joint_with)))
+            whole = _together([splits.get(p, Split({})) for p in group])
+            parts = _parts(whole, shares, rest, device_j)
             energy = total(parts.values())
+            if split.sd_j > 0 and whole.energy_j > 0:
+                sd_j = split.sd_j * energy.value / whole.energy_j
+                key = "phase-split:" + "+".join(group)
+                energy = energy.with_terms((ErrorTerm(key, absolute_sd=sd_j),))
             duration_s = ns_to_s(wall_ns[path])
-            if split.sd_j > 0 and split.energy_j > 0:
-                sd_j = split.sd_j * energy.value / split.energy_j
-                energy = energy.with_terms((ErrorTerm(f"phase-split:{path}", absolute_sd=sd_j),))
             if duration_s < resolution_s:
                 energy = _below_resolution(energy, meters, duration_s + resolution_s)
+            told[group] = energy.value
             rows.append(
                 PhaseEnergy(
                     path=path,
@@ -271,7 +276,7 @@ class Result:
             )
         outside = total(_parts(splits.get(OUTSIDE, Split({})), shares, rest, device_j).values())
         run_j = math.fsum(q.value for q in shares.values())
-        left_j = run_j - math.fsum(r.energy.value for r in rows if isinstance(r.energy, Quantity))
+        left_j = run_j - math.fsum(told.values())
         return tuple(rows), _with_value(outside, max(0.0, left_j))
 
     def _ranks(self, host: str, shares: Mapping[str, Quantity]) -> tuple[RankEnergy, ...]:
@@ -360,14 +365,27 @@ def _with_value(quantity: Quantity, value: float) -> Quantity:
 
 
 def _merged_splits(separators: Mapping[str, Separator]) -> dict[str, Split]:
+    """Processors and boards together; leaves that one of them cannot tell apart stay joint."""
     merged: dict[str, Split] = {}
+    links: list[tuple[str, set[str]]] = []
     for separator in separators.values():
         for path, split in separator.finish().items():
             known = merged.setdefault(path, Split({}))
             known.devices.update(split.devices)
             known.sd_j = math.hypot(known.sd_j, split.sd_j)
-            known.joint_with = tuple(sorted({*known.joint_with, *split.joint_with}))
+            links.append((path, set(split.joint_with)))
+    for group in linked(links):
+        for path in group:
+            merged[path].joint_with = tuple(sorted(group - {path}))
     return merged
+
+
+def _together(splits: list[Split]) -> Split:
+    devices: dict[str, float] = {}
+    for split in splits:
+        for device, energy_j in split.devices.items():
+            devices[device] = devices.get(device, 0.0) + energy_j
+    return Split(devices)
 
 
 def _parts(

@@ -91,21 +91,22 @@ class MarksWriter:
             if isinstance(value, str):
                 words[name] = value[:MAX_TEXT]
             else:
-                self._sort(name, value, numbers, words, t_ns)
+                self._sort(name, value, numbers, words)
         with self._lock:
             for name, amount in (work or {}).items():
                 done = _number(amount)
                 if done is not None and math.isfinite(done) and done >= 0:
                     self._work[name] = self._work.get(name, 0.0) + done
                 else:
-                    self._note(name, amount, t_ns)
+                    self._note(name, amount)
             self._add(Metric(t_ns, numbers, step, dict(self._work), words))
 
     def note(self, text: str) -> None:
         """Add a sentence for the reader of the result."""
         with self._lock:
-            self._loose = None
             self._put(encode(Event(self._now_ns(), "note", text[:MAX_TEXT])), keep=True)
+            if self._loose is not None:  # its place is taken
+                self._put(encode(self._loose), keep=False)
 
     def close(self) -> None:
         """Close the file; all is in it already."""
@@ -125,7 +126,6 @@ class MarksWriter:
         value: object,
         numbers: dict[str, float],
         words: dict[str, str],
-        t_ns: int,
     ) -> None:
         number = _number(value)
         if number is None:
@@ -133,19 +133,15 @@ class MarksWriter:
         elif math.isfinite(number):
             numbers[name] = number
         else:
-            self._note(name, value, t_ns)
+            self._note(name, value)
 
-    def _note(self, name: str, value: object, t_ns: int) -> None:
+    def _note(self, name: str, value: object) -> None:
         """Say once for each name that a value of it was left out."""
         if name in self._bad or len(self._bad) >= MAX_KEYS:
             return
         self._bad.add(name)
-        with self._lock:
-            self._loose = None
-            text = (
-                f"{name[:MAX_TEXT]} was {str(value)[:40]} at least once; such values are left out"
-            )
-            self._put(encode(Event(t_ns, "note", text)), keep=True)
+        shown = f"{name[:MAX_KEYS]} was {str(value)[:40]}"
+        self.note(f"{shown} at least once; such values are left out")
 
     def _add(self, point: Metric) -> None:
         keys = frozenset((*point.values, *point.text))

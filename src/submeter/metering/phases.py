@@ -441,6 +441,7 @@ class PhaseReader:
         """Bring *view* up to date; keep the old one if its writer is, or died, at work on it."""
         words = self._words
         at = _LANES_AT + number * _LANE_WORDS
+        closed: dict[int, tuple[int, int, int]] = {}
         for _ in range(_TRIES):
             seq = words[at]
             if seq == view.seq:
@@ -455,7 +456,7 @@ class PhaseReader:
             if view.seq >= 0:
                 return
             # killed at work before anybody looked: at most one step is half counted
-            seq, head, closed = -1, words[at + 1 : at + 5].tolist(), closed
+            seq, head = -1, words[at + 1 : at + 5].tolist()
         view.seq = seq
         view.tid, view.open_at, view.since_ns, view.cpu_since_ns = head
         view.closed = closed

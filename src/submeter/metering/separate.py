@@ -32,7 +32,11 @@ class Occupation(msgspec.Struct):
 
 
 class Split(msgspec.Struct):
-    """Energy of one leaf: by device [J], standard error of the split [J], and its companions."""
+    """Energy of one leaf by device [J].
+
+    ``sd_j`` is the standard error of the split; of a leaf that cannot be told from those in
+    ``joint_with`` it is that of all of them together.
+    """
 
     devices: dict[str, float]
     sd_j: float = 0.0
@@ -198,7 +202,18 @@ class Separator:
             sd_w = math.sqrt(max(variance_j2, ridge * mean_w**2) * max(0.0, inverse[i][i]))
             part = mixed[path]
             out[path].sd_j = min(sd_w * part.wall_s, part.energy_j)
-        self._join(out, inside, leaves, inverse)
+        groups = linked(
+            (path, self._companions(path, leaves, inverse))
+            for path in inside
+            if path != OUTSIDE and out[path].sd_j > DOUBTFUL_RATIO * out[path].energy_j > 0
+        )
+        for group in groups:
+            together = sorted((leaves.index(p), mixed[p].wall_s) for p in group if p in mixed)
+            spread = math.fsum(s * t * inverse[i][j] for i, s in together for j, t in together)
+            most_j = math.fsum(mixed[p].energy_j for p in group if p in mixed)
+            for path in group:
+                out[path].joint_with = tuple(sorted(group - {path}))
+                out[path].sd_j = min(math.sqrt(max(0.0, spread * variance_j2)), most_j)
 
     def _residual_j2(
         self, gram: list[list[float]], moment: list[float], p_w: list[float], mean_w: float
@@ -214,23 +229,6 @@ class Separator:
         )
         return max(0.0, self._square_j2 - 2 * _dot(p_w, moment) + fitted) / spare
 
-    def _join(
-        self,
-        out: dict[str, Split],
-        inside: list[str],
-        leaves: list[str],
-        inverse: list[list[float]],
-    ) -> None:
-        for path in inside:
-            split = out[path]
-            if path == OUTSIDE or not split.sd_j > DOUBTFUL_RATIO * split.energy_j > 0:
-                continue
-            near = self._companions(path, leaves, inverse)
-            split.joint_with = tuple(sorted(set(split.joint_with) | near))
-            for other in near:
-                joined = set(out[other].joint_with) | {path} | (near - {other})
-                out[other].joint_with = tuple(sorted(joined))
-
     def _companions(self, path: str, leaves: list[str], inverse: list[list[float]]) -> set[str]:
         """Leaves that met *path*, and whose estimates move against its own."""
         met = {p for key in self._mixes if path in key for p in key} - {path, OUTSIDE}
@@ -242,6 +240,18 @@ class Separator:
             if inverse[i][j] < CORRELATED * scale:
                 near.add(other)
         return near
+
+
+def linked(links: Iterable[tuple[str, set[str]]]) -> list[set[str]]:
+    """Leaves that belong together, also by way of a third; groups of one are left out."""
+    groups: list[set[str]] = []
+    for path, near in links:
+        whole = {path} | near
+        for group in [g for g in groups if g & whole]:
+            whole |= group
+            groups.remove(group)
+        groups.append(whole)
+    return [g for g in groups if len(g) > 1]
 
 
 def _add(table: dict, key: object, amount: float) -> None:  # type: ignore[type-arg]

@@ -43,7 +43,7 @@ class PhaseEnergy(msgspec.Struct, frozen=True):
     duration_s: float
     energy: Quantity | Missing
     devices: dict[str, float] = {}  # device id -> J
-    joint_with: tuple[str, ...] = ()  # not separable from these; energy is the joint figure
+    joint_with: tuple[str, ...] = ()  # not separable from these; energy and devices are joint
 
 
 class RankEnergy(msgspec.Struct, frozen=True):

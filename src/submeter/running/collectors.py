@@ -52,6 +52,7 @@ if why is not None:
     raise why
 main(path)
 """
+AGAIN_S: Final = 2.0  # for a collector that is started anew only for a last reading
 _LINE_BYTES: Final = 4096
 _LAST_WORDS: Final = 300  # characters
 _GIVE_UP_NS: Final = 2 * NS_PER_S  # a collector that ended its output must end itself within
@@ -204,6 +205,23 @@ class CollectorHandle:
         if status is not None:
             self.settled = f"settled {status}"
         return status or ""
+
+    def finish(self, end: "End", timeout_s: float) -> str:
+        """Stop it and wait until the run is settled; its status, "" if it is not.
+
+        If it is dead, or dies of it, another one is started, only for a last reading: counters
+        tell what was used meanwhile.
+        """
+        for _ in range(2):
+            if not self.alive():
+                with contextlib.suppress(SubmeterError, OSError):
+                    self.restart()
+                    self.wait_ready(AGAIN_S)
+            self.stop(end)
+            status = self.wait_settled(timeout_s)
+            if status or self.settled or self.alive():
+                return status
+        return ""
 
     def alive(self) -> bool:
         """Whether the collector lives; a dead one is also reaped."""
@@ -365,19 +383,16 @@ def _pipe() -> tuple[int, int]:
 
 
 _SIGNALS: Final = [
-    s
-    for s in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGQUIT,
-        signal.SIGPIPE,
-        signal.SIGCHLD,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGTSTP,
-        signal.SIGXFSZ,
-    )
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGCHLD,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTSTP,
+    signal.SIGXFSZ,
 ]
 
 

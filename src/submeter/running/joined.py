@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This process's part in a run: the phases that it opens and the values that it logs.
+"""Part of this process in a run: the phases that it opens and the values that it logs.
 
 A process joins the run that ``SUBMETER_RUN`` names when it first opens a phase or logs a value,
 never at import. Without a run everything here does nothing. A forked child is a process of its
@@ -36,7 +36,10 @@ _RANKS: Final = (
 
 
 class Member:
-    """This process in the run of *folder*. What cannot be written is left out, and said once."""
+    """The part of one process in the run of *folder*.
+
+    What cannot be written is left out, and that is said once.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +55,7 @@ class Member:
             once(f"phases and logged values of process {self.pid} are not kept: {exc}")
 
     def check_now_and_then(self) -> None:
-        """Let the owner of the collector see whether it lives; called often, mostly does nothing."""
+        """Let the owner of the collector see whether it lives; mostly does nothing."""
         if time.monotonic_ns() >= self.check_at_ns and self.check is not None:
             self.check_at_ns = time.monotonic_ns() + CHECK_NS
             self.check()
@@ -106,7 +109,7 @@ def state() -> _Here:
 
 
 def current() -> Member | None:
-    """This process's membership; it joins now if the environment names a run."""
+    """Give this process's membership; it joins now if the environment names a run."""
     if _here.looked:
         return _here.member
     return _look()

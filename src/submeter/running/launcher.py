@@ -33,7 +33,6 @@ NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 READY_S: Final = 10.0
 SETTLE_S: Final = 30.0
-AGAIN_S: Final = 2.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _FORWARDED: Final = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 # The terminal sends these to the command as well; only what a process sends us goes on to it.
@@ -135,7 +134,7 @@ class _Launch:
         self.pid = 0
         self.status: int | None = None  # wait status of the command
         self.ended_ns = 0
-        self._mask: set[signal.Signals] = set()
+        self._mask: set[int | signal.Signals] = set()
         self._restart_at_ns: int | None = None
         self._pause_s = 0.0
 
@@ -209,7 +208,7 @@ class _Launch:
     def _did_not_start(self, exc: OSError) -> Outcome:
         if self.collector is not None:
             self.collector.stop(End(time.monotonic_ns(), "failed", None, str(exc.strerror)))
-            self.collector.wait_settled(AGAIN_S)
+            self.collector.wait_settled(SETTLE_S)
             self.collector.close()
         missing = exc.errno in {errno.ENOENT, errno.ENOTDIR}
         return Outcome(NOT_FOUND if missing else NOT_EXECUTABLE, notes=(str(exc.strerror),))
@@ -248,24 +247,33 @@ class _Launch:
             if pid == 0:
                 return
             if pid == self.pid:
-                if os.WIFSTOPPED(status):
-                    self._stop_too(os.WSTOPSIG(status))
-                else:
-                    self.status, self.ended_ns = status, time.monotonic_ns()
-            elif self.collector is not None and pid == self.collector.pid:
-                if not os.WIFSTOPPED(status):
-                    self._collector_died()
+                self._changed(status)
+            elif self._is_collector(pid) and not os.WIFSTOPPED(status):
+                self._collector_died()
+
+    def _is_collector(self, pid: int) -> bool:
+        return self.collector is not None and pid == self.collector.pid
+
+    def _changed(self, status: int) -> None:
+        """Take note that the command ended, or stopped."""
+        while os.WIFSTOPPED(status):
+            if os.WSTOPSIG(status) not in _JOB_CONTROL:
+                return  # somebody stopped the command alone, and will continue it alone
+            self._stop_too(os.WSTOPSIG(status))
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if pid == 0:  # who continued us meant only us
+                self._pass_on(signal.SIGCONT)
+                return
+        if not os.WIFCONTINUED(status):
+            self.status, self.ended_ns = status, time.monotonic_ns()
 
     def _stop_too(self, number: int) -> None:
-        """Stop as the command did, so that the shell takes over; go on when told to."""
-        if number not in _JOB_CONTROL:
-            return  # somebody stopped the command alone, and will continue it alone
+        """Stop as the command did, so that the shell takes over, until we are continued."""
         was = signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])  # here we stand still
         signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         signal.signal(number, was)
-        self._pass_on(signal.SIGCONT)  # who continued us may have meant only us
 
     def _collector_died(self) -> None:
         collector = self.collector
@@ -316,19 +324,10 @@ class _Launch:
         return msgspec.structs.replace(outcome, settled=settled)
 
     def _end(self, collector: CollectorHandle, killed_by: int, code: int) -> str:
-        if not collector.alive():
-            with contextlib.suppress(SubmeterError, OSError):
-                collector.restart()  # a last reading: counters tell what was used meanwhile
-                collector.wait_ready(AGAIN_S)
-        collector.stop(
-            End(
-                self.ended_ns,
-                _status(killed_by, code),
-                None if killed_by else code,
-                _why(killed_by),
-            )
+        end = End(
+            self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by)
         )
-        return collector.wait_settled(SETTLE_S)
+        return collector.finish(end, SETTLE_S)
 
 
 def _status(killed_by: int, code: int) -> str:
@@ -347,7 +346,7 @@ def _why(killed_by: int) -> str:
 
 
 def _spawn(
-    argv: Sequence[str], environment: Mapping[str, str], mask: "set[signal.Signals]"
+    argv: Sequence[str], environment: Mapping[str, str], mask: "set[int | signal.Signals]"
 ) -> int:
     """Start *argv* with everything of ours that it would have without us; its process id."""
     unignored = [s for s in _IGNORED_BY_PYTHON if signal.getsignal(s) is signal.SIG_IGN]
@@ -380,7 +379,7 @@ def _become(argv: Sequence[str]) -> None:
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError):
-        os.execvp(argv[0], list(argv))
+        os.execvp(argv[0], list(argv))  # noqa: S606
     sys.exit(NOT_EXECUTABLE)
 
 

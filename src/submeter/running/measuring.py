@@ -24,7 +24,6 @@ __all__ = ["Session", "begin"]
 STILL_RUNNING: Final = "still running"
 READY_S: Final = 10.0  # drivers may take seconds to wake up; usual is a tenth of one
 SETTLE_S: Final = 5.0
-AGAIN_S: Final = 2.0  # for a collector that is started anew only to read the counters once more
 _MOST_RESTARTS: Final = 20
 
 
@@ -120,14 +119,9 @@ class Session:
         self._why = "it is not settled yet"
         atexit.unregister(self._at_exit)
         joined.forget_no_more(self._forget)
-        if not collector.alive():
-            with contextlib.suppress(SubmeterError, OSError):
-                collector.restart()  # a last reading: counters tell what was used meanwhile
-                collector.wait_ready(AGAIN_S)
-        collector.stop(end)
         joined.leave()
         self._restore_environment()
-        if collector.wait_settled(SETTLE_S):
+        if collector.finish(end, SETTLE_S):
             self._collector = None
         collector.close()
 

@@ -34,17 +34,24 @@ class Open:
 class _Stack:
     """Open entries of one thread or task, and the lane that counts them."""
 
-    __slots__ = ("__weakref__", "born_in", "lane", "resting", "since_ns", "task", "top")
+    __slots__ = ("__weakref__", "born_in", "lane", "resting", "since_ns", "task", "top", "tracker")
 
     def __init__(
-        self, lane: Lane | None, root: Node, task: "weakref.ref[Any] | None", born_in: Open | None
+        self,
+        tracker: "Tracker",
+        lane: Lane | None,
+        task: "weakref.ref[Any] | None" = None,
+        born_in: Open | None = None,
     ) -> None:
+        self.tracker = tracker
         self.lane = lane
         self.task = task
         self.born_in = born_in
         self.top: Open | None = None
         self.since_ns = 0  # of the outermost entry, where there is no lane to count it
-        self.resting = Open(self, root, None, None)  # stands in the context when nothing is open
+        self.resting = Open(
+            self, tracker.file.root, None, None
+        )  # stands in the context when nothing is open
 
 
 class _ThreadState(threading.local):
@@ -110,14 +117,16 @@ class Tracker:
         finally:
             clock.busy = False
 
-    def leave_by(self, owner: object) -> None:
-        """Close the innermost entry here that *owner* made; nothing if there is none."""
+    def leave_by(self, owner: object, last: Open | None = None) -> None:
+        """Close the innermost entry here that *owner* made, else *last*, made elsewhere."""
         entry = self._stack().top
         while entry is not None:
             if entry.owner is owner and not entry.closed:
                 self.leave(entry)
                 return
             entry = entry.outer
+        if last is not None and not last.closed and last.stack.tracker is self:
+            self.leave(last)
 
     def _above(self, stack: _Stack) -> Node:
         """Below which path the outermost phase of *stack* opens."""
@@ -141,7 +150,7 @@ class Tracker:
         stack = state.stack
         if stack is None:
             lane = self.file.new_lane(state.clock)
-            stack = state.stack = _Stack(lane, self.file.root, None, None)
+            stack = state.stack = _Stack(self, lane)
         return stack
 
     def _stack_of(self, task: Any) -> _Stack:
@@ -149,7 +158,7 @@ class Tracker:
         if here is not None and here.stack.task is not None and here.stack.task() is task:
             return here.stack
         lane = self.file.new_lane(self._threads.clock)
-        stack = _Stack(lane, self.file.root, weakref.ref(task), here)
+        stack = _Stack(self, lane, weakref.ref(task), here)
         if lane is not None:
             held = lane
             task.add_done_callback(lambda _: self._end_of(held))

@@ -2,10 +2,8 @@
 """Changing a settings file: one line, comments kept, atomically, with the way back."""
 
 import contextlib
-import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -157,12 +155,16 @@ def _end_of_table(lines: list[str], table: tuple[str, ...]) -> int:
 
 def _toml(value: Value) -> str:
     if isinstance(value, str):
+        import json
+
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 
 def _replace(path: Path, text: str) -> None:
     """Write *text* to *path* so that a reader sees the old or the new file, nothing between."""
+    import tempfile
+
     temporary: Path | None = None
     if not path.is_absolute():
         raise ConfigError("there is no home to keep settings in", remedy="set HOME")

@@ -4,7 +4,6 @@
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -159,6 +158,8 @@ def parse_table(raw: bytes, path: Path, table: tuple[str, ...]) -> dict[str, obj
         raise ConfigError(
             f"{path} is nested deeper than {DEEPEST} levels", remedy="settings need no nesting"
         )
+    import tomllib  # only who has a file pays for it
+
     try:
         document: object = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as exc:

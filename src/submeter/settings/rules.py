@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting there is: its type, its range, and how a word becomes its value."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -20,7 +18,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``interval_s`` is the time between two readings, ``pue`` the measured facility factor (None:
     a cited prior is taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
-    limit), ``collector_nice`` how far the collector steps back behind the training.
+    limit).
     """
 
     interval_s: float = 0.1
@@ -28,7 +26,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str | None = None
     pue: float | None = None
     journal_quota_bytes: int = 10 * 2**30
-    collector_nice: int = 0
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -75,6 +72,8 @@ def _size_bytes(given: object) -> int:
         found = _SIZE.fullmatch(given.strip())
         if found is None:
             raise ValueError
+        from fractions import Fraction
+
         given = round(Fraction(found[1]) * _SIZES[(found[2] or "").lower()])
     return _whole(given, 0, _MOST_BYTES)
 
@@ -117,12 +116,6 @@ RULES: Final[dict[str, Rule]] = {
     "journal_quota_bytes": Rule(
         _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"
     ),
-    "collector_nice": Rule(
-        lambda v: _whole(v, 0, 19),
-        "a whole number from 0 to 19",
-        "niceness of the collector",
-        read=int,
-    ),
 }
 
 
@@ -150,6 +143,8 @@ def accept(key: str, given: object, place: str, *, words: bool = False) -> Value
 
 def unknown(key: str, place: str) -> ConfigError:
     """Error for a *key* that does not exist, with the nearest one that does."""
+    import difflib
+
     near = difflib.get_close_matches(key.lower(), RULES, n=1, cutoff=0.5)
     remedy = f"did you mean {near[0]}?" if near else f"settings are {', '.join(RULES)}"
     return ConfigError(f"there is no setting {key[:80]!r} (in {place})", remedy=remedy)

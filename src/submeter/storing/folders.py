@@ -2,10 +2,7 @@
 """Small files beside a run or the ledger: written whole or not at all, put aside, never lost."""
 
 import contextlib
-import filecmp
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -14,7 +11,7 @@ import msgspec
 
 from submeter.records.runs import Run
 from submeter.storing.documents import EDITS_SCHEMA, LARGEST_RUN_BYTES, Edits, encode_run
-from submeter.storing.places import PRIVATE_FOLDER
+from submeter.storing.places import PRIVATE_FILE, PRIVATE_FOLDER
 
 EDITS: Final = "edits.json"
 RUN: Final = "run.json"
@@ -24,8 +21,9 @@ _LARGEST_EDITS_BYTES: Final = 2**20
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write *content* so that a reader sees all of it or what was there before."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name[:80]}-{os.getpid()}-{os.urandom(4).hex()}")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    fd = os.open(temporary, flags, PRIVATE_FILE)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
@@ -77,11 +75,14 @@ def read_run(folder: Path) -> bytes | None:
 
 def quarantine_copy(path: Path) -> Path | None:
     """Copy a damaged ledger aside, once; the copy's path, or None if that failed too."""
+    import filecmp
+    import shutil
+
     try:
         for copy in sorted(path.parent.glob(f"{path.name}.broken-*")):
             if not copy.name.endswith(SIDES[1:]) and filecmp.cmp(path, copy, shallow=False):
                 return copy
-        target = _free_name(path)
+        target = _free_name(path, "broken")
         for side in SIDES:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy2(f"{path}{side}", f"{target}{side}")
@@ -94,18 +95,18 @@ def quarantine(path: Path) -> Path | None:
     """Move a ledger aside with its log; its new path, None if there was none."""
     if not path.exists():
         return None
-    target = _free_name(path)
+    target = _free_name(path, "old")
     for side in reversed(SIDES):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{side}").rename(f"{target}{side}")
     return target
 
 
-def _free_name(path: Path) -> Path:
+def _free_name(path: Path, what: str) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    target = path.with_name(f"{path.name}.broken-{stamp}")
+    target = path.with_name(f"{path.name}.{what}-{stamp}")
     number = 1
     while target.exists():
         number += 1
-        target = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+        target = path.with_name(f"{path.name}.{what}-{stamp}-{number}")
     return target

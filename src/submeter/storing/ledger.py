@@ -4,14 +4,12 @@
 import contextlib
 import os
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import quote
 
 import msgspec
 
@@ -216,6 +214,8 @@ class Ledger:
                 ("edits", "run_id"),
             ):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (run_id,))  # noqa: S608
+        import shutil
+
         for rest in folder.parent.glob(".removed-*"):
             shutil.rmtree(rest, ignore_errors=True)
         return run
@@ -379,6 +379,8 @@ def open_ledger(
 
 def _open_read_only(path: Path) -> Ledger:
     """Open *path* without writing anything beside it; rows of a foreign log are not seen."""
+    from urllib.parse import quote
+
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
     db = sqlite3.connect(address, uri=True, isolation_level=None)
     try:

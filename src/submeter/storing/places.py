@@ -3,16 +3,14 @@
 
 import contextlib
 import os
-import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
-_PROBE_BYTES: Final = 4096
+_PROBE_BYTES: Final = 65_536  # about what an empty ledger takes, with its log
 
 
 def _words(text: str) -> frozenset[str]:
@@ -53,7 +51,7 @@ def temporary_homes(parents: Sequence[Path] | None = None) -> list[Path]:
     """Private folders to fall back to, one in each shared temporary folder, best first."""
     if parents is None:
         # /var/tmp outlives a reboot; /dev/shm is there when every disk is full.
-        names = ("/var/tmp", tempfile.gettempdir(), "/dev/shm")  # noqa: S108
+        names = ("/var/tmp", os.environ.get("TMPDIR") or "/tmp", "/dev/shm")  # noqa: S108
         parents = list(dict.fromkeys(Path(n) for n in names))
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     return [parent / f"submeter-{owner}" for parent in parents]
@@ -75,10 +73,7 @@ def writable_home(
         Shared folders to fall back to; those of the system if None.
     """
     first = home(env)
-    try:
-        fallbacks = temporary_homes(parents)
-    except OSError:  # tempfile found no folder at all
-        fallbacks = []
+    fallbacks = temporary_homes(parents)
     why = why_not_writable(first, shared=first in fallbacks)
     if not why:
         return first, ""
@@ -99,13 +94,14 @@ def why_not_writable(folder: Path, *, shared: bool = False) -> str:
             make_private(folder)
         else:
             folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(dir=folder, prefix=".probe-")
+        name = folder / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE)
         try:
             if os.write(fd, bytes(_PROBE_BYTES)) < _PROBE_BYTES:
                 return "is full"
         finally:
             os.close(fd)
-            os.unlink(name)  # noqa: PTH108
+            name.unlink()
     except UnicodeEncodeError:
         return "is not valid UTF-8"
     except (OSError, ValueError) as exc:
@@ -153,7 +149,7 @@ def new_run_id(now_utc_ns: int) -> str:
     from datetime import UTC, datetime
 
     now = datetime.fromtimestamp(now_utc_ns // 1_000_000_000, UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{now:%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
 
 
 def run_folder(home: Path, run_id: str) -> Path:

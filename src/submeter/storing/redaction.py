@@ -28,8 +28,14 @@ _ALWAYS: Final = _words(
 _KEYS: Final = _words(
     """
     access account api app auth client encryption license master private project secret
-    service shared signing ssh storage subscription user wandb
+    service shared signing ssh storage subscription user
+    anthropic aws azure cohere comet datadog gcp gemini google groq hf huggingface mistral
+    neptune ngc nvapi nvidia openai openrouter replicate stripe together wandb
     """
+)
+# Variables called so hold no secret; all others that end in _KEY do.
+_PLAIN_KEYS: Final = _words(
+    "cache column dict foreign group hash index lookup map merge partition primary public row sort"
 )
 # What stands before "token" when it is part of a vocabulary or a number of them.
 _VOCABULARY: Final = _words(
@@ -51,8 +57,8 @@ def secret_name(name: str) -> bool:
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     if last in _ALWAYS or f"{before}{last}" in _ALWAYS:
         return True
-    if last == "key":
-        return before in _KEYS
+    if last in {"key", "keys"}:
+        return before in _KEYS or (name.endswith("_KEY") and before not in _PLAIN_KEYS)
     if last == "token":
         return before not in _VOCABULARY
     if last in {"pass", "auth", "sas", "sig", "signature"}:
@@ -107,6 +113,17 @@ _PASSWORD_ARGUMENT: Final = re.compile(
 )
 
 
+# Short flags, and the programs that take a secret behind them.
+_SHORT: Final = {
+    "-u": frozenset({"curl", "http"}),
+    "--user": frozenset({"curl", "wget"}),
+    "--proxy-user": frozenset({"curl"}),
+    "-p": frozenset({"sshpass", "login"}),  # docker login
+    "-a": frozenset({"redis-cli"}),
+    "-w": frozenset({"ldapsearch", "ldapmodify", "ldapadd"}),
+}
+
+
 def redact_command(
     argv: Sequence[str], *, env: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
@@ -159,9 +176,8 @@ def _names_the_next(arg: str, before: Sequence[str]) -> bool:
     """Whether *arg* is a flag whose value, the next argument, is a secret."""
     if not arg.startswith("-") or "=" in arg or " " in arg:
         return False
-    if arg in {"-u", "--user", "-p"} and before:
-        program = before[0].rsplit("/", 1)[-1]
-        return program in {"curl", "wget", "http"} if arg != "-p" else program == "sshpass"
+    if arg in _SHORT:
+        return not _SHORT[arg].isdisjoint(word.rsplit("/", 1)[-1] for word in before)
     return len(arg) > 2 and secret_name(arg)  # noqa: PLR2004
 
 
@@ -173,7 +189,8 @@ def _argument(arg: str, before: Sequence[str]) -> str:
     header = _HEADER.match(arg)
     if header and (secret_name(header["name"]) or _secret_header(header["name"])):
         return f"{header['name']}{header['to']}{MARK}"
-    if arg.startswith("-p") and before and re.search(r"(^|/)(mysql(dump)?|sshpass)$", before[0]):
+    programs = {word.rsplit("/", 1)[-1] for word in before}
+    if arg.startswith("-p") and programs & {"mysql", "mysqldump", "sshpass"}:
         return f"-p{MARK}"
     return redact_text(arg)
 

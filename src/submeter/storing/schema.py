@@ -2,7 +2,6 @@
 """Tables of the ledger, and how a ledger of an older layout becomes one of this."""
 
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -132,7 +131,7 @@ def create(db: sqlite3.Connection) -> None:
 def backup(db: sqlite3.Connection, path: Path, version: int) -> Path:
     """Copy the ledger, as it is before a migration, to a file of its own."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    target = path.with_name(f"{path.name}.v{version}-{stamp}-{secrets.token_hex(2)}")
+    target = path.with_name(f"{path.name}.v{version}-{stamp}-{os.urandom(2).hex()}")
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     copy = sqlite3.connect(target)
     try:

@@ -2,7 +2,7 @@
  *
  * A stand-in for NVIDIA's management library, for tests: libnvidia-ml.so.1 without a driver.
  *
- * All that it says comes from the state file named by SUBMETER_FAKE_NVML, which nvml.py writes with the
+ * All that it says comes from the state file named by FAKE_NVML_STATE, which nvml.py writes with the
  * layout of the structures below. Energy and power follow in closed form from the board's waveform at the
  * time now: CLOCK_MONOTONIC since an epoch (live) or a virtual time that stands in the file. Return codes,
  * structures and the two-call habit for lists are those of nvml.h (driver 535 and later).
@@ -153,7 +153,7 @@ void submeter_fake_reset(void) {
 }
 
 static int map_state(void) {
-    const char *path = getenv("SUBMETER_FAKE_NVML");
+    const char *path = getenv("FAKE_NVML_STATE");
     if (!path || !*path) return LIBRARY_NOT_FOUND;
     int fd = open(path, O_RDWR | O_CLOEXEC);
     struct stat st;

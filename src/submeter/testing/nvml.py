@@ -29,7 +29,7 @@ from submeter.testing.waveforms import Part, Waveform, constant
 from submeter.units import s_to_ns
 
 SONAME: Final = "libnvidia-ml.so.1"
-STATE_VARIABLE: Final = "SUBMETER_FAKE_NVML"
+STATE_VARIABLE: Final = "FAKE_NVML_STATE"
 RESET: Final = "submeter_fake_reset"  # exported by our library only, so also its mark
 NOT_SUPPORTED: Final = 3
 GPU_IS_LOST: Final = 15

@@ -60,8 +60,8 @@ def list_runs(
     home = places.home()
     settle_first(home)
     rows: list[RunRow] = []
-    there = (home / LEDGER_FILE).exists()
-    if there:
+    latest = ""
+    if (home / LEDGER_FILE).exists():
         with open_ledger(home / LEDGER_FILE, create=False) as ledger:
             rows = ledger.list(
                 limit=None if show_all else limit,
@@ -71,6 +71,7 @@ def list_runs(
                 status=status,
                 origin=origin,
             )
+            latest = max((row.started_utc for row in ledger.list(limit=1)), default="")
             if ledger.note:
                 click.echo(ledger.note, err=True)
     if as_json:
@@ -80,12 +81,12 @@ def list_runs(
         return
     if rows:
         click.echo(table(rows))
-    elif there:
+    elif latest:
         click.echo("no run fits", err=True)
     else:
         click.echo("no run yet  → submeter run -- python train.py", err=True)
     for other in places.other_homes():
-        click.echo(elsewhere(other), err=True, nl=False)
+        click.echo(elsewhere(other, since=latest), err=True, nl=False)
 
 
 def table(rows: Iterable[RunRow]) -> str:
@@ -121,16 +122,16 @@ def _energy(row: RunRow) -> str:
     return f"{'≥ ' if row.incomplete else ''}{write(figure)}{_MARKS.get(row.basis, '')}"
 
 
-def elsewhere(home: Path) -> str:
-    """Line about runs that went to a place of need, "" if there are none."""
+def elsewhere(home: Path, *, since: str = "") -> str:
+    """Line about runs that went to a place of need, "" unless one is later than *since*."""
     try:
         with open_ledger(home / LEDGER_FILE, create=False) as ledger:
-            count = len(ledger.list())
+            rows = ledger.list()
     except LedgerError:
         return ""
-    if not count:
+    if not rows or rows[0].started_utc <= since:
         return ""
-    return f"{count} more in {home}: SUBMETER_HOME={home} submeter list\n"
+    return f"{len(rows)} more in {home}: SUBMETER_HOME={home} submeter list\n"
 
 
 def _local(started_utc: str) -> str:

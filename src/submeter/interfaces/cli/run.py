@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``submeter run``: meter a command."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 @click.option("--project", help="Project that the run belongs to.")
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
-def run(
+def run(  # noqa: PLR0917  # click gives them by name
     name: str,
     tags: dict[str, str],
     interval_s: float | None,
@@ -78,11 +79,14 @@ def _tell(outcome: "Outcome") -> None:
         return
     except Exception as exc:  # noqa: BLE001  # the command's own end must come through
         words = f"submeter: no summary of run {outcome.run_id} ({type(exc).__name__}: {exc})"
+    if sys.stderr is None:  # closed by the caller
+        return
     try:
-        click.echo(words, err=True)
+        sys.stderr.write(words + "\n" if words else "")
         sys.stderr.flush()
     except (OSError, ValueError):
-        return  # nobody reads it any more
+        # nobody reads it any more; flushed again at the end, it would change the exit code
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # to the end
 
 
 def _summary(outcome: "Outcome") -> str:
@@ -103,6 +107,11 @@ def _summary(outcome: "Outcome") -> str:
     from submeter.settings import load
 
     settings = load(strict=False).settings
+    if outcome.ledger is not None:
+        from submeter.storing.quota import keep_quota
+
+        room = keep_quota(outcome.ledger, settings.journal_quota_bytes, spare=[outcome.run_id])
+        notes += [f"submeter: {room}"] if room else []
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
     return "\n".join(["", summary(record, footprint(record, pue_for(settings)), width), *notes])
 

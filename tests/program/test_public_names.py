@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``import submeter`` offers, and what it does not load for that."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import submeter
+
+SOURCE = Path(submeter.__file__)
+HEAVY = ("msgspec", "asyncio", "rich", "click", "importlib.metadata", "numpy", "sqlite3", "typing")
+
+
+def _typed_names() -> set[str]:
+    tree = ast.parse(SOURCE.read_text())
+    blocks = [n for n in tree.body if isinstance(n, ast.If)]
+    (block,) = [b for b in blocks if ast.unparse(b.test) == "TYPE_CHECKING"]
+    return {a.name for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+
+
+def test_list_directory_and_type_checkers_see_the_same_names() -> None:
+    assert submeter.__all__ == sorted(submeter.__all__)
+    assert set(submeter.__all__) == _typed_names() == set(dir(submeter))
+    for name in submeter.__all__:
+        assert getattr(submeter, name).__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(submeter, "meausre")
+
+
+def _loaded(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint(*sys.modules)"
+    env = {"PYTHONPATH": str(SOURCE.parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_bare_import_loads_nothing_else() -> None:
+    ours = _loaded("import submeter") - _loaded("")
+    assert ours == {"submeter"}
+
+
+def test_phases_without_a_run_load_nothing_heavy() -> None:
+    loaded = _loaded("import submeter\nwith submeter.phase('x'): submeter.log(a=1)")
+    assert not loaded & set(HEAVY[:-1])
