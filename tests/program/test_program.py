@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -385,6 +386,7 @@ with submeter.measure():
     assert run.metrics == {"loss": 0.5, "accuracy": 0.75}
     assert run.work == {"tokens": 7.0}
     assert run.parameters["kind"] == "cosine"
+    assert any("loss was nan" in note for note in run.notes)
 
 
 def test_e02_an_interval_that_makes_no_sense_is_one_warning(tmp_path: Path) -> None:
@@ -464,3 +466,50 @@ def test_e11_without_a_network_all_is_as_with_one(tmp_path: Path) -> None:
     done = finish(["unshare", "-n", *run_arguments("sh", "-c", "exit 3")], tmp_path)
     assert (done.returncode, done.stderr) == (3, b"")
     assert settled(tmp_path).status == "failed"
+
+
+def test_c25_broken_libraries_of_others_are_never_touched(tmp_path: Path) -> None:
+    for name in ("numpy", "pandas", "scipy", "torch", "psutil", "sklearn"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('broken')\n")
+    program(
+        tmp_path,
+        """
+import submeter
+with submeter.measure("m") as run:
+    with submeter.phase("train"):
+        submeter.log(loss=1.0)
+assert isinstance(run.energy, submeter.Figure), run.energy
+run.to_dict(), str(run), run._repr_html_()
+""",
+    )
+    home = tmp_path / "home"
+    env = environment(home)
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    done = finish(run_arguments("sh", "-c", "exit 3", options=()), home, env=env)
+    assert done.returncode == 3
+    assert b"failed with exit code 3" in done.stderr
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles", "Europe/Paris"])
+def test_b07_times_are_kept_in_utc_whatever_the_time_zone_and_its_changes(
+    tmp_path: Path, zone: str
+) -> None:
+    code = """
+import os, time, submeter
+with submeter.measure():
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    with submeter.phase("train"):
+        pass
+"""
+    home = tmp_path / "home"
+    before = datetime.now(UTC)
+    argv = [PYTHON, *CALM, python_file(tmp_path, code)]
+    assert finish(argv, home, env=environment(home, TZ=zone)).returncode == 0
+    run = settled(home)
+    assert run.started_utc.endswith("Z")
+    started = datetime.fromisoformat(run.started_utc)
+    slack = timedelta(milliseconds=5)  # written to the millisecond
+    assert before - slack <= started <= datetime.now(UTC) + slack
+    assert run.id.startswith(f"{before:%Y}")
+    assert 0 <= run.duration_s < (datetime.now(UTC) - before).total_seconds()

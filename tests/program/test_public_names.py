@@ -26,6 +26,39 @@ def test_list_directory_and_type_checkers_see_the_same_names() -> None:
         assert getattr(submeter, name).__name__ == name
 
 
+def test_elsewhere_than_on_linux_everything_imports_and_nothing_breaks() -> None:
+    script = """
+import importlib, os, pkgutil, signal, subprocess, sys, warnings
+for name in ("fcntl", "resource", "pwd", "termios", "grp"):
+    sys.modules[name] = None
+for name in ("sigtimedwait", "sigwaitinfo", "pthread_sigmask"):
+    delattr(signal, name)
+for name in ("posix_spawn", "posix_spawnp", "posix_fallocate", "register_at_fork"):
+    delattr(os, name)
+sys.platform = "darwin"
+import submeter, submeter.running
+for module in pkgutil.iter_modules(submeter.running.__path__):
+    importlib.import_module(f"submeter.running.{module.name}")
+import submeter.interfaces.cli.run
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    with submeter.measure() as run, submeter.phase("x"):
+        submeter.log(loss=1.0)
+print(run.energy.why, len(said))
+from submeter.running.launcher import run_command
+outcome = run_command([sys.executable, "-c", "raise SystemExit(5)"])
+print(outcome.exit_code, *outcome.notes)
+"""
+    env = {"PYTHONPATH": str(SOURCE.parents[1]), "SUBMETER_HOME": "/nowhere/writable"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "runs are metered on Linux only, and this is darwin 1"
+    assert second == "5 not metered: runs are metered on Linux only, and this is darwin"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(submeter, "meausre")
 

@@ -353,7 +353,7 @@ class Terminal:
         argv = [PYTHON, shell, *run_arguments(PYTHON, program)]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve(argv[0], argv, environment(folder / "home"))  # noqa: S606
+            os.execve(argv[0], argv, environment(folder / "home"))
         self.seen = ""
 
     def expect(self, words: str) -> None:

@@ -108,8 +108,12 @@ class Settler:
         for frame in frames:
             if isinstance(frame, Metric):
                 self.result.take_metric(frame, pid=pid)
+            elif isinstance(frame, Event):
+                self.feed(frame)
             elif isinstance(frame, Process):
-                self.result.processes.setdefault(frame.pid, frame)
+                # what a process says of itself is surer than what was seen of it from outside
+                seen = self.result.processes.get(frame.pid, frame)
+                self.result.processes[frame.pid] = seen if frame.rank is None else frame
 
     def finish(self) -> Run:
         """Settle what is left and give the Run. Call once.

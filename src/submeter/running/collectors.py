@@ -7,7 +7,6 @@ user's ``random.py`` could take the place of Python's.
 """
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -108,6 +107,9 @@ class Warm:
     """
 
     def __init__(self) -> None:
+        if not sys.platform.startswith("linux"):
+            msg = f"runs are metered on Linux only, and this is {sys.platform}"
+            raise CollectorError(msg, remedy="submeter doctor says what is missing here")
         if not sys.executable:
             msg = "this program does not say where its Python is"
             raise CollectorError(msg)
@@ -127,7 +129,7 @@ class Warm:
                 ],
                 setsid=True,
                 setsigmask=[],
-                setsigdef=_SIGNALS,
+                setsigdef=[getattr(signal, name) for name in _SIGNALS],
             )
         except OSError:
             os.close(self.stdin)
@@ -183,6 +185,16 @@ class CollectorHandle:
             return int(line)
         except ValueError:
             return time.monotonic_ns()
+
+    def begin(self, timeout_s: float = 10) -> int:
+        """Wait like `wait_ready`, with a second collector should the first die at its start."""
+        try:
+            return self.wait_ready(timeout_s)
+        except CollectorError:
+            if self.alive():
+                raise
+        self.restart()
+        return self.wait_ready(timeout_s)
 
     def started(self, t_ns: int, pid: int) -> None:
         """Tell it that the metered work began at *t_ns* in process *pid*."""
@@ -374,6 +386,8 @@ class CollectorHandle:
 
 def _pipe() -> tuple[int, int]:
     """A pipe whose ends are not 0, 1 or 2, also in a program that closed those."""
+    import fcntl
+
     ends = os.pipe()
     high = (fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, 3), 0)
     high = (high[0], fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, 3))
@@ -382,18 +396,11 @@ def _pipe() -> tuple[int, int]:
     return high
 
 
-_SIGNALS: Final = [
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGPIPE,
-    signal.SIGCHLD,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGTSTP,
-    signal.SIGXFSZ,
-]
+# what the program may have been told to ignore, and the collector must not
+_SIGNALS: Final = (
+    "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPIPE", "SIGCHLD", "SIGUSR1", "SIGUSR2",
+    "SIGTSTP", "SIGXFSZ",
+)  # fmt: skip
 
 
 def start_collector(order: "Order", *, timeout_s: float = 10) -> CollectorHandle:
@@ -408,7 +415,7 @@ def start_collector(order: "Order", *, timeout_s: float = 10) -> CollectorHandle
     """
     handle = CollectorHandle(order)
     try:
-        handle.wait_ready(timeout_s)
+        handle.begin(timeout_s)
     except BaseException:
         handle.kill()
         raise

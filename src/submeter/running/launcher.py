@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import resource
 import signal
 import sys
 import time
@@ -34,15 +33,20 @@ NOT_EXECUTABLE: Final = 126
 READY_S: Final = 10.0
 SETTLE_S: Final = 30.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_FORWARDED: Final = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+
+
+def _signals(*names: str) -> "set[signal.Signals]":
+    """Signals of these *names* that there are on this system."""
+    return {signal.Signals[n] for n in names if n in signal.Signals.__members__}
+
+
+_FORWARDED: Final = _signals("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 # The terminal sends these to the command as well; only what a process sends us goes on to it.
-_OF_TERMINAL: Final = {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH}
-_JOB_CONTROL: Final = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-_WAITED_FOR: Final = {
-    signal.SIGCHLD, signal.SIGCONT, *_FORWARDED, *_OF_TERMINAL, *_JOB_CONTROL
-}  # fmt: skip
-_ASKED_TO_STOP: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_IGNORED_BY_PYTHON: Final = [signal.SIGPIPE, signal.SIGXFSZ]
+_OF_TERMINAL: Final = _signals("SIGINT", "SIGQUIT", "SIGWINCH")
+_JOB_CONTROL: Final = _signals("SIGTSTP", "SIGTTIN", "SIGTTOU")
+_WAITED_FOR: Final = _signals("SIGCHLD", "SIGCONT") | _FORWARDED | _OF_TERMINAL | _JOB_CONTROL
+_ASKED_TO_STOP: Final = _signals("SIGINT", "SIGTERM", "SIGHUP")
+_IGNORED_BY_PYTHON: Final = _signals("SIGPIPE", "SIGXFSZ")
 _USER_SENT: Final = 0  # si_code of kill(2) and below; the kernel's own are above
 
 
@@ -103,6 +107,8 @@ def run_command(
     outer = os.environ.get(RUN_VARIABLE)
     if outer and is_open(Path(outer)):
         _become(argv)
+    if not hasattr(signal, "sigtimedwait"):
+        return _unmetered(argv)
     launch = _Launch(argv)
     launch.prepare(name=name, tags=tags, interval_s=interval_s, project=project)
     return launch.run()
@@ -114,6 +120,8 @@ def die_like(outcome: Outcome) -> None:
     Does not return.
     """
     if outcome.signal and os.getpid() != 1:  # number 1 cannot die by a signal of its own
+        import resource
+
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command has left its core
         if outcome.signal not in (signal.SIGKILL, signal.SIGSTOP):
@@ -165,7 +173,7 @@ class _Launch:
             self.notes += order.notes
             warm, made = None, warm
             self.collector = CollectorHandle(order, made)
-            self.collector.wait_ready(READY_S)
+            self.collector.begin(READY_S)
         except (SubmeterError, OSError) as exc:
             self.notes.append(f"not metered: {exc}")
             if self.collector is not None:
@@ -379,8 +387,17 @@ def _become(argv: Sequence[str]) -> None:
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError):
-        os.execvp(argv[0], list(argv))  # noqa: S606
+        os.execvp(argv[0], list(argv))
     sys.exit(NOT_EXECUTABLE)
+
+
+def _unmetered(argv: Sequence[str]) -> Outcome:
+    """Run *argv* on a system where nothing can be metered."""
+    import subprocess
+
+    code = subprocess.call(list(argv))
+    note = f"not metered: runs are metered on Linux only, and this is {sys.platform}"
+    return Outcome(code if code >= 0 else 128 - code, max(0, -code), notes=(note,))
 
 
 def _adopt_orphans() -> None:

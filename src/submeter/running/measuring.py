@@ -79,7 +79,7 @@ class Session:
         try:
             joined.forget_when_forked(self._forget)
             member = joined.join(self.folder)
-            self._collector.wait_ready(READY_S)
+            self._collector.begin(READY_S)
         except BaseException:
             joined.leave()
             self._collector.kill()

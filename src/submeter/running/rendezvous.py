@@ -6,7 +6,6 @@ read it there. The file's name comes from what the launcher calls this start of 
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -70,7 +69,8 @@ def meet(home: Path, key: str) -> Iterator[Meeting]:
     OSError
         If *home* cannot be written or knows no locks.
     """
-    import hashlib  # only ranks need it
+    import fcntl  # only on Linux, and only ranks need it
+    import hashlib
 
     with contextlib.suppress(OSError):
         key += "\n" + _BOOT_ID.read_text().strip()

@@ -37,7 +37,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 @click.option("--project", help="Project that the run belongs to.")
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
-def run(  # noqa: PLR0917  # click gives them by name
+def run(  # click gives them by name
     name: str,
     tags: dict[str, str],
     interval_s: float | None,
