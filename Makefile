@@ -51,7 +51,7 @@ check: $(VENV)/.test  ## style, spelling, types, architecture, dependencies
 	@sh scripts/check-compiler
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/codespell src tests docs examples benchmarks scripts changelog.d README.md CONTRIBUTING.md CHANGELOG.md Makefile
+	$(VENV)/bin/codespell src docs examples benchmarks scripts changelog.d README.md CONTRIBUTING.md CHANGELOG.md Makefile
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/deptry src

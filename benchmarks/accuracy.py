@@ -263,7 +263,7 @@ def judged(rows: list[Row]) -> list[Row]:
     A board's counter moves every 100 ms, so that a run's two ends hide up to 0.1 s of power each:
     0.2 % of a run of 10 s is 20 ms. Those rows are shown, and judged from 600 s on.
     """
-    return [r for r in rows if r.device.startswith("RAPL") or r.length_s >= 600]  # noqa: PLR2004
+    return [r for r in rows if r.device.startswith("RAPL") or r.length_s >= 600]
 
 
 def table(rows: list[Row]) -> str:
@@ -345,7 +345,7 @@ def main() -> int:
     shares = {n: coverage(options.runs, n) for n in (1, 2, 8)}
     bad = failures(judged(counter), error=COUNTER_ERROR, bound=COUNTER_BOUND)
     bad += failures(polled, error=POLLED_ERROR, bound=POLLED_BOUND)
-    bad += [f for f in failures(counter + faults, error=math.inf, bound=math.inf)]
+    bad += failures(counter + faults, error=math.inf, bound=math.inf)
     bad += [f"{n} boards: {s:.3f} covered" for n, s in shares.items() if not 0.93 <= s <= 0.97]
     if not options.check:
         PAGE.write_text(page(counter, polled, faults, shares), encoding="utf-8")

@@ -142,7 +142,7 @@ def test_a26_without_an_energy_counter_power_is_read(machine: MakeMachine) -> No
 
 
 def test_a_board_that_tells_no_energy_at_all_is_absent(machine: MakeMachine) -> None:
-    m = machine(Board(counter_code=3, gauge_code=3, instant_code=3))
+    m = machine(Board(energy_code=3, power_code=3, instant_code=3))
     (finding,) = m.look().findings
     assert finding.state == "absent"
     assert "neither energy nor power" in finding.text

@@ -338,3 +338,29 @@ def test_a_real_child_that_works_is_counted(tmp_path: Path) -> None:
     code = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.3: pass"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     assert run.update() - before >= 280_000_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_a_run_of_many_processes_keeps_few_files_open(tree: Tree) -> None:
+    def held() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    before = held()
+    for pid in range(10, 50):
+        tree.process(pid, parent=10 if pid > 10 else 1)
+    run = ProcessTree([10], tree.proc)
+    run.update()
+    assert held() == before + 40
+    for pid in range(50, 310):
+        tree.process(pid, parent=10)
+    run.update()
+    run.update()
+    assert len(run.pids) == 300
+    assert held() == before
+    for pid in range(20, 310):
+        tree.end(pid)
+    run.update()
+    run.update()
+    assert held() == before + 10
+    run.close()
+    assert held() == before

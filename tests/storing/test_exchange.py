@@ -4,6 +4,7 @@
 import gzip
 import io
 import os
+import sqlite3
 import stat
 import tarfile
 import tracemalloc
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from submeter.errors import LedgerError, RunNotFoundError, UsageError
+from submeter.errors import LedgerError, LedgerLockedError, RunNotFoundError, UsageError
 from submeter.storing import places
 from submeter.storing.archives import FileEntry, Manifest, RunEntry
 from submeter.storing.documents import encode_run
@@ -129,6 +130,26 @@ def test_a_conflict_is_named_and_resolved_as_asked(
     assert (replaced.replaced, replaced.known) == ((ours.id,), (_make_run(2).id,))
     assert laptop.get(ours.id).duration_s == 12.5
     assert "journal" in files_of(laptop, 1)
+
+
+def test_an_import_that_cannot_be_stored_leaves_what_was_there(
+    cluster: Ledger, tmp_path: Path
+) -> None:
+    path = tmp_path / "laptop" / "ledger.db"
+    out = tmp_path / "r.zip"
+    export_runs(["named", "last"], out, ledger=cluster)
+    with open_ledger(path, busy_s=0.02) as laptop:
+        laptop.put(_make_run(1, duration_s=99.0))
+        before = files_of(laptop, 1)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerLockedError):
+            import_runs(out, ledger=laptop, on_conflict="replace")
+        other.close()
+        assert files_of(laptop, 1) == before
+        assert [p.name for p in (laptop.home / "runs").iterdir()] == [_make_run(1).id]
+        assert laptop.get("last").duration_s == 99.0
+        assert len(import_runs(out, ledger=laptop, on_conflict="replace")) == 2
 
 
 def test_a_run_that_goes_on_here_is_not_overwritten(

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,9 @@ def test_tags_and_names_are_edited_and_stay_edited(ledger: Ledger, make_run: Mak
     assert (tagged.tags, tagged.name) == ({"good": "yes"}, "mine")
     ledger.put(run)  # settled once more
     assert ledger.get("mine").tags == {"good": "yes"}
+    (places.run_folder(ledger.home, run.id) / "edits.json").unlink()
+    ledger.put(run)  # also where the folder has lost them
+    assert ledger.get("mine").tags == {"good": "yes"}
     ledger.tag("mine", {"lr": "0.2"}, ["good", "never"])
     assert ledger.get("last").tags == ledger.list()[0].tags == {"lr": "0.2"}
     assert ledger.check() == []
@@ -258,6 +262,24 @@ def test_d16_many_processes_put_at_once_without_loss(path: Path, make_run: MakeR
         assert ledger.check() == []
 
 
+def _make_some(folder: Path, count: int, together: Any) -> None:
+    for n in range(count):
+        together.wait()
+        open_ledger(folder / f"{n}.db", busy_s=30.0).close()
+
+
+def test_d16_many_processes_make_the_same_ledger_at_once(tmp_path: Path) -> None:
+    """About one in a thousand met a change to the log that SQLite does not wait for."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(6)
+    workers = [context.Process(target=_make_some, args=(tmp_path, 20, together)) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [w.exitcode for w in workers] == [0] * 6
+
+
 def test_d12_a_ledger_held_by_another_is_waited_for_and_then_named(
     path: Path, make_run: MakeRun
 ) -> None:
@@ -278,6 +300,24 @@ def test_d12_a_ledger_held_by_another_is_waited_for_and_then_named(
     with open_ledger(path) as ledger:
         ledger.put(make_run(2))
         assert len(ledger.list()) == 2
+
+
+def test_d12_a_ledger_read_by_another_while_it_is_made_is_waited_for(
+    path: Path, make_run: MakeRun
+) -> None:
+    """SQLite does not wait by itself when a reader is in the way of the change to a log."""
+    make_layout_0(path, [make_run(1)])
+    reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+    with pytest.raises(LedgerLockedError):
+        open_ledger(path, busy_s=0.05)
+    leaving = threading.Timer(0.2, lambda: reader.execute("COMMIT"))
+    leaving.start()
+    with open_ledger(path, busy_s=60.0) as ledger:
+        assert ledger.get("last") == make_run(1)
+    leaving.join()
+    reader.close()
 
 
 def test_a_reader_is_not_held_up_by_a_writer(path: Path, make_run: MakeRun) -> None:

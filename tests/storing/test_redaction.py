@@ -60,6 +60,8 @@ def test_f19_secrets_behind_names_go() -> None:
         ["sh", "-c", f"export HF_TOKEN={SECRET}; python train.py"],
         ["sh", "-c", f"python train.py --token {SECRET} --lr 0.1"],
         ["sh", "-c", f"python train.py --password '{SECRET} two words'"],
+        ["sh", "-c", f'curl -H "Authorization: Bearer {SECRET}" https://host'],
+        ["x", f"sent Bearer {SECRET} to host"],
         ["sh", "-c", f"curl -u me:{SECRET} https://host"],
         ["sshpass", "-p", SECRET, "ssh", "host"],
         ["sshpass", f"-p{SECRET}", "ssh", "host"],

@@ -117,6 +117,8 @@ class Collector:
         Sends the owner a line.
     pace
         Interval for the interval asked for [s] and the journal's size.
+    behind
+        Take readings a tick after they were asked for; not with a clock that jumps.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class Collector:
         owner_fd: int = -1,
         reply: Callable[[str], None] = lambda _: None,
         pace: Callable[[float, int], float] = paced_interval_s,
+        behind: bool = False,
     ) -> None:
         self.end: End | None = None
         self.faults = 0
@@ -146,6 +149,7 @@ class Collector:
         self._owner_fd = owner_fd
         self._reply = reply
         self._pace = pace
+        self._behind = behind
         self._sampler = Sampler(machine.sensors, clock, order.interval_s)
         heads, self._places = place_sensors(
             self._past.head.sensors if self._past.head else (), machine.sensors
@@ -165,6 +169,8 @@ class Collector:
         self._leader: Watched | None = None
         self._owner: Watched | None = None
         self._joined: dict[int, Watched] = {}
+        self._polled: list[int] | None = None  # None: to be gathered again
+        self._unpolled = False
         self._owner_gone = False
         self._finished = False
         self._tick_ns = 0  # the next tick
@@ -180,7 +186,8 @@ class Collector:
         if self.head.generation == 0:
             for note in self._order.notes:
                 self._write(Event(self.head.t_ns, "note", note))
-        self._owner = Watched(self._order.owner_pid)
+        if self._order.owner_pid > 0:
+            self._owner = Watched(self._order.owner_pid)
         if self._order.leader_pid > 0:
             self._leader = Watched(self._order.leader_pid)
         self._follow_tree()
@@ -205,9 +212,10 @@ class Collector:
             self._read_last()
             return
         readable = self._clock.wait_until(self._tick_ns, self._fds())
-        if self._owner_fd in readable:
-            self._hear()
-        self._look_for_deaths(readable)
+        if readable or self._unpolled:
+            if self._owner_fd in readable:
+                self._hear()
+            self._look_for_deaths(readable)
         now_ns = self._clock.monotonic_ns()
         if self.end is not None or now_ns < self._tick_ns:
             return  # to the end, or woken early
@@ -263,7 +271,7 @@ class Collector:
                     sensor.watch(self._tree)
 
     def _read(self, *, wait_s: float = 0.0) -> None:
-        for index, reading in self._sampler.sample(wait_s=wait_s):
+        for index, reading in self._sampler.sample(wait_s=wait_s, behind=self._behind):
             self._columns[index].add(reading)
         for event in self._sampler.take_events():
             place = None if event.sensor is None else self._places[event.sensor]
@@ -275,6 +283,7 @@ class Collector:
         frames = self._phases.look(now_ns)
         for pid in self._phases.take_new_pids():
             self._joined[pid] = Watched(pid)
+            self._polled = None
             if pid not in self._past.pids:
                 self._write(self._use.process(pid, now_ns))
         for frame in frames:
@@ -317,11 +326,14 @@ class Collector:
     # -- words and deaths -----------------------------------------------------------------------
 
     def _fds(self) -> list[int]:
-        watched = (self._owner, self._leader, *self._joined.values())
-        fds = [w.fd for w in watched if w is not None and w.fd >= 0]
-        if self._owner_fd >= 0:
-            fds.append(self._owner_fd)
-        return fds
+        if self._polled is None:
+            watched = [w for w in (self._owner, self._leader, *self._joined.values()) if w]
+            self._polled = [w.fd for w in watched if w.fd >= 0]
+            # without descriptors the dead must be looked for at every tick
+            self._unpolled = any(w.fd < 0 and w.died_ns is None for w in watched)
+            if self._owner_fd >= 0:
+                self._polled.append(self._owner_fd)
+        return self._polled
 
     def _hear(self) -> None:
         try:
@@ -363,6 +375,7 @@ class Collector:
 
     def _look_for_deaths(self, readable: Sequence[int]) -> None:
         fds = list(readable)
+        self._polled = None
         for pid, watched in list(self._joined.items()):
             if watched.look(self._clock, fds):
                 # a last look, then no further: what it left open ended with it
@@ -436,6 +449,7 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
         tree=tree,
         owner_fd=0,
         reply=_reply,
+        behind=True,
     )
     collector.begin()
     settling.load()

@@ -154,7 +154,7 @@ class Sampler:
         self._interval_s = interval_s
         self._limit_ns = s_to_ns(QUICK_RATIO * interval_s) // max(1, len(self._sensors))
 
-    def sample(self, *, wait_s: float = 0.0) -> list[tuple[int, Reading]]:
+    def sample(self, *, wait_s: float = 0.0, behind: bool = False) -> list[tuple[int, Reading]]:
         """Read every sensor that is ready to be.
 
         Parameters
@@ -162,12 +162,15 @@ class Sampler:
         wait_s
             How long to wait for slow sensors too [s]; not done at a tick, but the first call
             waits for an interval, since nobody knows yet which are slow.
+        behind
+            Give the readings that the last call asked for, and have the next ones read
+            meanwhile: that saves this thread a waking.
 
         Returns
         -------
         list of (int, Reading)
-            By sensor: of quick ones this tick's reading, of slow ones whatever has come since
-            the last call. None from a sensor that hangs.
+            By sensor: of quick ones this tick's reading (or the last one's), of slow ones
+            whatever has come since the last call. None from a sensor that hangs.
         """
         if not self._begun:
             self._begin()
@@ -178,7 +181,10 @@ class Sampler:
             if not lane.busy or not lane.alive:
                 self._ask_slow(index, lane)
         got = [(i, read_sensor(self._sensors[i], self._clock)) for i in self._inline]
-        self._read_quick(got)
+        self._await_quick(got)
+        self._ask_quick(got)
+        if not behind or wait_s:
+            self._await_quick(got)
         if self._slow:
             self._gather_slow(got, wait_s)
             self._look_for_silent(wait_s)
@@ -226,7 +232,7 @@ class Sampler:
         except (RuntimeError, MemoryError):  # no thread to be had
             return None
 
-    def _read_quick(self, got: list[tuple[int, Reading]]) -> None:
+    def _ask_quick(self, got: list[tuple[int, Reading]]) -> None:
         now_ns = self._clock.monotonic_ns()
         order = self._quick
         if now_ns < self._leisure_ns:
@@ -238,9 +244,12 @@ class Sampler:
         lane = self._quick_lane = self._quick_lane or self._new_lane()
         if lane is None:
             got += [(i, read_sensor(self._sensors[i], self._clock)) for i in order]
-            return
-        lane.ask(order)
-        while lane.busy:
+        else:
+            lane.ask(order)
+
+    def _await_quick(self, got: list[tuple[int, Reading]]) -> None:
+        """Take what the quick lane was asked for; who hangs in it for an interval leaves it."""
+        while (lane := self._quick_lane) is not None and lane.busy:
             left_ns = lane.asked_ns + s_to_ns(self.interval_s) - self._clock.monotonic_ns()
             if self._collect(got, max(left_ns, _GRACE_NS)):
                 continue
@@ -251,8 +260,7 @@ class Sampler:
                 lane = self._quick_lane = self._new_lane() if rest else None
             if lane is None:
                 got += [(i, read_sensor(self._sensors[i], self._clock)) for i in rest]
-                return
-            if rest:
+            elif rest:
                 lane.ask(rest)
 
     def _ask_slow(self, index: int, lane: Lane) -> None:

@@ -245,7 +245,8 @@ class NvmlSensor:
         """Channels that this board has: a call counts as had unless it is not supported."""
         channels: list[Channel] = []
         for measures, scale, ways in wanted:
-            for source, call in ways:
+            for source, way in ways:
+                call = way() if isinstance(way, type) else way
                 try:
                     call(self._driver.api, self._handle)
                 except self._driver.errors as exc:

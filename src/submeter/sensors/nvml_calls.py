@@ -7,18 +7,38 @@ from typing import Any, Final
 from submeter.records import Measures
 
 Call = Callable[[Any, Any], int]  # bindings, handle
-Way = tuple[Measures, float, tuple[tuple[str, Call], ...]]  # what, scale, calls by their names
 
 
 def _energy_mj(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetTotalEnergyConsumption(handle))
 
 
-def _power_now_mw(api: Any, handle: Any) -> int:
-    (field,) = api.nvmlDeviceGetFieldValues(handle, [api.NVML_FI_DEV_POWER_INSTANT])
-    if field.nvmlReturn != 0:
-        raise api.NVMLError(field.nvmlReturn)
-    return int(field.value.uiVal)
+class PowerNow:
+    """Field 186, asked for with a request that is made once.
+
+    The bindings build a new one for each call, which takes several times as long as the driver's
+    answer. One sensor is read by one thread, so that each sensor has a request of its own.
+    """
+
+    __slots__ = ("_field", "_request")
+
+    def __init__(self) -> None:
+        self._request: Any = None
+        self._field: Any = None
+
+    def __call__(self, api: Any, handle: Any) -> int:
+        if self._request is None:
+            self._request = (api.c_nvmlFieldValue_t * 1)()
+            self._field = self._request[0]
+            self._field.fieldId = api.NVML_FI_DEV_POWER_INSTANT
+        try:
+            code = api.nvmlLib.nvmlDeviceGetFieldValues(handle, 1, self._request)
+        except AttributeError:
+            code = api.NVML_ERROR_FUNCTION_NOT_FOUND
+        code = code or self._field.nvmlReturn
+        if code:
+            raise api.NVMLError(code)
+        return int(self._field.value.uiVal)
 
 
 def _power_usage_mw(api: Any, handle: Any) -> int:
@@ -54,13 +74,14 @@ def _throttle_reasons(api: Any, handle: Any) -> int:
     return int(api.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
 
+Way = tuple[Measures, float, tuple[tuple[str, Call | type[PowerNow]], ...]]  # scale, calls
 POWER_NOW: Final = "NVML field 186, power now"
 FAST: Final[tuple[Way, ...]] = (
     (Measures.ENERGY, 1e-3, (("nvmlDeviceGetTotalEnergyConsumption", _energy_mj),)),
     (
         Measures.POWER,
         1e-3,
-        ((POWER_NOW, _power_now_mw), ("nvmlDeviceGetPowerUsage", _power_usage_mw)),
+        ((POWER_NOW, PowerNow), ("nvmlDeviceGetPowerUsage", _power_usage_mw)),
     ),
 )
 SLOW: Final[tuple[Way, ...]] = (

@@ -19,7 +19,7 @@ import msgspec
 
 from submeter.records import Channel, Device, DeviceKind, ErrorTerm, Measures, Missing
 from submeter.sensors.findings import Finding
-from submeter.sensors.proc import READ_ONLY
+from submeter.sensors.kernel_files import READ_ONLY, KeptFile
 from submeter.units import NS_PER_MS, NS_PER_S, UJ_PER_J
 
 POWERCAP: Final = "class/powercap"
@@ -189,8 +189,8 @@ def _same_counter(
 class RaplSensor:
     """The energy counter of one zone.
 
-    The file stays open and is read with one ``pread``. It is opened again when the zone went
-    away and came back, with growing pauses while it fails.
+    The file stays open. It is opened again when the zone went away and came back, with growing
+    pauses while it fails.
     """
 
     def __init__(
@@ -204,10 +204,8 @@ class RaplSensor:
         self.zone = zone
         self._device = device
         self._channels = (channel,)
-        self._path = os.fspath(zone.counter)
+        self._file = KeptFile(os.fspath(zone.counter))
         self._now_ns = now_ns
-        self._fd: int | None = None
-        self._last: int | None = None
         self._why = Missing("not read yet")
         self._retry_ns = 0
         self._pause_ns = RETRY_FIRST_NS
@@ -224,33 +222,15 @@ class RaplSensor:
 
     def read(self) -> Sequence[int | Missing]:
         """Energy so far, in counts, or why it is missing."""
-        if self._fd is None and self._now_ns() < self._retry_ns:
+        if not self._file.is_open and self._now_ns() < self._retry_ns:
             return (self._why,)
         try:
-            value = self._count()
+            value = int(self._file.read(32))
         except (OSError, ValueError) as exc:
             self._give_up(exc)
             return (self._why,)
-        self._last = value
         self._pause_ns = RETRY_FIRST_NS
         return (value,)
-
-    def _count(self) -> int:
-        if self._fd is None:
-            self._fd = os.open(self._path, READ_ONLY)
-        try:
-            value = int(os.pread(self._fd, 32, 0))
-        except (OSError, ValueError):
-            value = self._reopened()
-        # A zone that was removed and added again leaves us a dead file that never changes.
-        if value == self._last and os.fstat(self._fd).st_nlink == 0:
-            value = self._reopened()
-        return value
-
-    def _reopened(self) -> int:
-        self.close()
-        self._fd = os.open(self._path, READ_ONLY)
-        return int(os.pread(self._fd, 32, 0))
 
     def _give_up(self, exc: OSError | ValueError) -> None:
         self.close()
@@ -261,9 +241,7 @@ class RaplSensor:
 
     def close(self) -> None:
         """Let go of the file; a later read opens it again."""
-        if self._fd is not None:
-            fd, self._fd = self._fd, None
-            os.close(fd)
+        self._file.close()
 
 
 def discover_zones(

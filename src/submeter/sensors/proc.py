@@ -11,6 +11,7 @@ import msgspec
 
 from submeter.records import Missing
 from submeter.sensors.cgroups import count_cpus
+from submeter.sensors.kernel_files import KeptFile
 from submeter.units import NS_PER_S
 
 RANKS: Final = (  # first that is set wins: the launcher nearest to the training comes first
@@ -20,9 +21,8 @@ RANKS: Final = (  # first that is set wins: the launcher nearest to the training
     ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
     ("LOCAL_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
 )
-# A FIFO in place of a file must not hold us, and no child inherits what we have open.
-READ_ONLY: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 IDLE_FIELD: Final = 4  # of the first line of /proc/stat; later ones came with newer kernels
+MOST_KEPT: Final = 256  # processes whose files stay open
 LOOKS: Final = 3  # times that the environment of a process is read before it is believed
 FORGET_AFTER: Final = 600  # scans after which process ids known as foreign are looked at again
 
@@ -46,25 +46,28 @@ class MachineTimes(msgspec.Struct, frozen=True):
 
 def machine_times(proc_root: str | Path) -> MachineTimes | Missing:
     """First line of ``/proc/stat``; `Missing` if it is masked, empty or malformed."""
-    path = f"{proc_root}/stat"
+    file = KeptFile(f"{proc_root}/stat")
     try:
-        fd = os.open(path, READ_ONLY)
-    except OSError as exc:
-        return Missing(f"{path}: {exc.strerror}")
-    try:
-        head = os.read(fd, 512)  # one line of at most ten numbers, and some of the next
-    except OSError as exc:
-        return Missing(f"{path}: {exc.strerror}")
+        return machine_times_in(file)
     finally:
-        os.close(fd)
+        file.close()
+
+
+def machine_times_in(file: KeptFile) -> MachineTimes | Missing:
+    """Read ``/proc/stat`` like `machine_times`, and keep it open."""
+    try:
+        head = file.read(512)  # one line of at most ten numbers, and some of the next
+    except OSError as exc:
+        return Missing(f"{file.path}: {exc.strerror}")
     words = head.partition(b"\n")[0].split()
     if not words:
-        return Missing(f"{path} is empty")
-    if words[0] != b"cpu" or len(words) <= IDLE_FIELD or not all(w.isdigit() for w in words[1:]):
-        return Missing(f"{path} has no line of all processors")
-    user, nice, system, idle, iowait, irq, softirq, steal = (
-        [int(w) for w in words[1:9]] + [0] * 8
-    )[:8]
+        return Missing(f"{file.path} is empty")
+    numbers = words[1:9]
+    if words[0] != b"cpu" or len(words) <= IDLE_FIELD or not b"".join(numbers).isdigit():
+        return Missing(f"{file.path} has no line of all processors")
+    user, nice, system, idle, iowait, irq, softirq, steal = [int(w) for w in numbers] + [0] * (
+        8 - len(numbers)
+    )
     # Guests' time (fields 9 and 10) is part of user and nice already.
     return MachineTimes(user + nice + system + irq + softirq, steal, idle + iowait)
 
@@ -82,18 +85,21 @@ class ProcessStat(msgspec.Struct, frozen=True):
 
 def process_stat(proc_root: str, pid: int) -> ProcessStat | None:
     """One process; None if it is gone or may not be seen."""
+    file = KeptFile(f"{proc_root}/{pid}/stat")
     try:
-        fd = os.open(f"{proc_root}/{pid}/stat", READ_ONLY)
-    except OSError:
-        return None
-    try:
-        line = os.read(fd, 4096)
-    except OSError:
-        return None
+        return process_stat_in(file, pid)
     finally:
-        os.close(fd)
+        file.close()
+
+
+def process_stat_in(file: KeptFile, pid: int) -> ProcessStat | None:
+    """Read one process like `process_stat`, and keep its file open."""
+    try:
+        line = file.read(1024)
+    except OSError:
+        return None
     # The name stands in brackets and may hold blanks and brackets itself.
-    words = line[line.rfind(b")") + 1 :].split()
+    words = line[line.rfind(b")") + 1 :].split(None, 21)
     try:
         return ProcessStat(
             pid=pid,
@@ -205,9 +211,10 @@ def _whole(text: str | None) -> int | None:
 class _Member:
     """A process of the run, as last seen."""
 
-    __slots__ = ("looks", "own", "parent", "place", "start", "waited")
+    __slots__ = ("file", "looks", "own", "parent", "place", "start", "waited")
 
-    def __init__(self, stat: ProcessStat) -> None:
+    def __init__(self, stat: ProcessStat, path: str) -> None:
+        self.file = KeptFile(path)
         self.parent = stat.parent
         self.start = stat.start
         self.own = stat.own
@@ -272,10 +279,10 @@ class ProcessTree:
             return False
         if pid not in self._members:
             self.seen = True
-            self._members[pid] = _Member(stat)
+            self._members[pid] = self._member(stat)
             self._foreign.clear()  # its descendants may have been seen as strangers
             for child in self._newcomers():
-                self._members[child.pid] = _Member(child)
+                self._members[child.pid] = self._member(child)
         return True
 
     @property
@@ -304,19 +311,22 @@ class ProcessTree:
         now: dict[int, ProcessStat] = {}
         gone: dict[int, _Member] = {}
         for pid, member in self._members.items():
-            stat = process_stat(self._proc_root, pid)
+            stat = process_stat_in(member.file, pid)
+            if len(self._members) > MOST_KEPT:
+                member.file.close()
             if stat is None or stat.start != member.start:
                 gone[pid] = member
             else:
                 now[pid] = stat
         inherited = self._inherited(gone)
-        for pid in gone:
+        for pid, member in gone.items():
+            member.file.close()
             del self._members[pid]
         for pid, stat in now.items():
             self._follow(pid, stat, inherited.get(pid))
         if newcomers:
             for stat in self._newcomers():
-                self._members[stat.pid] = member = _Member(stat)
+                self._members[stat.pid] = member = self._member(stat)
                 self._count(stat.own + stat.waited, self._place(stat.pid, member))
         return self.cpu_ns
 
@@ -380,6 +390,14 @@ class ProcessTree:
                 self._foreign.discard(stat.pid)
                 parents.append(stat.pid)
         return found
+
+    def _member(self, stat: ProcessStat) -> _Member:
+        return _Member(stat, f"{self._proc_root}/{stat.pid}/stat")
+
+    def close(self) -> None:
+        """Let go of all files; a later update opens them again."""
+        for member in self._members.values():
+            member.file.close()
 
     def environ_of(self, pid: int) -> dict[str, str]:
         """Environment that a process was started with; empty if it may not be seen."""

@@ -8,12 +8,13 @@ from typing import Final
 
 from submeter.records import Channel, Device, DeviceKind, Measures, Missing
 from submeter.sensors import cgroups
-from submeter.sensors.proc import ProcessTree, machine_times, ticks_per_s
+from submeter.sensors.kernel_files import KeptFile
+from submeter.sensors.proc import ProcessTree, machine_times_in, ticks_per_s
 from submeter.units import NS_PER_S
 
 NOT_DUE: Final = Missing("not due yet")
 SCAN_NS: Final = NS_PER_S  # how often to look for new processes
-COST_RATIO: Final = 0.001  # part of one processor that looking at the processes may take
+COST_RATIO: Final = 0.0005  # part of one processor that looking at the processes may take
 LONGEST_NS: Final = 2 * NS_PER_S
 
 
@@ -46,7 +47,8 @@ class UseSensor:
         cost_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self._device = Device(f"use:{host}", DeviceKind.NODE, "processor time", host)
-        self._proc_root = str(proc_root)
+        self._proc_root = proc_root
+        self._stat = KeptFile(f"{proc_root}/stat")
         self._sys_root = sys_root
         self.tree = tree
         self._now_ns = now_ns
@@ -86,7 +88,7 @@ class UseSensor:
         if now_ns < self._due_ns:
             return (NOT_DUE, NOT_DUE, NOT_DUE)
         began_ns = self._cost_ns()
-        times = machine_times(self._proc_root)
+        times = machine_times_in(self._stat)
         scan = now_ns >= self._scan_ns
         run = self._run_ticks(scan=scan)
         spent_ns = max(0, self._cost_ns() - began_ns)
@@ -107,12 +109,13 @@ class UseSensor:
             return Missing("no run is watched")
         used_ns: int | Missing = self.tree.update(newcomers=scan)
         if not self.tree.seen:
-            used_ns = cgroups.run_time_ns(
-                cgroups.find_groups(self._sys_root, Path(self._proc_root))
-            )
+            used_ns = cgroups.run_time_ns(cgroups.find_groups(self._sys_root, self._proc_root))
         if isinstance(used_ns, Missing):
             return Missing("the run's processes cannot be seen")
         return used_ns // self._tick_ns
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Let go of all files; a later read opens them again."""
+        self._stat.close()
+        if self.tree is not None:
+            self.tree.close()

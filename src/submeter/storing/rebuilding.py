@@ -77,7 +77,7 @@ def rebuild(
                 failed[folder.name] = str(exc)
             else:
                 settled[run.id] = run
-        rest = {k: v for k, v in old.runs.items() if k not in settled and k not in live}
+        rest = {k: v for k, v in old.runs.items() if k not in settled}
         new = home / f".{LEDGER_FILE}.new-{os.getpid()}"
         try:
             _fill(new, [*settled.values(), *rest.values()], old, home)
