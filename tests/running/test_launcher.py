@@ -146,9 +146,9 @@ def test_c08_os_exit_is_an_end_like_any_other(tmp_path: Path) -> None:
 
 
 TRAPS = """
-import signal, sys
+import os, signal, sys
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
-    signal.signal(number, lambda n, _: print(signal.Signals(n).name, flush=True))
+    signal.signal(number, lambda n, _: os.write(1, signal.Signals(n).name.encode() + b"\\n"))
 print("ready", flush=True)
 sys.stdin.read()
 """

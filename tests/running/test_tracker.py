@@ -35,7 +35,8 @@ def test_the_innermost_entry_that_is_still_open_counts_in_any_order_of_exits(
     model: list[tuple[Open, str]] = []  # what is open, outermost first, with its path
     counts: dict[str, int] = {}
     for _ in range(steps):
-        if model and data.draw(st.booleans()):
+        closes = data.draw(st.booleans())
+        if model and closes:
             entry, _ = model.pop(data.draw(st.integers(0, len(model) - 1)))
             tracker.leave(entry)
         else:
