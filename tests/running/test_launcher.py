@@ -146,9 +146,9 @@ def test_c08_os_exit_is_an_end_like_any_other(tmp_path: Path) -> None:
 
 
 TRAPS = """
-import signal, sys
+import os, signal, sys
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
-    signal.signal(number, lambda n, _: print(signal.Signals(n).name, flush=True))
+    signal.signal(number, lambda n, _: os.write(1, signal.Signals(n).name.encode() + b"\\n"))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -407,3 +407,17 @@ def test_the_launcher_stops_and_continues_with_the_program(tmp_path: Path) -> No
     terminal.expect("shell: ended 7")
     terminal.close()
     assert settled(tmp_path / "home").exit_code == 7
+
+
+def test_as_process_number_one_it_reaps_forwards_and_passes_the_exit_code_on(
+    tmp_path: Path,
+) -> None:
+    inside = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if finish([*inside, "true"], tmp_path).returncode != 0:
+        pytest.skip("this machine lets nobody make a process namespace")
+    script = "(true &); (true &); exit 3"
+    assert finish([*inside, *run_arguments("sh", "-c", script)], tmp_path).returncode == 3
+    assert settled(tmp_path).exit_code == 3
+    killed = finish([*inside, *run_arguments("sh", "-c", "kill -TERM $$")], tmp_path)
+    assert killed.returncode == 128 + signal.SIGTERM
+    assert settled(tmp_path).status == "stopped"
