@@ -210,8 +210,8 @@ def test_elsewhere_than_on_linux_the_doctor_says_what_is_missing(tmp_path: Path)
 
 
 def test_an_interval_beyond_a_factor_of_two_has_no_plus_minus(tmp_path: Path) -> None:
-    wide = Finding("CPU", "modelled", "modelled −60 … +148 %, by family", relative_interval=1.04)
-    narrow = Finding("DRAM", "modelled", "by capacity", relative_interval=0.35)
+    wide = Finding("CPU", "modelled", "modelled −60 … +148 %, by family", interval_ratio=1.04)
+    narrow = Finding("DRAM", "modelled", "by capacity", interval_ratio=0.35)
     found = Diagnosis(
         {}, (wide, narrow), None, (), "SE", LedgerState(tmp_path / "l.db", None, 0), ()
     )

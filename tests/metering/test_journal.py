@@ -43,6 +43,7 @@ HEAD = Head(
     interval_s=0.1,
 )
 MANY: Final = 40
+CHILD: Final = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
 
 
 def some_ticks(number: int) -> Ticks:
@@ -357,6 +358,7 @@ print(writer.append(Event(kept + 1, "note"), sync=True))
         capture_output=True,
         text=True,
         check=True,
+        env=CHILD,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 100_000)),
     )
     kept, code, after = done.stdout.split()
@@ -523,6 +525,7 @@ def writing(path: Path) -> Iterator[Callable[[int], "subprocess.Popen[str]"]]:
             [sys.executable, "-c", WRITE_UNTIL_KILLED, str(path), str(number)],
             stdout=subprocess.PIPE,
             text=True,
+            env=CHILD,
         )
         started.append(process)
         assert process.stdout is not None
@@ -571,7 +574,8 @@ for number in range(300):
 writer.close()
 """
     processes = [
-        subprocess.Popen([sys.executable, "-c", program, str(path.parent)]) for _ in range(8)
+        subprocess.Popen([sys.executable, "-c", program, str(path.parent)], env=CHILD)
+        for _ in range(8)
     ]
     assert [p.wait() for p in processes] == [0] * 8
     files = list(path.parent.glob("marks.*"))

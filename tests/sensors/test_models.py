@@ -232,7 +232,7 @@ def test_two_packages_draw_twice(tmp_path: Path) -> None:
 def test_doubt_about_the_name_widens_the_interval(tmp_path: Path) -> None:
     def interval(machine: dict[str, str], *, virtualised: bool) -> float:
         _, _, findings = models(tmp_path, machine, virtualised=virtualised)
-        found = findings[0].relative_interval
+        found = findings[0].interval_ratio
         assert found is not None
         return found
 
@@ -270,8 +270,8 @@ def test_this_kind_of_guest_is_modelled_by_its_numbers(tmp_path: Path) -> None:
     assert "2 vCPU" in findings[0].text
     for finding in findings[:2]:
         assert finding.text.startswith("modelled −")
-        assert finding.relative_interval is not None
-        assert finding.relative_interval > 0
+        assert finding.interval_ratio is not None
+        assert finding.interval_ratio > 0
 
 
 def test_what_is_measured_is_not_modelled_too(tmp_path: Path) -> None:

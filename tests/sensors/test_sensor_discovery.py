@@ -80,7 +80,7 @@ def test_a_guest_without_counters_is_modelled_and_says_why(tree: Tree) -> None:
     assert cpu.state == "modelled"
     assert cpu.text.endswith("; no power counter in this guest")
     assert cpu.remedy == "ask the host to pass RAPL through: docs/guests.md"
-    assert cpu.relative_interval is not None
+    assert cpu.interval_ratio is not None
     assert kinds(found) == [DeviceKind.CPU, DeviceKind.DRAM, DeviceKind.REST]
     assert found.use is not None
     assert found.machine["virtualisation"] == "virtual machine"

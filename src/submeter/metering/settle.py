@@ -51,6 +51,7 @@ class Settler:
 
     def __init__(self) -> None:
         self.head: Head | None = None
+        self._generation = 0
         self.result = Result()
         self._meters: dict[str, DeviceMeter] = {}
         self._channels: list[list[tuple[DeviceMeter | None, Channel]]] = []
@@ -159,10 +160,11 @@ class Settler:
     def _take_head(self, head: Head) -> None:
         if self.head is None:
             self.head = head
-        else:
+        elif head.generation != self._generation:  # not a head that was written again
             self.result.restarts += 1
             for known in self._meters.values():
                 known.break_here()
+        self._generation = head.generation
         for device in head.devices:
             if device.id not in self._meters:
                 self._meters[device.id] = DeviceMeter(device)

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words from elsewhere made safe for a line of a terminal, and lines that fit."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-# CSI, OSC and DCS sequences whole; what is left of a broken one loses its control characters.
-_SEQUENCE: Final = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x9d])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[@-Z\\-~]"
-)
-_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+from submeter.storing.wording import safe_text
+
+MOST: Final = 10_000  # characters of one text; what is longer is no name
 _WIDE: Final = frozenset({"W", "F"})
 
 
@@ -22,9 +17,7 @@ def plain(words: str, *, width: int | None = None) -> str:
     Escape sequences, control characters and direction marks go; white space of any kind becomes
     one space. Longer than *width* columns, the end is cut and marked.
     """
-    bare = _SEQUENCE.sub("", words)
-    kept = (c for c in bare if c.isspace() or unicodedata.category(c) not in _UNSAFE)
-    line = " ".join("".join(kept).split())
+    line = " ".join(safe_text(words, most=MOST).split())
     return line if width is None else cut(line, width)
 
 

@@ -169,7 +169,7 @@ def _described(sensors: list[NvmlSensor], mask: Mask) -> list[Finding]:
         text += ", energy counter" if counter else ", power readings, integrated"
         text += ", MIG on: shared between instances" if mig else ""
         interval = UNIFORM_95 * _gain_sd_ratio(next(s for s in sensors if s.device.name == name))
-        findings.append(Finding("GPU", "measured", text, relative_interval=interval))
+        findings.append(Finding("GPU", "measured", text, interval_ratio=interval))
     findings += [
         Finding("GPU", "absent", f"{s.device.name} {s.uuid} tells neither energy nor power")
         for s in sensors

@@ -5,7 +5,6 @@ from typing import Literal
 
 import msgspec
 
-Ratio = float  # without a unit
 State = Literal["measured", "refused", "absent", "modelled", "assumed"]
 
 
@@ -13,7 +12,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One part of the machine and how its energy will be known.
 
     ``text`` says what was found or why not, without a full stop; ``remedy`` is the next thing to
-    do, a command where there is one. ``relative_interval`` is the half width of the 95 % interval
+    do, a command where there is one. ``interval_ratio`` is the half width of the 95 % interval
     of this part's energy, as a ratio of it.
     """
 
@@ -21,4 +20,4 @@ class Finding(msgspec.Struct, frozen=True):
     state: State
     text: str
     remedy: str = ""
-    relative_interval: Ratio | None = None
+    interval_ratio: float | None = None

@@ -447,7 +447,7 @@ def _cpu_part(
     log_sds = list(model.log_sds.values())
     text = f"modelled {interval_text(log_sds)}, {name} ({row.how})"
     interval = interval_ratio(log_sds)
-    return device, sensor, Finding("CPU", "modelled", text, relative_interval=interval)
+    return device, sensor, Finding("CPU", "modelled", text, interval_ratio=interval)
 
 
 def _dram_part(memory_bytes: int, host: str) -> Part:
@@ -456,7 +456,7 @@ def _dram_part(memory_bytes: int, host: str) -> Part:
     peak_w = size_gb * prior.high * PEAK_TO_TDP_RATIO
     device = Device("dram:0", DeviceKind.DRAM, f"{size_gb:.0f} GB", host, peak_w=peak_w)
     text = f"modelled {interval_text([prior.log_sd])}, {size_gb:.0f} GB at {prior.value:g} W/GB"
-    finding = Finding("DRAM", "modelled", text, relative_interval=interval_ratio([prior.log_sd]))
+    finding = Finding("DRAM", "modelled", text, interval_ratio=interval_ratio([prior.log_sd]))
     return device, DramModelSensor(memory_bytes, device, prior), finding
 
 
@@ -467,7 +467,7 @@ def _rest_part(host: str, *, have_gpu: bool) -> Part:
         f"assumed {100 * prior.value:.0f} % of all other devices "
         f"({100 * prior.low:.0f} … {100 * prior.high:.0f} %)"
     )
-    finding = Finding("rest", "assumed", text, relative_interval=interval_ratio([prior.log_sd]))
+    finding = Finding("rest", "assumed", text, interval_ratio=interval_ratio([prior.log_sd]))
     return device, RestModelSensor(device, prior), finding
 
 

@@ -399,7 +399,7 @@ def _findings(
             if dropped:
                 text += f" ({dropped} shows the same counter and is left out)"
             gain = mine[0].channels[0].terms[0].relative_sd
-            findings.append(Finding(name, "measured", text, relative_interval=1.96 * gain))
+            findings.append(Finding(name, "measured", text, interval_ratio=1.96 * gain))
         shut = [z for z in refused if z.kind is kind]
         if shut:
             text = f"{shut[0].counter} is readable by root only"

@@ -59,7 +59,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
                     "state": f.state,
                     "text": f.text,
                     "remedy": f.remedy,
-                    "relative_interval": f.relative_interval,
+                    "interval_ratio": f.interval_ratio,
                 }
                 for f in self.findings
             ],

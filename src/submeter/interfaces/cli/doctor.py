@@ -105,9 +105,9 @@ def _state(finding: Finding) -> str:
     if finding.state == "absent":
         return "none"
     # Beyond a factor of two there is no ±; the text says from where to where.
-    if finding.relative_interval is None or finding.relative_interval >= 1:
+    if finding.interval_ratio is None or finding.interval_ratio >= 1:
         return finding.state
-    return f"{finding.state} ±{write_ratio(finding.relative_interval)}"
+    return f"{finding.state} ±{write_ratio(finding.interval_ratio)}"
 
 
 def _machine(machine: dict[str, str]) -> str:
