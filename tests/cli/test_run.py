@@ -16,6 +16,7 @@ from tests.running.scripts import (
     python_file,
     run_arguments,
     settled,
+    shared_places_as_before,
 )
 
 PYTHON = sys.executable
@@ -123,7 +124,8 @@ def test_c05_nobody_reading_the_summary_does_not_change_the_end(tmp_path: Path) 
 def test_d19_odd_paths_of_the_home_work(tmp_path: Path, name: bytes) -> None:
     home = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
     env = environment(Path(home), LC_ALL="C.UTF-8")
-    done = finish(run_arguments("sh", "-c", "exit 3", options=()), Path(home), env=env)
+    with shared_places_as_before():
+        done = finish(run_arguments("sh", "-c", "exit 3", options=()), Path(home), env=env)
     assert done.returncode == 3
     assert b"Traceback" not in done.stderr
     assert done.stderr  # either the summary, or where things went instead

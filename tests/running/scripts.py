@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypeVar
 
+from submeter.errors import LedgerError
 from submeter.metering.journal import read_frames
 from submeter.records.frames import Frame, Head
 from submeter.records.runs import Run
 from submeter.storing.ledger import open_ledger
+from submeter.storing.places import temporary_homes
 
 T = TypeVar("T")
 
@@ -116,6 +119,24 @@ def in_ledger(home: Path) -> list[str]:
         return []
     with open_ledger(home / "ledger.db") as ledger:
         return [row.id for row in ledger.list()]
+
+
+@contextlib.contextmanager
+def shared_places_as_before() -> Iterator[None]:
+    """Take out again what a run leaves in the shared temporary folders for want of a home."""
+    homes = temporary_homes()
+    before = {home: set(folders(home)) for home in homes}
+    there = {home for home in homes if home.exists()}
+    try:
+        yield
+    finally:
+        for home in homes:
+            for folder in set(folders(home)) - before[home]:
+                with contextlib.suppress(LedgerError), open_ledger(home / "ledger.db") as ledger:
+                    ledger.remove(folder.name)
+                shutil.rmtree(folder, ignore_errors=True)
+            if home not in there:
+                shutil.rmtree(home, ignore_errors=True)
 
 
 def has_gone(pid: int) -> bool:

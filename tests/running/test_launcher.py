@@ -28,6 +28,7 @@ from tests.running.scripts import (
     python_file,
     run_arguments,
     settled,
+    shared_places_as_before,
     until,
 )
 
@@ -264,7 +265,8 @@ def test_d03_a_home_that_cannot_be_made_is_named_with_the_place_taken_instead(
     blocked = tmp_path / "file"
     blocked.write_text("")
     argv = run_arguments("sh", "-c", "exit 5", options=())
-    done = finish(argv, blocked / "home")
+    with shared_places_as_before():
+        done = finish(argv, blocked / "home")
     assert done.returncode == 5
     assert os.fsencode(blocked / "home") in done.stderr
     assert b"Traceback" not in done.stderr
