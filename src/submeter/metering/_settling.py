@@ -3,7 +3,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -13,6 +13,8 @@ from submeter.records.runs import Run
 
 if TYPE_CHECKING:
     from submeter.metering.settle import Settler
+
+BATCH: Final = 64  # frames; a few seconds' worth, settled within milliseconds at the end
 
 
 class LiveSettling:
@@ -30,7 +32,7 @@ class LiveSettling:
         self.why_not = "" if live else "the collector was restarted"
         self._folder = folder
         self._settler: Settler | None = None
-        self._unfed: list[Frame] = []  # until the settler is loaded
+        self._unfed: list[Frame] = []  # in the order of the journal
 
     @property
     def live(self) -> bool:
@@ -43,19 +45,22 @@ class LiveSettling:
 
         if self.live:
             self._settler = Settler()
-            unfed, self._unfed = self._unfed, []
-            for frame in unfed:
-                self.feed(frame)
 
     def feed(self, frame: Frame) -> None:
-        """Take the next frame."""
+        """Take the next frame, to be settled with others: a cold cache makes each turn dear."""
         if not self.live:
             return
+        self._unfed.append(frame)
+        if len(self._unfed) >= BATCH:
+            self._settle()
+
+    def _settle(self) -> None:
         if self._settler is None:
-            self._unfed.append(frame)
             return
+        unfed, self._unfed = self._unfed, []
         try:
-            self._settler.feed(frame)
+            for frame in unfed:
+                self._settler.feed(frame)
         except Exception as exc:  # noqa: BLE001 - sampling goes on, and the journal has it all
             self.drop(f"{type(exc).__name__}: {exc}")
 
@@ -82,6 +87,7 @@ class LiveSettling:
 
         if self._settler is None:
             self.load()
+        self._settle()
         if self._settler is None:
             return settle_folder(journal.parent)
         feed_marks(self._settler, self._folder)
