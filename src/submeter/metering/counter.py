@@ -96,10 +96,10 @@ class CounterTrack:
         if raw is None:
             self.flags["missing"] += 1
             return []
-        if raw < 0 or raw in SENTINELS:
+        reading = (t_ns, half_ns, raw)
+        if raw < 0 or (raw in SENTINELS and not self._expected(reading)):
             self.flags["sentinel"] += 1
             return []
-        reading = (t_ns, half_ns, raw)
         if self._last is None:
             self._start(reading)
             return []
@@ -141,6 +141,12 @@ class CounterTrack:
     def anchor(self) -> Anchor | None:
         """Where the counter was last seen to change."""
         return self._anchor
+
+    def _expected(self, reading: tuple[int, int, int]) -> bool:
+        """Whether a value that firmware uses as a sign is just where the counter has come to."""
+        return (
+            self._peak_w is not None and self._last is not None and self._fits(self._last, reading)
+        )
 
     def _start(self, reading: tuple[int, int, int]) -> None:
         t_ns, half_ns, _ = reading
