@@ -221,13 +221,15 @@ def collector(options: Options) -> Outcome:
                 budgets.budget_machine(place / "machine") as machine,
                 budgets.collecting(machine, place / "home", interval_s=1 / hertz) as pid,
             ):
-                loads[hertz] = budgets.load_of(pid, watch_s=10.0)
+                loads[hertz] = budgets.load_of(pid, interval_s=1 / hertz, watch_s=10.0)
     resident_mib = max(load.resident_bytes for load in loads.values()) / 2**20
     figure = (
-        f"{100 * loads[10].core_ratio:.2f} % of a core at 10 Hz (≤ 0.5), "
-        f"{100 * loads[1].core_ratio:.3f} % at 1 Hz (≤ 0.1), {resident_mib:.0f} MiB (≤ 40)"
+        f"{100 * loads[10].own_ratio:.2f} % of a core at 10 Hz (≤ 0.5) beside "
+        f"{100 * loads[10].waking_ratio:.2f} % that this machine charges for waking alone, "
+        f"{100 * loads[1].own_ratio:.3f} % at 1 Hz (≤ 0.1) beside "
+        f"{100 * loads[1].waking_ratio:.3f} %, {resident_mib:.0f} MiB (≤ 40)"
     )
-    good = loads[10].core_ratio <= 0.005 and loads[1].core_ratio <= 0.001
+    good = loads[10].own_ratio <= 0.005 and loads[1].own_ratio <= 0.001
     return Outcome(figure, good and resident_mib <= 40)
 
 

@@ -150,6 +150,12 @@ class Load(NamedTuple):
 
     core_ratio: float
     resident_bytes: int
+    waking_ratio: float = 0.0  # of it, what a process is charged that only wakes as often
+
+    @property
+    def own_ratio(self) -> float:
+        """Part of one core that goes into work."""
+        return self.core_ratio - self.waking_ratio
 
 
 def cpu_time_s(pid: int) -> float:
@@ -169,21 +175,68 @@ def resident_bytes(pid: int) -> int:
     raise RuntimeError(f"/proc/{pid}/status has no VmHWM")
 
 
-def load_of(pid: int, *, watch_s: float, windows: int = 3, enough_ratio: float = 0.0) -> Load:
-    """Load of *pid*: the calmest of several windows of *watch_s* each.
+def load_of(pid: int, *, interval_s: float, watch_s: float, windows: int = 3) -> Load:
+    """Load of *pid*, a collector at *interval_s*, and of a process that only wakes as often.
 
-    Neighbours on the machine take caches and clock from the watched process, and its CPU time
-    grows with that; no further window is taken once one is at most *enough_ratio*.
+    Both are watched in the same windows of *watch_s*, since neighbours on the machine take caches
+    and clock from both; the calmest window of each counts.
     """
-    best_ratio = float("inf")
-    for _ in range(windows):
-        cpu_s, start_s = cpu_time_s(pid), time.monotonic()
-        time.sleep(watch_s)  # the watched process works meanwhile
-        ratio = (cpu_time_s(pid) - cpu_s) / (time.monotonic() - start_s)
-        best_ratio = min(best_ratio, ratio)
-        if best_ratio <= enough_ratio:
-            break
-    return Load(best_ratio, resident_bytes(pid))
+    best = [float("inf"), float("inf")]
+    with only_waking(interval_s) as waking_pid:
+        for _ in range(windows):
+            pids = (pid, waking_pid)
+            before_s, start_s = [cpu_time_s(p) for p in pids], time.monotonic()
+            time.sleep(watch_s)  # the watched processes work meanwhile
+            watched_s = time.monotonic() - start_s
+            for i, p in enumerate(pids):
+                best[i] = min(best[i], (cpu_time_s(p) - before_s[i]) / watched_s)
+    return Load(best[0], resident_bytes(pid), best[1])
+
+
+# What a meter cannot do without, and nothing else: a thread that wakes at each tick, one that is
+# told to read, and one that appends a second's bytes and syncs them.
+WAKES = """
+import os, select, sys, tempfile, threading, time
+from _queue import SimpleQueue
+interval_s = float(sys.argv[1])
+file, poll = tempfile.TemporaryFile(), select.poll()
+poll.register(0)
+read, write = SimpleQueue(), SimpleQueue()
+def reader():
+    while True:
+        read.get()
+def writer():
+    while data := write.get():
+        os.write(file.fileno(), data)
+        os.fsync(file.fileno())
+for work in (reader, writer):
+    threading.Thread(target=work, daemon=True).start()
+print("ready", flush=True)
+tick_s = synced_s = time.monotonic()
+while not poll.poll(max(0.0, 1e3 * (tick_s - time.monotonic()))):
+    tick_s += interval_s
+    read.put(None)
+    if tick_s - synced_s >= 1:
+        synced_s = tick_s
+        write.put(bytes(700))
+"""
+
+
+@contextlib.contextmanager
+def only_waking(interval_s: float) -> Iterator[int]:
+    """A process that wakes and syncs like a collector and does nothing else; yields its pid.
+
+    It is what the machine charges for waking: next to nothing on bare metal, and in a small
+    virtual machine as much as the budget of the collector.
+    """
+    command = [sys.executable, "-I", "-c", WAKES, str(interval_s)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.communicate()
 
 
 @contextlib.contextmanager
