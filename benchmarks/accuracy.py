@@ -332,8 +332,21 @@ A 95 % interval has to hold the truth in 93 to 97 % of them.
 | ---: | ---: |
 {covered}
 
-The models of processors that have no counter are on [a page of their own](accuracy-cpu.md).
+## Processors without a counter
+
+Two models that are never pooled, each judged on machines or processor families that its fit had
+not seen; [how they were fitted, and every group](accuracy-cpu.md).
+
+{models()}
 """
+
+
+def models() -> str:
+    """Summary of the processor models, from the page that their fit writes."""
+    lines = (ROOT / "docs" / "accuracy-cpu.md").read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("| model |"))
+    last = next(i for i in range(first, len(lines)) if not lines[i].startswith("|"))
+    return "\n".join(lines[first:last])
 
 
 def main() -> int:
