@@ -273,7 +273,7 @@ def budget_machine(folder: Path) -> Iterator[Any]:
 
 def order_for(machine: Any, home: Path, *, interval_s: float) -> Any:
     """An order to meter this very process on *machine* (a `submeter.testing.FakeMachine`)."""
-    from submeter.metering.order import Order
+    from submeter.collecting.order import Order
     from submeter.storing.places import new_run_id, run_folder
 
     run_id = new_run_id(time.time_ns())

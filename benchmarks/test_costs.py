@@ -10,7 +10,6 @@ import pytest
 
 import submeter
 from benchmarks.budgets import budget_machine
-from submeter.metering.journal import JournalWriter, read_frames
 from submeter.metering.settle import Settler
 from submeter.records.devices import Channel, Device, DeviceKind, Measures, Sensor
 from submeter.records.frames import (
@@ -26,6 +25,7 @@ from submeter.records.frames import (
 )
 from submeter.records.runs import Run
 from submeter.sensors import Roots, discover
+from submeter.storing.journal import JournalWriter, read_frames
 from submeter.storing.ledger import Ledger, open_ledger
 from submeter.units import NS_PER_S
 

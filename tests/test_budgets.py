@@ -28,7 +28,7 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 
 
 PROGRAM = needs("submeter.interfaces.program", "submeter.running.collectors")
-COLLECTOR = needs("submeter.metering.collector")
+COLLECTOR = needs("submeter.collecting.collector")
 MACHINE = needs(
     "submeter.testing.machine", "submeter.running.collectors", "submeter.storing.places"
 )
@@ -64,7 +64,7 @@ def test_measuring_loads_nothing_heavy_into_the_training(tmp_path: Path) -> None
 
 @COLLECTOR
 def test_the_collector_loads_nothing_heavy() -> None:
-    loaded = budgets.modules_after("import submeter.metering.collector")
+    loaded = budgets.modules_after("import submeter.collecting.collector")
     assert loaded & budgets.HEAVY_FOR_A_COLLECTOR == set()
 
 

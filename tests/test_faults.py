@@ -10,7 +10,12 @@ from benchmarks import faults
 
 WHOLE = all(
     importlib.util.find_spec(f"submeter.{name}")
-    for name in ("interfaces.program", "metering.collector", "running.launcher", "storing.ledger")
+    for name in (
+        "interfaces.program",
+        "collecting.collector",
+        "running.launcher",
+        "storing.ledger",
+    )
 )
 
 

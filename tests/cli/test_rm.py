@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from submeter.interfaces.cli import main
-from submeter.metering.journal import JournalWriter
 from submeter.records import Run
+from submeter.storing.journal import JournalWriter
 from submeter.storing.ledger import open_ledger
 
 RUNS = [f"20261123-12000{n}-000{n}" for n in range(3)]

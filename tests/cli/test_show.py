@@ -7,10 +7,10 @@ import pytest
 from msgspec import structs
 
 from submeter.interfaces.cli.lookup import look_up
-from submeter.metering.journal import JournalWriter
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.frames import Head, SensorHead, Started, Ticks, delta_encode
 from submeter.records.runs import Run
+from submeter.storing.journal import JournalWriter
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage, stage
 from tests.reporting.examples import digits, eight_boards

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from submeter.metering.journal import read_frames
 from submeter.records.frames import End, Process
+from submeter.storing.journal import read_frames
 from tests.running.scripts import (
     begun,
     environment,

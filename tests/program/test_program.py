@@ -127,7 +127,7 @@ import sys, submeter
 with submeter.phase("train"), submeter.phase("x/\\n"):
     submeter.log(loss=float("nan"), junk=object(), samples=-1)
 assert "msgspec" not in sys.modules
-assert "submeter.metering.phases" not in sys.modules
+assert "submeter.collecting.phases" not in sys.modules
 """,
     )
     assert done.stderr == b""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from submeter.errors import LedgerError
-from submeter.metering.journal import read_frames
 from submeter.records.frames import Frame, Head
 from submeter.records.runs import Run
+from submeter.storing.journal import read_frames
 from submeter.storing.ledger import open_ledger
 from submeter.storing.places import temporary_homes
 

@@ -202,7 +202,7 @@ def test_c02_a_collector_killed_at_the_very_end_costs_no_result(tmp_path: Path) 
     code = """
 import os, signal
 from pathlib import Path
-from submeter.metering.journal import read_frames
+from submeter.storing.journal import read_frames
 from submeter.records.frames import Head
 folder = Path(os.environ["SUBMETER_RUN"])
 while True:

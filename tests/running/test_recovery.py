@@ -6,8 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from submeter.metering.journal import is_live
 from submeter.running.recovery import is_over, settle_orphans
+from submeter.storing.journal import is_live
 from tests.running.scripts import (
     begun,
     folders,

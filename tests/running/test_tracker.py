@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submeter.metering import phases
-from submeter.metering.phases import OTHER, PhaseFile, PhaseReader
+from submeter.collecting import phases
+from submeter.collecting.phases import OTHER, PhaseFile, PhaseReader
 from submeter.running.tracker import Open, Tracker
 
 

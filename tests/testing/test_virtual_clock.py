@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from submeter.metering.clock import Clock
+from submeter.collecting.clock import Clock
 from submeter.testing import VirtualClock
 from submeter.units import NS_PER_S
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was used, and by whom: collector, journal, integration, phases, shares.
+"""What was used, and by whom: counters, curves, shares, phases, and the settlement of a run.
 
-It never knows carbon. Read ``counter.py`` first, then ``settle.py``.
+It never reads a device and never knows carbon. Read ``counter.py`` first, then ``settle.py``.
 """

@@ -361,7 +361,7 @@ def settle_folder(folder: Path) -> Run:
     LedgerError
         If there is no journal, or none of its heads can be read.
     """
-    from submeter.metering.journal import read_frames
+    from submeter.storing.journal import read_frames
 
     journal = folder / "journal"
     if not journal.is_file():
@@ -377,7 +377,7 @@ def settle_folder(folder: Path) -> Run:
 
 def feed_marks(settler: Settler, folder: Path) -> None:
     """Give the settler what the run's processes logged."""
-    from submeter.metering.journal import read_frames
+    from submeter.storing.journal import read_frames
 
     for path in sorted(folder.glob("marks.*")):
         pid = path.suffix[1:]

@@ -19,7 +19,7 @@ from submeter.errors import SubmeterError
 from submeter.units import NS_PER_MS, NS_PER_S, s_to_ns
 
 if TYPE_CHECKING:
-    from submeter.metering.order import Order
+    from submeter.collecting.order import Order
     from submeter.records.frames import End
 
 __all__ = ["CollectorError", "CollectorHandle", "Warm", "start_collector", "write_order"]
@@ -32,7 +32,7 @@ import os, sys
 os.closerange(3, 65536)
 sys.path.extend({paths!a})
 try:
-    from submeter.metering.collector import main
+    from submeter.collecting.collector import main
     why = None
 except BaseException as exc:
     why = exc

@@ -18,7 +18,7 @@ from submeter.errors import JoinWarning
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from submeter.metering.marks import MarksWriter
+    from submeter.collecting.marks import MarksWriter
     from submeter.records.frames import Process
     from submeter.running.tracker import Tracker
 
@@ -76,8 +76,8 @@ class Member:
             once(f"logged values cannot be kept just now: {self.marks.trouble}")
 
     def _open(self) -> None:
-        from submeter.metering.marks import MarksWriter
-        from submeter.metering.phases import PhaseFile
+        from submeter.collecting.marks import MarksWriter
+        from submeter.collecting.phases import PhaseFile
         from submeter.running.tracker import Tracker
 
         number = self.pid

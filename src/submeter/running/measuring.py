@@ -14,7 +14,7 @@ from submeter.errors import SubmeterError
 from submeter.running import joined
 
 if TYPE_CHECKING:
-    from submeter.metering.order import Order
+    from submeter.collecting.order import Order
     from submeter.records.figures import Missing
     from submeter.records.runs import Run
     from submeter.running.collectors import CollectorHandle, Warm

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from submeter.metering.order import Order
+from submeter.collecting.order import Order
 from submeter.storing.places import new_run_id, run_folder, writable_home
 from submeter.storing.redaction import redact_command, redact_text
 from submeter.storing.wording import safe_text

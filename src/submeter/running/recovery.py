@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from submeter.collecting.order import Order
 from submeter.errors import LedgerError, RunNotFoundError
-from submeter.metering.order import Order
 from submeter.records.runs import Run
 from submeter.running.collectors import ORDER_FILE
 from submeter.running.orders import LEDGER_FILE
@@ -33,7 +33,7 @@ def is_over(folder: Path, *, proc_root: Path = _PROC) -> bool:
     A run goes on while its collector lives, and also between the death of a collector and the
     start of the next one: as long as the process lives that would start it.
     """
-    from submeter.metering.journal import is_live
+    from submeter.storing.journal import is_live
 
     if is_live(folder / "journal"):
         return False
@@ -49,8 +49,8 @@ def is_over(folder: Path, *, proc_root: Path = _PROC) -> bool:
 
 def _has_ended(folder: Path) -> bool:
     """Whether the journal says that the run has ended, though its owner lives on."""
-    from submeter.metering.journal import read_frames
     from submeter.records.frames import End
+    from submeter.storing.journal import read_frames
 
     try:
         frames = read_frames(folder / "journal").frames

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import Any
 
-from submeter.metering.phases import Lane, Node, PhaseFile, ThreadClock
+from submeter.collecting.phases import Lane, Node, PhaseFile, ThreadClock
 
 __all__ = ["Open", "Tracker"]
 

@@ -128,8 +128,8 @@ def _run_of(outcome: "Outcome") -> "Run | None":
             return ledger.get(outcome.run_id)
     except (LedgerError, OSError):
         pass
-    from submeter.metering.journal import is_live
     from submeter.metering.settle import settle_folder
+    from submeter.storing.journal import is_live
 
     if is_live(outcome.folder / "journal"):
         return None

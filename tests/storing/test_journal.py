@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submeter.errors import LedgerError, LedgerLockedError
-from submeter.metering import _framing
-from submeter.metering._files import Disk
-from submeter.metering.journal import (
+from submeter.records.frames import Event, Frame, Head, PathName, Started, Ticks, delta_encode
+from submeter.storing import framing
+from submeter.storing._files import Disk
+from submeter.storing.journal import (
     FIRST_STEP_BYTES,
     JournalWriter,
     is_live,
@@ -27,7 +28,6 @@ from submeter.metering.journal import (
     read_frames,
     stream_frames,
 )
-from submeter.records.frames import Event, Frame, Head, PathName, Started, Ticks, delta_encode
 from submeter.units import NS_PER_S
 
 HEAD = Head(
@@ -158,13 +158,13 @@ def test_d07_a_byte_flipped_at_any_offset_loses_only_its_frame(path: Path, flip:
 
 
 @given(
-    st.lists(st.binary(max_size=60) | st.just(_framing.MAGIC), max_size=8),
+    st.lists(st.binary(max_size=60) | st.just(framing.MAGIC), max_size=8),
     st.integers(0, 2**32 - 1),
 )
 def test_d07_rubbish_between_frames_is_skipped_and_counted(
     tmp_path_factory: pytest.TempPathFactory, rubbish: list[bytes], seed: int
 ) -> None:
-    frames = [_framing.encode(some_ticks(i)) for i in range(len(rubbish) + 1)]
+    frames = [framing.encode(some_ticks(i)) for i in range(len(rubbish) + 1)]
     order = random.Random(seed)  # noqa: S311
     data = b"".join(
         frame + (junk if order.random() < 0.7 else b"")
@@ -197,19 +197,18 @@ def test_a_frame_of_a_newer_version_is_counted_and_skipped(path: Path) -> None:
     payload = msgspec.msgpack.encode({"type": "hologram", "t_ns": 1})
     with path.open("ab") as f:
         f.write(
-            _framing._HEADER.pack(_framing.MAGIC, len(payload), _framing._checksum(payload))
-            + payload
+            framing._HEADER.pack(framing.MAGIC, len(payload), framing._checksum(payload)) + payload
         )
     content = read_frames(path)
     assert content.frames == [HEAD]
     assert (content.unknown_frames, content.lost_bytes) == (1, 0)
-    kinds = [_framing.kind_of(p) for p in (payload, msgspec.msgpack.encode(HEAD), b"\x80", b"")]
+    kinds = [framing.kind_of(p) for p in (payload, msgspec.msgpack.encode(HEAD), b"\x80", b"")]
     assert kinds == [b"hologram", b"head", b"", b""]
 
 
 def test_a_frame_too_large_is_reported_as_lost_and_nothing_else_suffers(path: Path) -> None:
     writer = JournalWriter(path)
-    assert writer.append(HEAD, Event(0, "note", "x" * (_framing.MAX_PAYLOAD_BYTES + 1)))
+    assert writer.append(HEAD, Event(0, "note", "x" * (framing.MAX_PAYLOAD_BYTES + 1)))
     writer.append(some_ticks(1))
     writer.close()
     assert [type(f) for f in read_frames(path).frames] == [Head, Event, Ticks]
@@ -343,7 +342,7 @@ def test_d06_a_file_size_limit_of_the_system(path: Path) -> None:
     program = """
 import resource, sys
 from pathlib import Path
-from submeter.metering.journal import JournalWriter
+from submeter.storing.journal import JournalWriter
 from submeter.records.frames import Event
 writer = JournalWriter(Path(sys.argv[1]))
 kept = 0
@@ -504,7 +503,7 @@ def test_d16_a_second_writer_is_refused_until_the_first_has_gone(path: Path) -> 
 WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path
-from submeter.metering.journal import JournalWriter
+from submeter.storing.journal import JournalWriter
 from submeter.records.frames import Event
 writer = JournalWriter(Path(sys.argv[1]))
 number = int(sys.argv[2])
@@ -566,7 +565,7 @@ def test_d16_eight_processes_write_one_folder_and_no_frame_is_lost(path: Path) -
     program = """
 import os, sys
 from pathlib import Path
-from submeter.metering.journal import JournalWriter
+from submeter.storing.journal import JournalWriter
 from submeter.records.frames import Event
 writer = JournalWriter(Path(sys.argv[1]) / f"marks.{os.getpid()}")
 for number in range(300):
@@ -642,7 +641,7 @@ def test_d20_a_run_of_thirty_days_on_eight_boards_stays_bounded() -> None:
         n = max(1, round(1 / interval_s))
         energies: list[int | None] = [10**9, *([10**7] * (n - 1))]
         ticks = Ticks(0, [10**15] + [10**8] * (n - 1), 10**5, [energies] * channels)
-        return sensors * len(_framing.encode(ticks)) + 300
+        return sensors * len(framing.encode(ticks)) + 300
 
     def size_after(days: int) -> float:
         size_bytes, t_s = 0.0, 0.0

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from submeter.metering.clock import Clock
+from submeter.collecting.clock import Clock
 from submeter.records.devices import Sensor, Tenancy
 from submeter.records.figures import Missing
 from submeter.records.frames import Process, Use

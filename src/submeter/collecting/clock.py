@@ -10,7 +10,6 @@ and is no event.
 import select
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -169,11 +168,3 @@ class ClockWatch:
         if events:
             self._before = after
         return events
-
-
-def boot_id(proc_root: Path = Path("/proc")) -> str:
-    """Name of this boot of the machine; empty where the kernel does not tell."""
-    try:
-        return (proc_root / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""

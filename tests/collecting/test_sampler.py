@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from submeter.metering.clock import SystemClock
-from submeter.metering.sampler import MOST_EVENTS, QUICK_READS, Sampler
+from submeter.collecting.clock import SystemClock
+from submeter.collecting.sampler import MOST_EVENTS, QUICK_READS, Sampler
 from submeter.records import Channel, Device, DeviceKind, Measures, Missing
 from submeter.records.devices import Reading
 from submeter.units import NS_PER_MS, s_to_ns

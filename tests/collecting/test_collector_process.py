@@ -14,15 +14,15 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from submeter.metering.clock import SystemClock
-from submeter.metering.journal import read_frames
-from submeter.metering.order import Order
+from submeter.collecting.clock import SystemClock
+from submeter.collecting.order import Order
 from submeter.records.frames import (
     End,
     Event,
     Head,
 )
-from tests.metering.collector_rig import (
+from submeter.storing.journal import read_frames
+from tests.collecting.collector_rig import (
     instants,
 )
 
@@ -30,8 +30,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{here!r}, {here!r} + "/src"]
-from tests.metering.collector_rig import FileMachine
-from submeter.metering.collector import main
+from tests.collecting.collector_rig import FileMachine
+from submeter.collecting.collector import main
 main(sys.argv[1], discover=lambda order: FileMachine(Path(sys.argv[2]), sys.argv[3:]))
 """
 

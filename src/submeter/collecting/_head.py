@@ -9,9 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from submeter.metering._framing import Scan, decode, kind_of
-from submeter.metering.clock import Stamp, boot_id
-from submeter.metering.order import Order
+from submeter.collecting.clock import Stamp
+from submeter.collecting.order import Order
 from submeter.records.devices import Device, Sensor
 from submeter.records.frames import (
     FRAME_SCHEMA,
@@ -22,6 +21,8 @@ from submeter.records.frames import (
     SensorHead,
     Started,
 )
+from submeter.storing.framing import Scan, decode, kind_of
+from submeter.storing.journal import boot_id
 
 _NEEDED = frozenset({b"head", b"path", b"occ", b"started", b"proc"})
 

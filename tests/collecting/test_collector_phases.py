@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from submeter.metering._head import Past
-from submeter.metering._windows import PhaseWatch
-from submeter.metering.clock import SystemClock
-from submeter.metering.phases import PhaseFile, ThreadClock
+from submeter.collecting._head import Past
+from submeter.collecting._windows import PhaseWatch
+from submeter.collecting.clock import SystemClock
+from submeter.collecting.phases import PhaseFile, ThreadClock
 from submeter.records.frames import (
     Frame,
     Occupancy,
@@ -18,7 +18,7 @@ from submeter.records.frames import (
     Process,
 )
 from submeter.units import NS_PER_S
-from tests.metering.collector_rig import (
+from tests.collecting.collector_rig import (
     TICK_NS,
     Rig,
 )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submeter.metering.journal import read_frames
-from submeter.metering.marks import KEPT_PER_AGE, SHORTEST_GAP_NS, MarksWriter
+from submeter.collecting.marks import KEPT_PER_AGE, SHORTEST_GAP_NS, MarksWriter
 from submeter.records.frames import Event, Metric, Process
+from submeter.storing.journal import read_frames
 from submeter.units import NS_PER_S
 
 

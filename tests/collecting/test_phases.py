@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submeter.metering import phases
-from submeter.metering.phases import OTHER, PhaseFile, PhaseReader, ThreadClock, clean_name
+from submeter.collecting import phases
+from submeter.collecting.phases import OTHER, PhaseFile, PhaseReader, ThreadClock, clean_name
 
 Rows = dict[str, tuple[int, int, int]]
 

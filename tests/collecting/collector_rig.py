@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 
-from submeter.metering._head import read_past
-from submeter.metering._settling import LiveSettling
-from submeter.metering._writer import JournalThread
-from submeter.metering.clock import SystemClock
-from submeter.metering.collector import Collector
-from submeter.metering.journal import JournalWriter, read_frames
-from submeter.metering.order import Order
+from submeter.collecting._head import read_past
+from submeter.collecting._settling import LiveSettling
+from submeter.collecting._writer import JournalThread
+from submeter.collecting.clock import SystemClock
+from submeter.collecting.collector import Collector
+from submeter.collecting.order import Order
 from submeter.records import Channel, Device, DeviceKind, Measures, Missing
 from submeter.records.devices import Sensor
 from submeter.records.frames import (
@@ -25,6 +24,7 @@ from submeter.records.frames import (
     Ticks,
     delta_decode,
 )
+from submeter.storing.journal import JournalWriter, read_frames
 from submeter.units import NS_PER_S
 
 HOUR_NS = 3600 * NS_PER_S

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from submeter.collecting.clock import Clock
 from submeter.errors import LedgerError
-from submeter.metering.clock import Clock
-from submeter.metering.journal import JournalWriter
 from submeter.records.frames import Event, Frame
+from submeter.storing.journal import JournalWriter
 from submeter.units import ns_to_s, s_to_ns
 
 MOST_BATCHES: Final = 600  # ten minutes before a disk that answers nothing at all

@@ -17,17 +17,16 @@ from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
+from submeter.collecting._head import Machine, Past, make_head, place_sensors, read_past
+from submeter.collecting._pids import Watched
+from submeter.collecting._settling import LiveSettling, journal_elsewhere, put_into_ledger
+from submeter.collecting._use import Tree, UseWatch, process_tree
+from submeter.collecting._windows import PhaseWatch
+from submeter.collecting._writer import JournalThread
+from submeter.collecting.clock import Clock, ClockWatch, Stamp, SystemClock, stamp
+from submeter.collecting.order import Order
+from submeter.collecting.sampler import Sampler
 from submeter.errors import LedgerError
-from submeter.metering._head import Machine, Past, make_head, place_sensors, read_past
-from submeter.metering._pids import Watched
-from submeter.metering._settling import LiveSettling, journal_elsewhere, put_into_ledger
-from submeter.metering._use import Tree, UseWatch, process_tree
-from submeter.metering._windows import PhaseWatch
-from submeter.metering._writer import JournalThread
-from submeter.metering.clock import Clock, ClockWatch, Stamp, SystemClock, stamp
-from submeter.metering.journal import JournalWriter, paced_interval_s
-from submeter.metering.order import Order
-from submeter.metering.sampler import Sampler
 from submeter.records.devices import Reading
 from submeter.records.figures import Missing
 from submeter.records.frames import (
@@ -40,6 +39,7 @@ from submeter.records.frames import (
     delta_encode,
     gappy_delta_encode,
 )
+from submeter.storing.journal import JournalWriter, paced_interval_s
 from submeter.units import NS_PER_S, s_to_ns
 
 FLUSH_NS: Final = NS_PER_S

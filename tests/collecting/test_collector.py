@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from submeter.metering.journal import paced_interval_s
 from submeter.records.frames import (
     End,
     Frame,
@@ -18,8 +17,9 @@ from submeter.records.frames import (
     Started,
     Use,
 )
+from submeter.storing.journal import paced_interval_s
 from submeter.units import NS_PER_MS, NS_PER_S
-from tests.metering.collector_rig import (
+from tests.collecting.collector_rig import (
     HOUR_NS,
     TICK_NS,
     YEAR_2026_NS,

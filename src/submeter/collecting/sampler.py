@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from submeter.metering.clock import Clock
+from submeter.collecting.clock import Clock
 from submeter.records.devices import Measures, Reading, Sensor
 from submeter.records.figures import Missing
 from submeter.records.frames import Event

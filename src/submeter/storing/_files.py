@@ -95,3 +95,11 @@ def lock_file(fd: int, path: Path) -> None:
     raise LedgerLockedError(
         f"{path} is being written by another process", remedy="wait until that run has ended"
     )
+
+
+def boot_id(proc_root: Path = Path("/proc")) -> str:
+    """Name of this boot of the machine; empty where the kernel does not tell."""
+    try:
+        return (proc_root / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -20,19 +20,26 @@ from typing import Final
 import msgspec
 
 from submeter.errors import LedgerError
-from submeter.metering._files import (
+from submeter.records.frames import Event, Frame, Head, PathName, Process, Started
+from submeter.storing._files import (
     HELD,
     Disk,
+    boot_id,
     lock_file,
     open_or_make,
     refuse_traps,
     write_all,
 )
-from submeter.metering._framing import Scan, decode, encode
-from submeter.metering.clock import boot_id
-from submeter.records.frames import Event, Frame, Head, PathName, Process, Started
+from submeter.storing.framing import Scan, decode, encode
 
-__all__ = ["JournalContent", "JournalWriter", "is_live", "paced_interval_s", "read_frames"]
+__all__ = [
+    "JournalContent",
+    "JournalWriter",
+    "boot_id",
+    "is_live",
+    "paced_interval_s",
+    "read_frames",
+]
 
 RING_BYTES: Final = 4 << 20  # waits in memory at most; a small machine writes this in an hour
 _WRITTEN_BYTES: Final = 256 << 10  # kept of what is in the file without the disk's promise

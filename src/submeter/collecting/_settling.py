@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from submeter.metering.order import Order
+from submeter.collecting.order import Order
 from submeter.records.frames import Frame
 from submeter.records.runs import Run
 

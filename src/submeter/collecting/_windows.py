@@ -18,7 +18,7 @@ Row = tuple[str, int, int, int]  # path, time, CPU time, entries; since the file
 
 
 class Reader(Protocol):
-    """What this needs of `submeter.metering.phases.PhaseReader`."""
+    """What this needs of `submeter.collecting.phases.PhaseReader`."""
 
     def read(self, now_ns: int) -> list[Row]:
         """Rows since the file was made."""
@@ -27,7 +27,7 @@ class Reader(Protocol):
 
 def open_phase_file(path: Path) -> Reader:
     """Open the real reader of *path*."""
-    from submeter.metering.phases import PhaseReader
+    from submeter.collecting.phases import PhaseReader
 
     return PhaseReader(path)
 

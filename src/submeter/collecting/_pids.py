@@ -4,7 +4,7 @@
 import os
 from pathlib import Path
 
-from submeter.metering.clock import Clock
+from submeter.collecting.clock import Clock
 
 
 class Watched:

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from submeter.metering._framing import encode
 from submeter.records.frames import Event, Metric, Process
+from submeter.storing.framing import encode
 from submeter.units import NS_PER_S
 
 __all__ = ["MarksWriter"]

@@ -7,16 +7,16 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from submeter.metering import _writer
-from submeter.metering._files import Disk
-from submeter.metering._use import STALE_NS, UseWatch
-from submeter.metering._writer import JournalThread
-from submeter.metering.journal import JournalWriter, read_frames
+from submeter.collecting import _writer
+from submeter.collecting._use import STALE_NS, UseWatch
+from submeter.collecting._writer import JournalThread
 from submeter.records import Missing
 from submeter.records.devices import Sensor, Tenancy
 from submeter.records.frames import Event, Frame
+from submeter.storing._files import Disk
+from submeter.storing.journal import JournalWriter, read_frames
 from submeter.units import NS_PER_S
-from tests.metering.collector_rig import CounterFile, HandClock, Rig, instants
+from tests.collecting.collector_rig import CounterFile, HandClock, Rig, instants
 
 
 class StubbornDisk(Disk):
