@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from submeter.collecting._settling import BATCH
 from submeter.records.frames import (
     End,
     Frame,
@@ -167,7 +168,7 @@ def test_e15_without_memory_history_is_dropped_and_totals_come_from_the_journal(
         raise MemoryError
 
     monkeypatch.setattr(rig.settling._settler, "feed", fail)
-    rig.ticks(15)
+    rig.ticks(10 * BATCH)  # more frames than are settled at once
     assert not rig.settling.live
     frames = rig.stop()
     assert rig.said[-1] == "settled finished"
