@@ -310,7 +310,8 @@ That is why the bar of 0.1 % error and 0.2 % bound is for RAPL from 10 s on, and
 ## Boards without a counter
 
 Power is read ten times a second and integrated, shifted by half of the board's own averaging
-window. Loads faster than that window cannot be told, and the bound says so; these are slower.
+window; these loads are slower than it. A load that is faster, and in step with the readings, looks
+like another load: neither the figure nor its bound can then be trusted, and only a counter helps.
 
 {table(polled)}
 

@@ -175,15 +175,20 @@ def resident_bytes(pid: int) -> int:
     raise RuntimeError(f"/proc/{pid}/status has no VmHWM")
 
 
-def load_of(pid: int, *, interval_s: float, watch_s: float, windows: int = 3) -> Load:
+def load_of(
+    pid: int, *, interval_s: float, watch_s: float, windows: int = 3, enough_ratio: float = 0.0
+) -> Load:
     """Load of *pid*, a collector at *interval_s*, and of a process that only wakes as often.
 
     Both are watched in the same windows of *watch_s*, since neighbours on the machine take caches
-    and clock from both; the calmest window of each counts.
+    and clock from both; the calmest window of each counts. After three windows no more are taken
+    once the difference is at most *enough_ratio*.
     """
     best = [float("inf"), float("inf")]
     with only_waking(interval_s) as waking_pid:
-        for _ in range(windows):
+        for window in range(windows):
+            if window > 2 and best[0] - best[1] <= enough_ratio:
+                break
             pids = (pid, waking_pid)
             before_s, start_s = [cpu_time_s(p) for p in pids], time.monotonic()
             time.sleep(watch_s)  # the watched processes work meanwhile

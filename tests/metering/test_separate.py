@@ -16,6 +16,7 @@ from submeter.metering.separate import (
     invert,
     non_negative_least_squares,
 )
+from submeter.metering.shares import SHARE_RELATIVE_SD
 
 windows = st.lists(
     st.tuples(
@@ -90,8 +91,29 @@ def test_leaves_side_by_side_share_by_cpu_time_or_by_wall_time() -> None:
             separator.add(0.1, both, {"d": 10.0})
         splits = separator.finish()
         assert splits["load"].energy_j == pytest.approx(500 * expected, rel=0.01)
-        assert splits["load"].joint_with == ("train",)
-        assert splits["train"].sd_j == splits["load"].sd_j
+        assert splits["load"].joint_with == ()
+        part = expected * (1 - expected)
+        assert splits["load"].sd_j == pytest.approx(500 * SHARE_RELATIVE_SD * part, rel=0.01)
+
+
+def test_leaves_that_sleep_side_by_side_share_by_time() -> None:
+    separator = Separator(by_cpu_time=True)
+    for i in range(50):
+        jitter_s = 1e-4 * (i % 3)
+        asleep = {"a": Occupation(0.1, jitter_s), "b": Occupation(0.1, 2e-4 - jitter_s)}
+        separator.add(0.1, asleep, {"d": 10.0})
+    splits = separator.finish()
+    assert splits["a"].energy_j == pytest.approx(splits["b"].energy_j)
+
+
+def test_g01_a_leaf_that_the_fit_gives_nothing_is_not_a_sure_zero() -> None:
+    separator = Separator(by_cpu_time=True)
+    for i in range(40):
+        blink_s = 0.02 if i == 20 else 0.0
+        leaves = {"train": Occupation(0.1 - blink_s, 0.1), "blink": Occupation(blink_s, 0.0)}
+        separator.add(0.1, leaves, {"d": 7.0 if i == 20 else 10.0 + i % 2})
+    blink = separator.finish()["blink"]
+    assert blink.sd_j > 0
 
 
 def test_many_leaves_stay_in_bounded_memory_and_still_sum() -> None:

@@ -13,7 +13,7 @@ from submeter.errors import LedgerError
 from submeter.metering.settle import Settler
 from submeter.records.devices import DeviceKind, Measures
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
-from submeter.records.frames import Event, Head, Metric, Ticks
+from submeter.records.frames import End, Event, Head, Metric, Ticks
 from submeter.records.runs import Run
 from submeter.units import NS_PER_S
 from tests.metering import stories
@@ -349,6 +349,50 @@ def test_g01_a_phase_shorter_than_the_sensor_can_tell_is_never_a_bare_zero() -> 
     assert figure.low == 0.0
     assert figure.high >= 200 * 0.005
     assert phase.count == 1
+
+
+def test_a_look_behind_the_end_bills_nothing_and_loses_no_phase() -> None:
+    model = Polled(
+        "dram:0",
+        constant(10.0),
+        update_s=0,
+        window_s=0,
+        kind=DeviceKind.DRAM,
+        measures=Measures.MEAN_POWER,
+        basis=Basis.MODELLED,
+    )
+    story = Story([model], length_s=1.2, spans=[("p", 0.0, 1.2)])
+    early_ns = story._t(1.1995)  # the end is said after the last look, and was before it
+    settler = Settler()
+    for frame in story.frames():
+        early = msgspec.structs.replace(frame, t_ns=early_ns) if isinstance(frame, End) else frame
+        settler.feed(early)
+    run = settler.finish()
+    assert drawn(run, "dram:0").value == pytest.approx(11.995, rel=1e-6)
+    assert value(run.phases[0].energy) == pytest.approx(11.995, rel=1e-6)
+    assert value(run.outside_phases) == pytest.approx(0, abs=1e-9)
+
+
+def test_a06_a_counter_that_never_moves_is_missing_and_not_zero() -> None:
+    stuck = Counter("cpu:0", constant(200.0), raw=lambda _t, _raw: 5_000_000)
+    run = Story([stuck], length_s=30.0).settle()
+    assert isinstance(run.devices[0].drawn, Missing)
+    assert run.devices[0].flags["frozen"] == 1
+
+
+def test_a06_power_stands_in_for_a_counter_that_is_stuck_from_the_start() -> None:
+    board = {"kind": DeviceKind.GPU, "peak_w": 450.0}
+    counter = Counter("gpu:GPU-1", constant(200.0), update_s=0.1, raw=lambda _t, _r: 7, **board)  # type: ignore[arg-type]
+    power = Polled("gpu:GPU-1", constant(200.0), peak_w=450.0)
+    story = Story([counter, power], length_s=60.0)
+    quantity = drawn(story.settle(), "gpu:GPU-1")
+    assert quantity.value == pytest.approx(12_000, rel=0.02)
+
+
+def test_a01_a_counter_that_goes_round_between_readings_is_missing() -> None:
+    small = Counter("cpu:0", constant(150.3), modulus=350_000_000, peak_w=405.0)
+    run = Story([small], length_s=60.0, interval_s=1.0).settle()
+    assert isinstance(run.devices[0].drawn, Missing)
 
 
 def test_g06_a_run_of_no_length_has_no_energy_and_does_not_divide_by_it() -> None:

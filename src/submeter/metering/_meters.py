@@ -35,6 +35,7 @@ class DeviceMeter:
         self.high_j = 0.0
         self.interpolated_j = 0.0
         self.hole_s = 0.0
+        self._ever_known = False  # whether anything but holes was seen
         self.share_j = 0.0
         self.share_sd_j = 0.0
         self.by_power_j = 0.0  # part of drawn that the stand-in gave
@@ -131,6 +132,7 @@ class DeviceMeter:
         self.high_j += got.high_j
         self.interpolated_j += got.interpolated_j
         self.hole_s += got.hole_s
+        self._ever_known = self._ever_known or got.covered_s > got.hole_s
 
     def close(self, end_ns: int) -> float:
         """Settle the far edge; energy that only the stand-in saw at the end is added [J]."""
@@ -170,6 +172,8 @@ class DeviceMeter:
             return Missing("no channel tells its energy")
         if main.covers_ns() is None and self.drawn_j == 0.0:
             return Missing("no good reading")
+        if self.hole_s > 0 and self.drawn_j <= self.interpolated_j and not self._ever_known:
+            return Missing("its counter never said what was used")
         channel = main.channel
         extra: tuple[ErrorTerm, ...] = ()
         if isinstance(main, PolledCurve) and main.unseen_j > 0:

@@ -256,8 +256,9 @@ class Result:
             whole = _together([splits.get(p, Split({})) for p in group])
             parts = _parts(whole, shares, rest, device_j)
             energy = total(parts.values())
-            if split.sd_j > 0 and whole.energy_j > 0:
-                sd_j = split.sd_j * energy.value / whole.energy_j
+            if split.sd_j > 0:
+                ratio = energy.value / whole.energy_j if whole.energy_j > 0 else 1.0
+                sd_j = split.sd_j * ratio
                 key = "phase-split:" + "+".join(group)
                 energy = energy.with_terms((ErrorTerm(key, absolute_sd=sd_j),))
             duration_s = ns_to_s(wall_ns[path])

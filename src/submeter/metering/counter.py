@@ -199,6 +199,8 @@ class CounterTrack:
             still_ns = reading[0] - self._anchor.late_ns
             if not self._never_still or not (self._frozen or still_ns > self._frozen_after_ns):
                 return []
+            if not self._frozen:
+                self.flags["frozen"] += 1
             self._frozen = True
         if self._frozen:
             self._frozen = counts == 0
@@ -214,7 +216,8 @@ class CounterTrack:
     def _hole(self, reading: tuple[int, int, int], why: str) -> Stretch:
         assert self._last is not None  # noqa: S101
         assert self._anchor is not None  # noqa: S101
-        self.flags[why] += 1
+        if why != "frozen":  # counted when it began
+            self.flags[why] += 1
         since = (self._anchor.early_ns, 0, 0)
         ceiling_j = self._ceiling_j(since, reading)
         counts, _ = self._delta(self._last, reading)

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from submeter.metering.shares import SHARE_RELATIVE_SD
+
 OUTSIDE: Final = ""  # the path of time in no phase
 PURE_RATIO: Final = 0.999  # a phase that fills this much of a window owns it
 MAX_LEAVES: Final = 48  # more leaves than this are regressed by their parents' mean power
@@ -20,6 +22,7 @@ MAX_MIXES: Final = 512
 DOUBTFUL_RATIO: Final = 0.25  # standard error over energy beyond which a split is not shown
 CORRELATED: Final = -0.7  # estimates that move against each other like this belong together
 NNLS_OPERATIONS: Final = 2_000_000
+BUSY_RATIO: Final = 0.1  # CPU time over time from which on it says who a window was for
 SINGULAR: Final = 1e-10  # pivot of a scaled matrix that is zero to working precision
 
 
@@ -61,7 +64,7 @@ class Separator:
     Parameters
     ----------
     by_cpu_time
-        Concurrent leaves share a window by CPU time (for CPUs and memory) instead of by wall
+        Leaves side by side share a window by CPU time (for processors and memory) instead of by
         time (for boards).
     """
 
@@ -71,6 +74,7 @@ class Separator:
         self._mixes: dict[frozenset[str], _Mix] = {}
         self._gram: dict[tuple[str, str], float] = {}
         self._moment: dict[str, dict[str, float]] = {}  # device -> leaf -> sum of x * energy
+        self._shared_sd_j: dict[str, float] = {}  # of windows divided among leaves side by side
         self._square_j2 = 0.0
         self._seconds: dict[str, float] = {}
         self._windows = 0
@@ -85,6 +89,9 @@ class Separator:
         if window_s <= 0:
             for device, amount_j in energy_j.items():
                 _add(self._pure.setdefault(OUTSIDE, {}), device, amount_j)
+            return
+        if math.fsum(o.wall_s for o in occupied.values()) > window_s * (2 - PURE_RATIO):
+            self._share_out(window_s, occupied, energy_j)
             return
         x = self._weights(window_s, occupied)
         self._windows += 1
@@ -107,15 +114,31 @@ class Separator:
         for device, amount_j in energy_j.items():
             _add(into, device, amount_j)
 
+    def _share_out(
+        self,
+        window_s: float,
+        occupied: Mapping[str, Occupation],
+        energy_j: Mapping[str, float],
+    ) -> None:
+        """Divide a window in which leaves ran side by side: by CPU time, or by time.
+
+        What hardly computes is divided by time: a few milliseconds of CPU time say nothing about
+        who the window was for.
+        """
+        cpu_s = math.fsum(o.cpu_s for o in occupied.values())
+        by_cpu = self._by_cpu_time and cpu_s > BUSY_RATIO * window_s
+        weight = {p: o.cpu_s if by_cpu else o.wall_s for p, o in occupied.items()}
+        whole = math.fsum(weight.values())
+        drawn_j = math.fsum(energy_j.values())
+        for path, w in weight.items():
+            part = w / whole
+            for device, amount_j in energy_j.items():
+                _add(self._pure.setdefault(path, {}), device, amount_j * part)
+            _add(self._shared_sd_j, path, SHARE_RELATIVE_SD * drawn_j * part * (1 - part))
+
     def _weights(self, window_s: float, occupied: Mapping[str, Occupation]) -> dict[str, float]:
         x = {path: o.wall_s for path, o in occupied.items() if o.wall_s > 0}
         used_s = math.fsum(x.values())
-        if used_s > window_s * (2 - PURE_RATIO):  # leaves ran side by side
-            cpu = {path: occupied[path].cpu_s for path in x}
-            cpu_s = math.fsum(cpu.values())
-            if self._by_cpu_time and cpu_s > 0:
-                return {path: window_s * s / cpu_s for path, s in cpu.items() if s > 0}
-            return {path: s * window_s / used_s for path, s in x.items()}
         if used_s < window_s * PURE_RATIO:
             x[OUTSIDE] = window_s - used_s
         elif len(x) > 1:
@@ -160,6 +183,8 @@ class Separator:
                     _add(out[path].devices, device, part_j)
                     mixed[path].energy_j += part_j
         self._judge(out, leaves, gram, mixed, power)
+        for path, sd_j in self._shared_sd_j.items():
+            out[path].sd_j += sd_j  # one rough guide for all windows: errors do not cancel
         return out
 
     def _judge(
@@ -186,7 +211,7 @@ class Separator:
         p_total = [math.fsum(power[d].get(a, 0.0) for d in power) for a in leaves]
         mean_w = math.fsum(w * self._seconds[a] for w, a in zip(p_total, leaves, strict=True))
         mean_w /= seconds
-        if mean_w <= 0:
+        if mean_w**2 <= 0:  # nothing was drawn, to working precision
             return
         variance_j2 = self._residual_j2(gram, moment, p_total, mean_w)
         ridge = max(variance_j2 / mean_w**2, SINGULAR * max(gram[i][i] for i in range(len(gram))))
@@ -201,11 +226,12 @@ class Separator:
             i = leaves.index(path)
             sd_w = math.sqrt(max(variance_j2, ridge * mean_w**2) * max(0.0, inverse[i][i]))
             part = mixed[path]
-            out[path].sd_j = min(sd_w * part.wall_s, part.energy_j)
+            # a leaf that the fit gives nothing may still have drawn the mean
+            out[path].sd_j = min(sd_w * part.wall_s, max(part.energy_j, mean_w * part.wall_s))
         groups = linked(
             (path, self._companions(path, leaves, inverse))
             for path in inside
-            if path != OUTSIDE and out[path].sd_j > DOUBTFUL_RATIO * out[path].energy_j > 0
+            if path != OUTSIDE and out[path].sd_j > DOUBTFUL_RATIO * out[path].energy_j
         )
         for group in groups:
             together = sorted((leaves.index(p), mixed[p].wall_s) for p in group if p in mixed)

@@ -9,6 +9,8 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from submeter.errors import LedgerError
 from submeter.metering import shares
 from submeter.metering._meters import DeviceMeter
@@ -73,6 +75,7 @@ class Settler:
             "boards": Separator(by_cpu_time=False),
         }
         self._use = Use(0)
+        self._last_use = shares.Use(0.0)
 
     def feed(self, frame: Frame) -> None:
         """Take the next frame, in the order of the journal."""
@@ -138,11 +141,11 @@ class Settler:
             curve.close()
         end_ns = self._end.t_ns if self._end is not None else self._now_ns
         end_ns = max(end_ns, self._started.t_ns)
-        self._settle_until(end_ns)
+        self._settle_rest(end_ns)
         for meter in self._meters.values():
             late_j = meter.close(end_ns)
             if late_j:
-                self._share(meter, late_j, 0.0, shares.Use(0.0))
+                self._share(meter, late_j, 0.0, self._last_use)
         self._close_windows(end_ns)
         return self.result.run(
             head=self.head,
@@ -229,7 +232,7 @@ class Settler:
         """Settle the blocks whose devices have all been heard."""
         if self._started is None:
             return
-        while self._words:
+        while len(self._words) > 1:  # the last word may lie behind the end of the run
             until_ns = self._words[0].t_ns
             reached = self._reached_ns()
             late = self._now_ns - until_ns > s_to_ns(PATIENCE_S)
@@ -243,6 +246,21 @@ class Settler:
         known = [e for e in ends if e is not None]
         return min(known) if known else self._now_ns
 
+    def _settle_rest(self, end_ns: int) -> None:
+        """Settle what is left until the end; what was looked at later ended there too."""
+        self._windows = deque(
+            w if w.t_ns <= end_ns else msgspec.structs.replace(w, t_ns=end_ns)
+            for w in self._windows
+        )
+        while self._words:
+            self._use = self._words.popleft()
+            self._settle_until(min(self._use.t_ns, end_ns))
+        self._settle_until(end_ns)
+        for meter in self._counted():
+            late_j = meter.take(end_ns, 0.0)  # known only after its last block was settled
+            if late_j:
+                self._share(meter, late_j, 0.0, self._last_use)
+
     def _settle_until(self, until_ns: int) -> None:
         """Settle one block, from where the last one ended."""
         assert self._started is not None  # noqa: S101
@@ -254,7 +272,7 @@ class Settler:
                 curve.take(self._started.t_ns)
         if until_ns <= self._settled_ns:
             return
-        use = self._used(until_ns)
+        use = self._last_use = self._used(until_ns)
         while self._windows and self._windows[0].t_ns <= until_ns:
             window = self._windows.popleft()
             if window.t_ns > self._settled_ns:
@@ -284,11 +302,17 @@ class Settler:
             None if use.busy_s is None else use.busy_s * ratio,
             None if use.run_s is None else use.run_s * ratio,
         )
-        for meter in self._meters.values():
-            if meter.device.kind is DeviceKind.REST or meter.main is None:
-                continue
+        for meter in self._counted():
             self._share(meter, meter.take(until_ns, length_s), length_s, part)
         self._settled_ns = until_ns
+
+    def _counted(self) -> list[DeviceMeter]:
+        """Meters of devices that are read; the rest of the node follows them."""
+        return [
+            m
+            for m in self._meters.values()
+            if m.device.kind is not DeviceKind.REST and m.main is not None
+        ]
 
     def _share(self, meter: DeviceMeter, drawn_j: float, length_s: float, use: shares.Use) -> None:
         assert self.head is not None  # noqa: S101
