@@ -96,6 +96,12 @@ def test_leaves_side_by_side_share_by_cpu_time_or_by_wall_time() -> None:
         assert splits["load"].sd_j == pytest.approx(500 * SHARE_RELATIVE_SD * part, rel=0.01)
 
 
+def test_windows_without_a_device_leave_nothing_behind() -> None:
+    separator = Separator(by_cpu_time=False)
+    separator.add(0.1, {"a": Occupation(0.1), "b": Occupation(0.1)}, {})
+    assert separator.finish() == {}
+
+
 def test_leaves_that_sleep_side_by_side_share_by_time() -> None:
     separator = Separator(by_cpu_time=True)
     for i in range(50):

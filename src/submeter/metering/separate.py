@@ -86,6 +86,8 @@ class Separator:
         energy_j: Mapping[str, float],
     ) -> None:
         """Take one window of *window_s* with its occupancy and the energy of each device."""
+        if not energy_j:
+            return
         if window_s <= 0:
             for device, amount_j in energy_j.items():
                 _add(self._pure.setdefault(OUTSIDE, {}), device, amount_j)
