@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.collecting import phases
-from submeter.collecting.phases import OTHER, PhaseFile, PhaseReader, ThreadClock, clean_name
+from submeter.collecting.phases import (
+    OTHER_PHASES,
+    PhaseFile,
+    PhaseReader,
+    ThreadClock,
+    clean_name,
+)
 
 Rows = dict[str, tuple[int, int, int]]
 
@@ -149,7 +155,7 @@ def test_more_lanes_than_room_are_flagged_and_still_counted(file: PhaseFile) -> 
     file.add_other(1_000)
     reader = PhaseReader(file.path)
     assert reader.overflowed
-    assert rows(reader)[OTHER] == (1_000, 0, 1)
+    assert rows(reader)[OTHER_PHASES] == (1_000, 0, 1)
 
 
 def test_more_paths_than_room_go_to_one_that_says_so(file: PhaseFile) -> None:
@@ -161,7 +167,7 @@ def test_more_paths_than_room_go_to_one_that_says_so(file: PhaseFile) -> None:
     reader = PhaseReader(file.path)
     seen = rows(reader)
     assert reader.overflowed
-    assert seen[OTHER][2] > 0
+    assert seen[OTHER_PHASES][2] > 0
     assert sum(count for _, _, count in seen.values()) == 4000
     assert file.path.stat().st_size == phases.FILE_BYTES
 

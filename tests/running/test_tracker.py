@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.collecting import phases
-from submeter.collecting.phases import OTHER, PhaseFile, PhaseReader
+from submeter.collecting.phases import OTHER_PHASES, PhaseFile, PhaseReader
 from submeter.running.tracker import Open, Tracker
 
 
@@ -75,8 +75,8 @@ def test_c19_more_threads_at_once_than_lanes_lose_no_time(tracker: Tracker) -> N
     for thread in threads:
         thread.join()
     seen = rows(tracker)
-    assert seen["work"][1] + seen[OTHER][1] == many
-    assert seen[OTHER][0] > 0
+    assert seen["work"][1] + seen[OTHER_PHASES][1] == many
+    assert seen[OTHER_PHASES][0] > 0
 
 
 def test_a_signal_in_the_middle_of_a_step_does_no_harm(tracker: Tracker) -> None:

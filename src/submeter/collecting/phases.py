@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["OTHER", "Lane", "Node", "PhaseFile", "PhaseReader", "ThreadClock", "clean_name"]
+from submeter.records.frames import OTHER_PHASES
 
-OTHER: Final = "(other phases)"  # where paths go that the file has no room for
+__all__ = ["OTHER_PHASES", "Lane", "Node", "PhaseFile", "PhaseReader", "ThreadClock", "clean_name"]
+
 OTHER_PATH: Final = 0
 FILE_BYTES: Final = 128 << 10
 MAX_LANES: Final = 256
@@ -201,7 +202,7 @@ class PhaseFile:
         self._names_end = 0
         self.words[_H_PID] = os.getpid()
         self.words[_H_CREATED] = time.monotonic_ns()
-        self.other = Node(self._add_path(OTHER), OTHER, OTHER)
+        self.other = Node(self._add_path(OTHER_PHASES), OTHER_PHASES, OTHER_PHASES)
         nobody = ThreadClock()
         nobody.thread = threading.main_thread()  # never over, so its lane is never given away
         self._shared = self._added(nobody)  # for whoever finds no lane free

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from submeter.metering.shares import SHARE_RELATIVE_SD
+from submeter.records.frames import OTHER_PHASES
 
 OUTSIDE: Final = ""  # the path of time in no phase
 PURE_RATIO: Final = 0.999  # a phase that fills this much of a window owns it
@@ -129,6 +130,7 @@ class Separator:
         """
         cpu_s = math.fsum(o.cpu_s for o in occupied.values())
         by_cpu = self._by_cpu_time and cpu_s > BUSY_RATIO * window_s
+        by_cpu = by_cpu and OTHER_PHASES not in occupied  # whose CPU time nobody counted
         weight = {p: o.cpu_s if by_cpu else o.wall_s for p, o in occupied.items()}
         whole = math.fsum(weight.values())
         drawn_j = math.fsum(energy_j.values())

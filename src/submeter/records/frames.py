@@ -16,6 +16,7 @@ import msgspec
 from submeter.records.devices import Channel, Device
 
 FRAME_SCHEMA = 1
+OTHER_PHASES = "(other phases)"  # paths and tasks beyond what a phase file holds
 
 
 class SensorHead(msgspec.Struct, frozen=True):
