@@ -28,7 +28,7 @@ def test_list_directory_and_type_checkers_see_the_same_names() -> None:
 
 def test_elsewhere_than_on_linux_everything_imports_and_nothing_breaks() -> None:
     script = """
-import importlib, os, pkgutil, signal, subprocess, sys, warnings
+import importlib, logging, os, pkgutil, random, signal, subprocess, sys, tempfile, warnings
 for name in ("fcntl", "resource", "pwd", "termios", "grp"):
     sys.modules[name] = None
 for name in ("sigtimedwait", "sigwaitinfo", "pthread_sigmask"):
@@ -37,9 +37,9 @@ for name in ("posix_spawn", "posix_spawnp", "posix_fallocate", "register_at_fork
     delattr(os, name)
 sys.platform = "darwin"
 import submeter, submeter.running
-for module in pkgutil.iter_modules(submeter.running.__path__):
-    importlib.import_module(f"submeter.running.{module.name}")
-import submeter.interfaces.cli.run
+for module in pkgutil.walk_packages(submeter.__path__, "submeter."):
+    if not module.name.startswith(("submeter.testing", "submeter.__main__")):
+        importlib.import_module(module.name)
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     with submeter.measure() as run, submeter.phase("x"):

@@ -2,7 +2,6 @@
 """Opening, locking and writing a file that others may have laid traps for."""
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -13,7 +12,9 @@ from submeter.errors import LedgerError, LedgerLockedError
 
 NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 HELD: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_FLAGS: Final = (
+    os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+)
 
 
 class Disk:
@@ -80,6 +81,8 @@ def _anyone_may_write(folder: Path) -> bool:
 
 def lock_file(fd: int, path: Path) -> None:
     """Lock for the life of this process; heartbeats replace it where there are no locks."""
+    import fcntl  # not everywhere, and only a collector locks
+
     for attempt in range(10):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
