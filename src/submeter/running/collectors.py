@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from submeter.errors import SubmeterError
+from submeter.storing.descriptors import Held
 from submeter.units import NS_PER_MS, NS_PER_S, s_to_ns
 
 if TYPE_CHECKING:
@@ -114,8 +115,9 @@ class Warm:
             msg = "this program does not say where its Python is"
             raise CollectorError(msg)
         code = _CODE.format(paths=import_paths(), log=LOG_FILE)
-        child_in, self.stdin = _pipe()
-        self.stdout, child_out = _pipe()
+        child_in, stdin = _pipe()
+        stdout, child_out = _pipe()
+        self.stdin, self.stdout = Held(stdin), Held(stdout)
         try:
             self.pid = os.posix_spawn(
                 sys.executable,
@@ -132,8 +134,8 @@ class Warm:
                 setsigdef=[getattr(signal, name) for name in _SIGNALS],
             )
         except OSError:
-            os.close(self.stdin)
-            os.close(self.stdout)
+            self.stdin.close()
+            self.stdout.close()
             raise
         finally:
             os.close(child_in)
@@ -141,8 +143,8 @@ class Warm:
 
     def drop(self) -> None:
         """It is not needed after all; it ends at the end of its input."""
-        os.close(self.stdin)
-        os.close(self.stdout)
+        self.stdin.close()
+        self.stdout.close()
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -159,8 +161,8 @@ class CollectorHandle:
         self.pid = 0
         self.restarts = 0
         self.settled = ""  # what the collector said at its end
-        self._stdin = -1
-        self._stdout = -1
+        self._stdin = Held()
+        self._stdout = Held()
         self._held = b""
         self._over = True
         self._started: tuple[int, int] | None = None
@@ -236,8 +238,8 @@ class CollectorHandle:
         return ""
 
     def alive(self) -> bool:
-        """Whether the collector lives; a dead one is also reaped."""
-        if self._over:
+        """Whether the collector lives and can be talked to; a dead one is also reaped."""
+        if self._over or self._cut_off():
             return False
         if self._closed_its_output() or self._gone():
             self._reap()
@@ -259,10 +261,8 @@ class CollectorHandle:
 
     def close(self) -> None:
         """Let go of it; it goes on until the metered process ends."""
-        for fd in (self._stdin, self._stdout):
-            if fd >= 0:
-                os.close(fd)
-        self._stdin = self._stdout = -1
+        self._stdin.close()
+        self._stdout.close()
         if not self._over:
             self._gone()
 
@@ -306,8 +306,8 @@ class CollectorHandle:
         self.pid, self._stdin, self._stdout = warm.pid, warm.stdin, warm.stdout
         self._over = False
         self._held = b""
-        os.set_blocking(self._stdin, False)
-        os.set_blocking(self._stdout, False)
+        for end in (self._stdin, self._stdout):
+            os.set_blocking(end.fd, False)
         self._send(os.fsencode(path).replace(b"\n", b"\0") + b"\n")
 
     def _say(self, line: str) -> None:
@@ -315,8 +315,10 @@ class CollectorHandle:
 
     def _send(self, line: bytes) -> None:
         # A pipe takes this many bytes whole or not at all; SIGPIPE is ignored by Python.
-        with contextlib.suppress(OSError):
-            os.write(self._stdin, line)
+        fd = self._stdin.fd
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(fd, line)
 
     def _line(self, prefix: str, end_ns: int) -> str | None:
         """Rest of the next line that starts with *prefix*; None at its end or at *end_ns*."""
@@ -327,19 +329,20 @@ class CollectorHandle:
                 if line.startswith(prefix):
                     return line.removeprefix(prefix).strip()
                 self.settled = line if line.startswith("unsettled") else self.settled
-            if self._stdout < 0 or not self._fill(end_ns - time.monotonic_ns()):
+            if not self._fill(end_ns - time.monotonic_ns()):
                 return None
 
     def _fill(self, wait_ns: int) -> bool:
         """Read some more of its output within *wait_ns*; False at its end or when time is up."""
-        if wait_ns < 0:
+        fd = self._stdout.fd
+        if wait_ns < 0 or fd < 0:
             return False
         poll = select.poll()
-        poll.register(self._stdout, select.POLLIN)
-        if not poll.poll(wait_ns / NS_PER_MS):
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(wait_ns / NS_PER_MS) or self._stdout.fd < 0:
             return False
         try:
-            more = os.read(self._stdout, _LINE_BYTES)
+            more = os.read(fd, _LINE_BYTES)
         except BlockingIOError:
             return True
         except OSError:
@@ -347,11 +350,16 @@ class CollectorHandle:
         self._held += more
         return bool(more)
 
+    def _cut_off(self) -> bool:
+        """Whether the program around us closed our ends of its pipes: as good as dead."""
+        return self._stdin.lost or self._stdout.lost
+
     def _closed_its_output(self) -> bool:
-        if self._stdout < 0:
+        fd = self._stdout.fd
+        if fd < 0:
             return False
         poll = select.poll()
-        poll.register(self._stdout, select.POLLIN)
+        poll.register(fd, select.POLLIN)
         ready = poll.poll(0)
         if not ready:
             return False
