@@ -174,8 +174,9 @@ class _Launch:
             warm, made = None, warm
             self.collector = CollectorHandle(order, made)
             self.collector.begin(READY_S)
-        except (SubmeterError, OSError) as exc:
-            self.notes.append(f"not metered: {exc}")
+        except Exception as exc:  # noqa: BLE001  # the command runs, whatever this is
+            ours = isinstance(exc, (SubmeterError, OSError))
+            self.notes.append(f"not metered: {exc if ours else repr(exc)}")
             if self.collector is not None:
                 self.collector.kill()
                 self.collector = None
