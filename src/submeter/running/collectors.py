@@ -75,12 +75,17 @@ def write_order(order: "Order") -> Path:
     path = Path(order.folder) / ORDER_FILE
     fresh = path.with_suffix(f".{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    content = msgspec.json.encode(order)
     fd = os.open(fresh, flags, 0o600)
     try:
-        os.write(fd, msgspec.json.encode(order))
+        while content:
+            content = content[os.write(fd, content) :]
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
-    fresh.replace(path)
     return path
 
 
@@ -297,7 +302,7 @@ class CollectorHandle:
 
     def _spawn(self, warm: Warm | None) -> None:
         try:
-            path = write_order(self.order)
+            path = self._write_order()
             warm = warm or Warm()
         except BaseException:
             if warm is not None:
@@ -309,6 +314,15 @@ class CollectorHandle:
         for end in (self._stdin, self._stdout):
             os.set_blocking(end.fd, False)
         self._send(os.fsencode(path).replace(b"\n", b"\0") + b"\n")
+
+    def _write_order(self) -> Path:
+        try:
+            return write_order(self.order)
+        except OSError:
+            path = Path(self.order.folder) / ORDER_FILE
+            if self.restarts and path.is_file():  # a disk that is full now: the old one will do
+                return path
+            raise
 
     def _say(self, line: str) -> None:
         self._send(line.encode() + b"\n")
