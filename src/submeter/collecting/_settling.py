@@ -96,8 +96,8 @@ class LiveSettling:
         return self._settler.finish()
 
 
-def put_into_ledger(order: Order, run: Run) -> None:
-    """Put *run* into the ledger that the order names, else into that of another home.
+def put_into_ledger(order: Order, run: Run) -> Path:
+    """Put *run* into the ledger that the order names, else into that of another home; its path.
 
     Raises
     ------
@@ -113,6 +113,7 @@ def put_into_ledger(order: Order, run: Run) -> None:
     try:
         with contextlib.closing(open_ledger(Path(order.ledger))) as ledger:
             ledger.put(run)
+            return Path(order.ledger)
     except (LedgerError, OSError):
         for home in temporary_homes():
             path = home / LEDGER_FILE
@@ -123,7 +124,7 @@ def put_into_ledger(order: Order, run: Run) -> None:
                 contextlib.closing(open_ledger(path)) as ledger,
             ):
                 ledger.put(run)
-                return
+                return path
         raise
 
 

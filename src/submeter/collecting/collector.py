@@ -367,6 +367,7 @@ class Collector:
             self._start(t_ns, pid)
         elif word == b"stop":
             self.end = msgspec.json.decode(rest, type=End)
+            self._reply("ending")
 
     def _start(self, t_ns: int, pid: int) -> None:
         if self._past.started is None:
@@ -424,7 +425,8 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
     """Meter the run that the order at *order_path* describes, from its start to the ledger.
 
     *discover* finds the machine's sensors; by default those that the order's roots hold.
-    Lines on standard output: ``ready <t_ns>``, then ``settled <status>`` or ``unsettled <why>``.
+    Lines on standard output: ``ready <t_ns>``, ``ending`` once it has heard of the end, then
+    ``settled <status>`` or ``unsettled <why>``.
     Lines on standard input: ``started <t_ns> <pid>``, ``stop <End as JSON>``.
     """
     order = msgspec.json.decode(Path(order_path).read_bytes(), type=Order)

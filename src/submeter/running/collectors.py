@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from submeter.errors import SubmeterError
 from submeter.storing.descriptors import Held
-from submeter.units import NS_PER_MS, NS_PER_S, s_to_ns
+from submeter.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 
 if TYPE_CHECKING:
     from submeter.collecting.order import Order
@@ -53,6 +53,7 @@ if why is not None:
 main(path)
 """
 AGAIN_S: Final = 2.0  # for a collector that is started anew only for a last reading
+_HEARD_S: Final = 1.0  # for an answer that usually comes within milliseconds
 _LINE_BYTES: Final = 4096
 _LAST_WORDS: Final = 300  # characters
 _GIVE_UP_NS: Final = 2 * NS_PER_S  # a collector that ended its output must end itself within
@@ -169,6 +170,7 @@ class CollectorHandle:
         self._stdin = Held()
         self._stdout = Held()
         self._held = b""
+        self._heard = False  # it said that it knows of the end
         self._over = True
         self._started: tuple[int, int] | None = None
         self._spawn(warm)
@@ -228,8 +230,8 @@ class CollectorHandle:
     def finish(self, end: "End", timeout_s: float) -> str:
         """Stop it and wait until the run is settled; its status, "" if it is not.
 
-        If it is dead, or dies of it, another one is started, only for a last reading: counters
-        tell what was used meanwhile.
+        If it is dead, dies of it or does not listen, another one is started, only for a last
+        reading: counters tell what was used meanwhile.
         """
         for _ in range(2):
             if not self.alive():
@@ -237,10 +239,37 @@ class CollectorHandle:
                     self.restart()
                     self.wait_ready(AGAIN_S)
             self.stop(end)
-            status = self.wait_settled(timeout_s)
+            status = self._attended(timeout_s)
             if status or self.settled or self.alive():
                 return status
         return ""
+
+    def _attended(self, timeout_s: float) -> str:
+        """`wait_settled`, but one that somebody stopped is woken, and one that hangs is killed."""
+        end_ns = time.monotonic_ns() + s_to_ns(timeout_s)
+        woken = False
+        while True:
+            left_s = ns_to_s(end_ns - time.monotonic_ns())
+            if left_s <= 0:
+                return ""
+            status = self.wait_settled(min(_HEARD_S, left_s))
+            if status or self.settled or not self.alive():
+                return status
+            if self._heard and not self._is_stopped():
+                continue  # at work; a disk may be slow
+            if woken:
+                self.kill()
+                return ""
+            woken = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        try:
+            said = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return said.rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
 
     def alive(self) -> bool:
         """Whether the collector lives and can be talked to; a dead one is also reaped."""
@@ -311,6 +340,7 @@ class CollectorHandle:
         self.pid, self._stdin, self._stdout = warm.pid, warm.stdin, warm.stdout
         self._over = False
         self._held = b""
+        self._heard = False
         for end in (self._stdin, self._stdout):
             os.set_blocking(end.fd, False)
         self._send(os.fsencode(path).replace(b"\n", b"\0") + b"\n")
@@ -342,6 +372,7 @@ class CollectorHandle:
                 line = raw.decode("utf-8", "replace")
                 if line.startswith(prefix):
                     return line.removeprefix(prefix).strip()
+                self._heard = self._heard or line == "ending"
                 self.settled = line if line.startswith("unsettled") else self.settled
             if not self._fill(end_ns - time.monotonic_ns()):
                 return None

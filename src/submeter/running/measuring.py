@@ -126,6 +126,8 @@ class Session:
         if collector.finish(end, SETTLE_S):
             self._collector = None
         collector.close()
+        if self._collector is not None and not collector.alive():
+            self.result()  # into the ledger with its true end, if nobody has done that
 
     def _restore_environment(self) -> None:
         if self._outer is None:

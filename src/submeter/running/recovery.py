@@ -88,21 +88,23 @@ def _answers(pid: int) -> bool:
 
 
 def settled_run(order: Order, end: End | None = None) -> tuple[Run, Path | None]:
-    """Run of *order*, which is over, and the ledger that holds it; None if only files do.
+    """Run of *order*, which is over, and the ledger that holds it; None if none takes it.
+
+    It is settled from its journal if nobody has done that yet.
 
     Parameters
     ----------
     order
         The run's order.
     end
-        How it ended, if that is known here; used where no ledger holds the run.
+        How it ended, if that is known here; used where nobody settled the run.
 
     Raises
     ------
     LedgerError, OSError, ValueError
         If nobody put it into a ledger and its journal cannot be settled.
     """
-    from submeter.collecting._settling import journal_of
+    from submeter.collecting._settling import journal_of, put_into_ledger
     from submeter.metering.settle import settle_folder
     from submeter.storing.ledger import open_ledger
     from submeter.storing.places import other_homes
@@ -114,7 +116,11 @@ def settled_run(order: Order, end: End | None = None) -> tuple[Run, Path | None]
             open_ledger(path, create=False) as ledger,
         ):
             return ledger.get(order.run_id), path
-    return settle_folder(Path(order.folder), journal=journal_of(order), end=end), None
+    run = settle_folder(Path(order.folder), journal=journal_of(order), end=end)
+    try:
+        return run, put_into_ledger(order, run)
+    except (LedgerError, OSError):
+        return run, None
 
 
 def settle_orphans(home: Path) -> list[Run]:

@@ -121,25 +121,16 @@ def _summary(outcome: "Outcome") -> str:
 
 
 def _run_of(outcome: "Outcome") -> "tuple[Run, Path | None] | None":
-    """The settled run and its ledger: of its journal if none holds it, which one then does."""
+    """The settled run, and the ledger that holds it, if any."""
     from submeter.errors import LedgerError
     from submeter.running.recovery import settled_run
     from submeter.storing.journal import is_live
-    from submeter.storing.ledger import open_ledger
 
     assert outcome.folder is not None  # noqa: S101
     assert outcome.order is not None  # noqa: S101
     if not outcome.settled and is_live(outcome.folder / "journal"):
         return None
     try:
-        record, path = settled_run(outcome.order, outcome.end)
+        return settled_run(outcome.order, outcome.end)
     except (LedgerError, OSError, ValueError):
         return None
-    if path is None and outcome.ledger is not None:
-        try:
-            with open_ledger(outcome.ledger) as ledger:
-                ledger.put(record)
-            path = outcome.ledger
-        except (LedgerError, OSError):
-            pass
-    return record, path
