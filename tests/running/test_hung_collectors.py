@@ -17,6 +17,7 @@ from tests.running.scripts import (
     python_file,
     run_arguments,
     settled,
+    until,
 )
 
 LONGEST_S = 12.0  # of 30 that a launcher waits for a slow disk
@@ -27,8 +28,10 @@ from pathlib import Path
 from submeter.records.frames import Head
 from submeter.storing.journal import read_frames
 folder = Path(os.environ["SUBMETER_RUN"])
-head = next(f for f in read_frames(folder / "journal").frames if isinstance(f, Head))
-os.kill(head.collector_pid, signal.SIGSTOP)
+heads = []
+while not heads:  # they are written behind the first reading
+    heads = [f for f in read_frames(folder / "journal").frames if isinstance(f, Head)]
+os.kill(heads[0].collector_pid, signal.SIGSTOP)
 """
 
 
@@ -60,7 +63,7 @@ def test_a_collector_that_hangs_is_replaced_for_the_last_reading(tmp_path: Path)
     with begun(run_arguments(sys.executable, code), home) as process:
         assert line_of(process.stdout) == "1"
         (folder,) = folders(home)
-        (head,) = heads(folder)
+        (head,) = until(lambda: heads(folder))
         over = threading.Event()
 
         def hold() -> None:
