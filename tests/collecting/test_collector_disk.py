@@ -7,16 +7,24 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import pytest
+
 from submeter.collecting import _writer
+from submeter.collecting._settling import put_into_ledger
 from submeter.collecting._use import STALE_NS, UseWatch
 from submeter.collecting._writer import JournalThread
+from submeter.collecting.order import Order
 from submeter.records import Missing
 from submeter.records.devices import Sensor, Tenancy
 from submeter.records.frames import Event, Frame
+from submeter.records.runs import Run
+from submeter.running.recovery import settled_run
 from submeter.storing._files import Disk
 from submeter.storing.journal import JournalWriter, read_frames
-from submeter.units import NS_PER_S
+from submeter.storing.places import temporary_homes
+from submeter.units import NS_PER_S, s_to_ns
 from tests.collecting.collector_rig import CounterFile, HandClock, Rig, instants
+from tests.running.scripts import shared_places_as_before
 
 
 class StubbornDisk(Disk):
@@ -196,3 +204,60 @@ def test_a27_a_share_that_cannot_be_known_is_unknown_and_never_zero(tmp_path: Pa
     wait_until(lambda: not watch._busy)
     assert watch.use(clock.now_ns).share_ppm == {"gpu:GPU-1": None}
     watch.close()
+
+
+def test_d01_a_disk_that_stays_full_moves_the_journal_with_all_that_waits(tmp_path: Path) -> None:
+    disk, clock = StubbornDisk(), HandClock()
+    other = tmp_path / "other" / "journal"
+    writer = JournalWriter(tmp_path / "journal", disk=disk)
+
+    def elsewhere() -> Path:
+        disk.error = 0
+        return other
+
+    thread = JournalThread(writer, clock, elsewhere=elsewhere)
+    thread.put([note(1)])
+    wait_until(lambda: thread.size_bytes > 0)
+    disk.error = errno.EDQUOT
+    thread.put([note(2)])
+    wait_until(lambda: writer.trouble is not None and thread._batches.qsize() == 0)
+    clock.now_ns += s_to_ns(_writer.MOVE_AFTER_S) + 1
+    thread.put([note(3)])
+    wait_until(lambda: thread.path == other)
+    thread.close(30)
+    assert read_frames(other).frames == [note(1), note(2), note(3)]
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == [_writer.MOVED]
+
+
+def test_d01_a_disk_that_is_full_at_the_end_loses_no_last_frames(tmp_path: Path) -> None:
+    disk = StubbornDisk()
+    other = tmp_path / "other" / "journal"
+
+    def elsewhere() -> Path:
+        disk.error = 0
+        return other
+
+    thread = JournalThread(
+        JournalWriter(tmp_path / "journal", disk=disk), HandClock(), elsewhere=elsewhere
+    )
+    disk.error = errno.ENOSPC
+    thread.put([note(1)])
+    assert thread.close(30)
+    assert read_frames(other).frames == [note(1)]
+
+
+def test_d01_a_run_whose_ledger_is_full_goes_into_that_of_another_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()  # no ledger can be made below it
+    monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "file"))
+    order = Order(
+        "20300101-000000-d01d", str(tmp_path), str(tmp_path / "file" / "ledger.db"), 0, 0, 1, 0, 0
+    )
+    run = Run(order.run_id, "measured", "failed", "2030-01-01T00:00:00Z", 3.4, exit_code=5)
+    with shared_places_as_before():
+        put_into_ledger(order, run)
+        found, ledger = settled_run(order)
+        assert (found.status, found.exit_code) == ("failed", 5)
+        assert ledger is not None
+        assert ledger.parent in temporary_homes()

@@ -84,6 +84,7 @@ class Child:
         end = End(SystemClock().monotonic_ns(), "finished", 0)
         self.process.stdin.write(f"stop {msgspec.json.encode(end).decode()}\n")
         self.process.stdin.flush()
+        assert self.line() == "ending"
         said = self.line()
         self.close()
         return said
@@ -236,7 +237,7 @@ def test_d02_without_inodes_the_journal_goes_elsewhere(tmp_path: Path) -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ready", "settled"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ready", "ending", "settled"]
     (moved,) = temporary.glob(f"*/runs/{folder.name}")
     assert isinstance(read_frames(moved / "journal").frames[0], Head)
     assert (moved / "order.json").exists()

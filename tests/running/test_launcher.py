@@ -423,3 +423,16 @@ def test_as_process_number_one_it_reaps_forwards_and_passes_the_exit_code_on(
     killed = finish([*inside, *run_arguments("sh", "-c", "kill -TERM $$")], tmp_path)
     assert killed.returncode == 128 + signal.SIGTERM
     assert settled(tmp_path).status == "stopped"
+
+
+def test_a_command_of_any_bytes_runs_and_is_metered(tmp_path: Path) -> None:
+    script = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.sh")
+    Path(script).write_text('#!/bin/sh\nprintf "%s %s" "$1" "$CUDA_VISIBLE_DEVICES"; exit 3\n')
+    Path(script).chmod(0o755)
+    env = environment(tmp_path / "home", CUDA_VISIBLE_DEVICES="\udcff")
+    for options in (["--quiet"], ["--project", "\udcfe"]):
+        done = finish(run_arguments(script, "\udcfd", options=options), tmp_path / "home", env=env)
+        assert (done.returncode, done.stdout) == (3, b"\xfd \xff")
+        run = settled(tmp_path / "home")
+        assert run.exit_code == 3
+        assert run.command[1] == "\\xfd"

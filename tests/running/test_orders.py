@@ -5,8 +5,10 @@ import os
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from submeter.collecting.order import Order
 from submeter.running.orders import code_state, new_order
 
 IDENTITY = {
@@ -119,3 +121,26 @@ def test_e01_a_broken_setting_is_a_note_and_not_an_error(
     order = new_order(leader_pid=1)
     assert order.interval_s == 0.1
     assert any("interval_s" in note for note in order.notes)
+
+
+def test_words_that_are_not_utf8_are_kept_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,\udcff")
+    order = new_order(
+        name="\udcff",
+        command=["./caf\udce9", "\ud800"],
+        tags={"k\udcff": "\udcff"},
+        project="p\udcff",
+        leader_pid=1,
+    )
+    assert order.command == ("./caf\\xe9", "\\ud800")
+    assert order.visible_devices == "0,\\xff"
+    assert msgspec.json.decode(msgspec.json.encode(order), type=Order) == order
+
+
+def test_an_order_that_cannot_be_made_leaves_no_folder(home: Path) -> None:
+    def refuse() -> dict[str, str]:
+        raise ValueError("no code")
+
+    with pytest.raises(ValueError, match="no code"):
+        new_order(name="x", leader_pid=1, code=refuse)
+    assert not list(home.glob("runs/*"))

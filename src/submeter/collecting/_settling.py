@@ -10,10 +10,12 @@ import msgspec
 from submeter.collecting.order import Order
 from submeter.records.frames import Frame
 from submeter.records.runs import Run
+from submeter.storing.journal import JournalWriter
 
 if TYPE_CHECKING:
     from submeter.metering.settle import Settler
 
+LEDGER_FILE: Final = "ledger.db"
 BATCH: Final = 64  # frames; a few seconds' worth, settled within milliseconds at the end
 
 
@@ -89,26 +91,49 @@ class LiveSettling:
             self.load()
         self._settle()
         if self._settler is None:
-            return settle_folder(journal.parent)
+            return settle_folder(self._folder, journal=journal)
         feed_marks(self._settler, self._folder)
         return self._settler.finish()
 
 
-def put_into_ledger(order: Order, run: Run) -> None:
-    """Put *run* into the ledger that the order names.
+def put_into_ledger(order: Order, run: Run) -> Path:
+    """Put *run* into the ledger that the order names, else into that of another home; its path.
 
     Raises
     ------
     LedgerError
-        If that cannot be done, or no ledger is named.
+        If that cannot be done anywhere, or no ledger is named.
     """
     from submeter.errors import LedgerError
     from submeter.storing.ledger import open_ledger
+    from submeter.storing.places import temporary_homes, why_not_writable
 
     if not order.ledger:
         raise LedgerError("there is no ledger", remedy="submeter doctor --rebuild")
-    with contextlib.closing(open_ledger(Path(order.ledger))) as ledger:
-        ledger.put(run)
+    try:
+        with contextlib.closing(open_ledger(Path(order.ledger))) as ledger:
+            ledger.put(run)
+            return Path(order.ledger)
+    except (LedgerError, OSError):
+        for home in temporary_homes():
+            path = home / LEDGER_FILE
+            if path == Path(order.ledger) or why_not_writable(home, shared=True):
+                continue
+            with (
+                contextlib.suppress(LedgerError, OSError),
+                contextlib.closing(open_ledger(path)) as ledger,
+            ):
+                ledger.put(run)
+                return path
+        raise
+
+
+def journal_of(order: Order) -> Path:
+    """Path of the run's journal, which an earlier collector may have had to move."""
+    from submeter.storing.places import other_homes, run_folder
+
+    moved = [run_folder(home, order.run_id) / "journal" for home in other_homes()]
+    return next((path for path in moved if path.is_file()), Path(order.folder) / "journal")
 
 
 def journal_elsewhere(order: Order) -> Path | None:
@@ -122,8 +147,19 @@ def journal_elsewhere(order: Order) -> Path | None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # the order goes along, so that the run is found and settled there after a crash
-        moved = msgspec.structs.replace(order, folder=str(folder), ledger=str(home / "ledger.db"))
+        moved = msgspec.structs.replace(order, folder=str(folder), ledger=str(home / LEDGER_FILE))
         (folder / "order.json").write_bytes(msgspec.json.encode(moved))
     except OSError:
         return None
     return folder / "journal"
+
+
+def open_journal(order: Order, path: Path) -> JournalWriter:
+    """Writer of the journal at *path*, or in the next place that can be written."""
+    try:
+        return JournalWriter(path)
+    except OSError:
+        other = journal_elsewhere(order)
+        if other is None:
+            raise
+        return JournalWriter(other)

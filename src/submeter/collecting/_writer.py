@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the journal in a thread, so that a slow disk does not delay a tick."""
 
+import contextlib
 import errno
 import threading
 from _queue import SimpleQueue
@@ -16,7 +17,9 @@ from submeter.units import ns_to_s, s_to_ns
 
 MOST_BATCHES: Final = 600  # ten minutes before a disk that answers nothing at all
 MOVE_AFTER_S: Final = 2.0
+MOVED: Final = "journal.moved"  # what is left where a journal was
 _NO_WAY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class JournalThread:
@@ -88,7 +91,7 @@ class JournalThread:
     def close(self, timeout_s: float) -> bool:
         """Write what is left and let go of the journal; False if the disk does not answer."""
         if self._thread is None:
-            self.writer.close()
+            self._end()
             return True
         self._batches.put(None)
         return self._done.wait(timeout_s)
@@ -96,8 +99,14 @@ class JournalThread:
     def _work(self) -> None:
         while (batch := self._batches.get()) is not None:
             self._write(batch)
-        self.writer.close()
+        self._end()
         self._done.set()
+
+    def _end(self) -> None:
+        """Write what is left: nobody comes back to it, so that now is the last time to move."""
+        if not self.writer.append(sync=True) and self._cannot_stay():
+            self._move()
+        self.writer.close()
 
     def _write(self, batch: tuple[Frame, ...]) -> None:
         try:
@@ -114,17 +123,23 @@ class JournalThread:
             self._events.put(self._event("note", f"the journal waits: {self.writer.trouble}"))
         code = getattr(self.writer.trouble, "errno", None)
         lasts = now_ns - self._trouble_ns > s_to_ns(MOVE_AFTER_S)
-        if code == errno.EROFS or (lasts and (code in _NO_WAY or code is None)):
+        if code == errno.EROFS or (lasts and self._cannot_stay()):
             self._move()
 
+    def _cannot_stay(self) -> bool:
+        code = getattr(self.writer.trouble, "errno", None)
+        return code in _NO_WAY or code in _FULL or code is None
+
     def _move(self) -> None:
-        path = self._elsewhere()
-        if path is None or path == self.writer.path:
+        path, left = self._elsewhere(), self.writer.path
+        if path is None or path == left:
             return
         try:
             self.writer.move(path)
         except (OSError, LedgerError):
             return  # tried again with the next batch
+        with contextlib.suppress(OSError):  # else it would be settled a second time, in part
+            left.rename(left.with_name(MOVED))
         waited_s = ns_to_s(self._clock.monotonic_ns() - (self._trouble_ns or 0))
         self._events.put(self._event("journal-moved", str(path), waited_s))
         self.writer.append(sync=True)

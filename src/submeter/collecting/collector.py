@@ -19,7 +19,13 @@ import msgspec
 
 from submeter.collecting._head import Machine, Past, make_head, place_sensors, read_past
 from submeter.collecting._pids import Watched
-from submeter.collecting._settling import LiveSettling, journal_elsewhere, put_into_ledger
+from submeter.collecting._settling import (
+    LiveSettling,
+    journal_elsewhere,
+    journal_of,
+    open_journal,
+    put_into_ledger,
+)
 from submeter.collecting._use import Tree, UseWatch, process_tree
 from submeter.collecting._windows import PhaseWatch
 from submeter.collecting._writer import JournalThread
@@ -39,7 +45,7 @@ from submeter.records.frames import (
     delta_encode,
     gappy_delta_encode,
 )
-from submeter.storing.journal import JournalWriter, paced_interval_s
+from submeter.storing.journal import paced_interval_s
 from submeter.units import NS_PER_S, s_to_ns
 
 FLUSH_NS: Final = NS_PER_S
@@ -361,6 +367,7 @@ class Collector:
             self._start(t_ns, pid)
         elif word == b"stop":
             self.end = msgspec.json.decode(rest, type=End)
+            self._reply("ending")
 
     def _start(self, t_ns: int, pid: int) -> None:
         if self._past.started is None:
@@ -418,17 +425,18 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
     """Meter the run that the order at *order_path* describes, from its start to the ledger.
 
     *discover* finds the machine's sensors; by default those that the order's roots hold.
-    Lines on standard output: ``ready <t_ns>``, then ``settled <status>`` or ``unsettled <why>``.
+    Lines on standard output: ``ready <t_ns>``, ``ending`` once it has heard of the end, then
+    ``settled <status>`` or ``unsettled <why>``.
     Lines on standard input: ``started <t_ns> <pid>``, ``stop <End as JSON>``.
     """
     order = msgspec.json.decode(Path(order_path).read_bytes(), type=Order)
     _be_kept_from_the_oom_killer()
     clock = SystemClock()
-    journal_path = Path(order.folder) / "journal"
     try:
+        journal_path = journal_of(order)
         past = read_past(journal_path)
         journal = JournalThread(
-            _open_journal(order, journal_path),
+            open_journal(order, journal_path),
             clock,
             elsewhere=lambda: journal_elsewhere(order),
         )
@@ -464,16 +472,6 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
 def _close(collector: Collector, machine: Machine) -> None:
     collector.close()
     machine.close()
-
-
-def _open_journal(order: Order, path: Path) -> JournalWriter:
-    try:
-        return JournalWriter(path)
-    except OSError:
-        other = journal_elsewhere(order)
-        if other is None:
-            raise
-        return JournalWriter(other)
 
 
 def _discover(order: Order) -> Machine:

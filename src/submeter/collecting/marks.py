@@ -6,6 +6,7 @@ small: of points that follow each other closely only the last one stays, by writ
 the one before it until enough time has passed to keep one.
 """
 
+import errno
 import math
 import os
 import threading
@@ -17,6 +18,7 @@ from typing import Final
 import msgspec
 
 from submeter.records.frames import Event, Metric, Process
+from submeter.storing.descriptors import Held
 from submeter.storing.framing import encode
 from submeter.units import NS_PER_S
 
@@ -63,11 +65,13 @@ class MarksWriter:
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        self._fd = os.open(path, flags, 0o600)
+        self._path = path
+        self._held = Held(os.open(path, flags, 0o600))
+        self._open = True
         self.trouble: OSError | None = None
         self._now_ns = now_ns
         self._lock = threading.RLock()
-        self._end = os.fstat(self._fd).st_size  # behind the last frame that stays
+        self._end = os.fstat(self._held.fd).st_size  # behind the last frame that stays
         self._tail = self._end  # behind the last frame
         self._start_ns = process.t_ns
         self._kept_ns: dict[frozenset[str], int] = {}
@@ -111,9 +115,8 @@ class MarksWriter:
     def close(self) -> None:
         """Close the file; all is in it already."""
         with self._lock:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self._open = False
+            self._held.close()
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's file."""
@@ -167,14 +170,20 @@ class MarksWriter:
 
     def _put(self, raw: bytes, *, keep: bool) -> None:
         """Write *raw* behind the last frame that stays."""
-        if self._fd < 0:
+        if not self._open:
+            return
+        fd = self._held.fd
+        if fd < 0 and self._held.reopen(self._path):  # closed by the program; its own is there now
+            fd = self._held.fd
+        if fd < 0:
+            self.trouble = OSError(errno.EBADF, "the program closed its file")
             return
         try:
-            done = os.pwrite(self._fd, raw, self._end)
+            done = os.pwrite(fd, raw, self._end)
             while done < len(raw):
-                done += os.pwrite(self._fd, raw[done:], self._end + done)
+                done += os.pwrite(fd, raw[done:], self._end + done)
             if self._end + len(raw) < self._tail:
-                os.ftruncate(self._fd, self._end + len(raw))
+                os.ftruncate(fd, self._end + len(raw))
         except OSError as exc:
             self.trouble = exc
             return

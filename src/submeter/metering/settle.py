@@ -377,8 +377,17 @@ class Settler:
         self._window_ns = max(self._window_ns, t_ns)
 
 
-def settle_folder(folder: Path) -> Run:
+def settle_folder(folder: Path, *, journal: Path | None = None, end: End | None = None) -> Run:
     """Settle the run in *folder* from its journal and the marks of its processes.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    journal
+        Where the journal is if it had to be moved.
+    end
+        How the run ended if its journal does not say that.
 
     Raises
     ------
@@ -387,13 +396,15 @@ def settle_folder(folder: Path) -> Run:
     """
     from submeter.storing.journal import read_frames
 
-    journal = folder / "journal"
+    journal = journal or folder / "journal"
     if not journal.is_file():
         raise LedgerError(f"{folder} holds no journal", remedy="submeter list shows what there is")
     content = read_frames(journal)
     settler = Settler()
     for frame in content.frames:
         settler.feed(frame)
+    if end is not None:
+        settler.feed(end)
     feed_marks(settler, folder)
     settler.result.lost_bytes += content.lost_bytes
     return settler.finish()

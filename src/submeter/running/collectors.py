@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from submeter.errors import SubmeterError
-from submeter.units import NS_PER_MS, NS_PER_S, s_to_ns
+from submeter.storing.descriptors import Held
+from submeter.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 
 if TYPE_CHECKING:
     from submeter.collecting.order import Order
@@ -52,6 +53,7 @@ if why is not None:
 main(path)
 """
 AGAIN_S: Final = 2.0  # for a collector that is started anew only for a last reading
+_HEARD_S: Final = 1.0  # for an answer that usually comes within milliseconds
 _LINE_BYTES: Final = 4096
 _LAST_WORDS: Final = 300  # characters
 _GIVE_UP_NS: Final = 2 * NS_PER_S  # a collector that ended its output must end itself within
@@ -74,12 +76,17 @@ def write_order(order: "Order") -> Path:
     path = Path(order.folder) / ORDER_FILE
     fresh = path.with_suffix(f".{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    content = msgspec.json.encode(order)
     fd = os.open(fresh, flags, 0o600)
     try:
-        os.write(fd, msgspec.json.encode(order))
+        while content:
+            content = content[os.write(fd, content) :]
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
-    fresh.replace(path)
     return path
 
 
@@ -114,8 +121,9 @@ class Warm:
             msg = "this program does not say where its Python is"
             raise CollectorError(msg)
         code = _CODE.format(paths=import_paths(), log=LOG_FILE)
-        child_in, self.stdin = _pipe()
-        self.stdout, child_out = _pipe()
+        child_in, stdin = _pipe()
+        stdout, child_out = _pipe()
+        self.stdin, self.stdout = Held(stdin), Held(stdout)
         try:
             self.pid = os.posix_spawn(
                 sys.executable,
@@ -132,8 +140,8 @@ class Warm:
                 setsigdef=[getattr(signal, name) for name in _SIGNALS],
             )
         except OSError:
-            os.close(self.stdin)
-            os.close(self.stdout)
+            self.stdin.close()
+            self.stdout.close()
             raise
         finally:
             os.close(child_in)
@@ -141,8 +149,8 @@ class Warm:
 
     def drop(self) -> None:
         """It is not needed after all; it ends at the end of its input."""
-        os.close(self.stdin)
-        os.close(self.stdout)
+        self.stdin.close()
+        self.stdout.close()
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -159,9 +167,10 @@ class CollectorHandle:
         self.pid = 0
         self.restarts = 0
         self.settled = ""  # what the collector said at its end
-        self._stdin = -1
-        self._stdout = -1
+        self._stdin = Held()
+        self._stdout = Held()
         self._held = b""
+        self._heard = False  # it said that it knows of the end
         self._over = True
         self._started: tuple[int, int] | None = None
         self._spawn(warm)
@@ -221,8 +230,8 @@ class CollectorHandle:
     def finish(self, end: "End", timeout_s: float) -> str:
         """Stop it and wait until the run is settled; its status, "" if it is not.
 
-        If it is dead, or dies of it, another one is started, only for a last reading: counters
-        tell what was used meanwhile.
+        If it is dead, dies of it or does not listen, another one is started, only for a last
+        reading: counters tell what was used meanwhile.
         """
         for _ in range(2):
             if not self.alive():
@@ -230,14 +239,41 @@ class CollectorHandle:
                     self.restart()
                     self.wait_ready(AGAIN_S)
             self.stop(end)
-            status = self.wait_settled(timeout_s)
+            status = self._attended(timeout_s)
             if status or self.settled or self.alive():
                 return status
         return ""
 
+    def _attended(self, timeout_s: float) -> str:
+        """`wait_settled`, but one that somebody stopped is woken, and one that hangs is killed."""
+        end_ns = time.monotonic_ns() + s_to_ns(timeout_s)
+        woken = False
+        while True:
+            left_s = ns_to_s(end_ns - time.monotonic_ns())
+            if left_s <= 0:
+                return ""
+            status = self.wait_settled(min(_HEARD_S, left_s))
+            if status or self.settled or not self.alive():
+                return status
+            if self._heard and not self._is_stopped():
+                continue  # at work; a disk may be slow
+            if woken:
+                self.kill()
+                return ""
+            woken = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        try:
+            said = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return said.rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
+
     def alive(self) -> bool:
-        """Whether the collector lives; a dead one is also reaped."""
-        if self._over:
+        """Whether the collector lives and can be talked to; a dead one is also reaped."""
+        if self._over or self._cut_off():
             return False
         if self._closed_its_output() or self._gone():
             self._reap()
@@ -259,10 +295,8 @@ class CollectorHandle:
 
     def close(self) -> None:
         """Let go of it; it goes on until the metered process ends."""
-        for fd in (self._stdin, self._stdout):
-            if fd >= 0:
-                os.close(fd)
-        self._stdin = self._stdout = -1
+        self._stdin.close()
+        self._stdout.close()
         if not self._over:
             self._gone()
 
@@ -297,7 +331,7 @@ class CollectorHandle:
 
     def _spawn(self, warm: Warm | None) -> None:
         try:
-            path = write_order(self.order)
+            path = self._write_order()
             warm = warm or Warm()
         except BaseException:
             if warm is not None:
@@ -306,17 +340,29 @@ class CollectorHandle:
         self.pid, self._stdin, self._stdout = warm.pid, warm.stdin, warm.stdout
         self._over = False
         self._held = b""
-        os.set_blocking(self._stdin, False)
-        os.set_blocking(self._stdout, False)
+        self._heard = False
+        for end in (self._stdin, self._stdout):
+            os.set_blocking(end.fd, False)
         self._send(os.fsencode(path).replace(b"\n", b"\0") + b"\n")
+
+    def _write_order(self) -> Path:
+        try:
+            return write_order(self.order)
+        except OSError:
+            path = Path(self.order.folder) / ORDER_FILE
+            if self.restarts and path.is_file():  # a disk that is full now: the old one will do
+                return path
+            raise
 
     def _say(self, line: str) -> None:
         self._send(line.encode() + b"\n")
 
     def _send(self, line: bytes) -> None:
         # A pipe takes this many bytes whole or not at all; SIGPIPE is ignored by Python.
-        with contextlib.suppress(OSError):
-            os.write(self._stdin, line)
+        fd = self._stdin.fd
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(fd, line)
 
     def _line(self, prefix: str, end_ns: int) -> str | None:
         """Rest of the next line that starts with *prefix*; None at its end or at *end_ns*."""
@@ -326,20 +372,22 @@ class CollectorHandle:
                 line = raw.decode("utf-8", "replace")
                 if line.startswith(prefix):
                     return line.removeprefix(prefix).strip()
+                self._heard = self._heard or line == "ending"
                 self.settled = line if line.startswith("unsettled") else self.settled
-            if self._stdout < 0 or not self._fill(end_ns - time.monotonic_ns()):
+            if not self._fill(end_ns - time.monotonic_ns()):
                 return None
 
     def _fill(self, wait_ns: int) -> bool:
         """Read some more of its output within *wait_ns*; False at its end or when time is up."""
-        if wait_ns < 0:
+        fd = self._stdout.fd
+        if wait_ns < 0 or fd < 0:
             return False
         poll = select.poll()
-        poll.register(self._stdout, select.POLLIN)
-        if not poll.poll(wait_ns / NS_PER_MS):
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(wait_ns / NS_PER_MS) or self._stdout.fd < 0:
             return False
         try:
-            more = os.read(self._stdout, _LINE_BYTES)
+            more = os.read(fd, _LINE_BYTES)
         except BlockingIOError:
             return True
         except OSError:
@@ -347,11 +395,16 @@ class CollectorHandle:
         self._held += more
         return bool(more)
 
+    def _cut_off(self) -> bool:
+        """Whether the program around us closed our ends of its pipes: as good as dead."""
+        return self._stdin.lost or self._stdout.lost
+
     def _closed_its_output(self) -> bool:
-        if self._stdout < 0:
+        fd = self._stdout.fd
+        if fd < 0:
             return False
         poll = select.poll()
-        poll.register(self._stdout, select.POLLIN)
+        poll.register(fd, select.POLLIN)
         ready = poll.poll(0)
         if not ready:
             return False

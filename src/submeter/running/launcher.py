@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from submeter.collecting.order import Order
 from submeter.errors import SubmeterError
 from submeter.records.frames import End
 from submeter.running.collectors import CollectorHandle, Warm, write_order
@@ -58,6 +59,8 @@ class Outcome(msgspec.Struct, frozen=True):
     run_id: str = ""
     folder: Path | None = None
     ledger: Path | None = None
+    order: Order | None = None
+    end: End | None = None
     settled: str = ""  # status of the run in the ledger, "" if it is not there
     notes: tuple[str, ...] = ()
 
@@ -174,8 +177,9 @@ class _Launch:
             warm, made = None, warm
             self.collector = CollectorHandle(order, made)
             self.collector.begin(READY_S)
-        except (SubmeterError, OSError) as exc:
-            self.notes.append(f"not metered: {exc}")
+        except Exception as exc:  # noqa: BLE001  # the command runs, whatever this is
+            ours = isinstance(exc, (SubmeterError, OSError))
+            self.notes.append(f"not metered: {exc if ours else repr(exc)}")
             if self.collector is not None:
                 self.collector.kill()
                 self.collector = None
@@ -321,9 +325,12 @@ class _Launch:
             run_id=collector.order.run_id,
             folder=Path(collector.order.folder),
             ledger=Path(collector.order.ledger),
+            order=collector.order,
+            end=self._end(killed_by, code),
         )
+        assert outcome.end is not None  # noqa: S101
         try:
-            settled = self._end(collector, killed_by, code)
+            settled = collector.finish(outcome.end, SETTLE_S)
         except KeyboardInterrupt:
             # asked to leave now: the collector goes on, and ends the run by itself
             return outcome
@@ -331,11 +338,10 @@ class _Launch:
             collector.close()
         return msgspec.structs.replace(outcome, settled=settled)
 
-    def _end(self, collector: CollectorHandle, killed_by: int, code: int) -> str:
-        end = End(
+    def _end(self, killed_by: int, code: int) -> End:
+        return End(
             self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by)
         )
-        return collector.finish(end, SETTLE_S)
 
 
 def _status(killed_by: int, code: int) -> str:

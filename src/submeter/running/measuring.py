@@ -16,6 +16,7 @@ from submeter.running import joined
 if TYPE_CHECKING:
     from submeter.collecting.order import Order
     from submeter.records.figures import Missing
+    from submeter.records.frames import End
     from submeter.records.runs import Run
     from submeter.running.collectors import CollectorHandle, Warm
 
@@ -37,6 +38,7 @@ class Session:
         self.folder: Path | None = None
         self.depth = 0
         self._order: Order | None = None
+        self._end: End | None = None
         self._collector: CollectorHandle | None = None
         self._outer: str | None = None
         self._why = STILL_RUNNING  # there is no result
@@ -66,7 +68,7 @@ class Session:
 
         if self._why == STILL_RUNNING or self._order is None or self._collector_lives():
             return Missing(self._why)
-        self._result = _settled(self._order)
+        self._result = _settled(self._order, self._end)
         return self._result
 
     def start(self, order: "Order", warm: "Warm", *, strict: bool) -> None:
@@ -115,7 +117,7 @@ class Session:
             return
         from submeter.records.frames import End
 
-        end = End(time.monotonic_ns(), status, exit_code, reason)
+        end = self._end = End(time.monotonic_ns(), status, exit_code, reason)
         self._why = "it is not settled yet"
         atexit.unregister(self._at_exit)
         joined.forget_no_more(self._forget)
@@ -124,6 +126,8 @@ class Session:
         if collector.finish(end, SETTLE_S):
             self._collector = None
         collector.close()
+        if self._collector is not None and not collector.alive():
+            self.result()  # into the ledger with its true end, if nobody has done that
 
     def _restore_environment(self) -> None:
         if self._outer is None:
@@ -248,23 +252,14 @@ def _own_command() -> tuple[str, ...]:
     return tuple(sys.orig_argv)
 
 
-def _settled(order: "Order") -> "Run | Missing":
-    """Read the run of *order* from the ledger, else from its journal."""
+def _settled(order: "Order", end: "End | None") -> "Run | Missing":
+    """Read the run of *order* from a ledger, else from its journal."""
     from submeter.errors import LedgerError
     from submeter.records.figures import Missing
-
-    if order.ledger:
-        from submeter.storing.ledger import open_ledger
-
-        with (
-            contextlib.suppress(LedgerError, OSError),
-            open_ledger(Path(order.ledger), create=False) as ledger,
-        ):
-            return ledger.get(order.run_id)
-    from submeter.metering.settle import settle_folder
+    from submeter.running.recovery import settled_run
 
     try:
-        return settle_folder(Path(order.folder))
+        return settled_run(order, end)[0]
     except (LedgerError, OSError, ValueError) as exc:
         return Missing(f"its journal cannot be settled: {exc}")
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from submeter.collecting.order import Order
 from submeter.storing.places import new_run_id, run_folder, writable_home
 from submeter.storing.redaction import redact_command, redact_text
@@ -48,31 +50,34 @@ def new_order(
     loaded = load(strict=False)
     home, elsewhere = writable_home()
     utc_ns = time.time_ns()
-    run_id, folder = _new_folder(home, utc_ns)
-    place = {} if loaded.settings.zone is None else {"zone": loaded.settings.zone}
-    return Order(
-        run_id=run_id,
-        folder=str(folder),
+    place = {} if loaded.settings.zone is None else {"zone": _text(loaded.settings.zone)}
+    visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    order = Order(
+        run_id="",
+        folder="",
         ledger=str(home / LEDGER_FILE),
         leader_pid=leader_pid,
         owner_pid=os.getpid(),
         interval_s=loaded.settings.interval_s if interval_s is None else interval_s,
         utc_ns=utc_ns,
         t_ns=time.monotonic_ns(),
-        name=safe_text(name, most=_NAME_CHARS),
-        command=tuple(redact_command(command)),
+        name=safe_text(str(name), most=_NAME_CHARS),
+        command=tuple(redact_command([_text(word) for word in command])),
         tags={
             safe_text(str(k), most=_NAME_CHARS): redact_text(safe_text(str(v)))
             for k, v in list((tags or {}).items())[:_MOST_TAGS]
         },
         user=_user(),
-        project=safe_text(loaded.settings.project if project is None else project),
+        project=safe_text(str(loaded.settings.project if project is None else project)),
         attempt=_attempt(),
         place=place,
         code=code(),
-        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        notes=tuple(n for n in (*loaded.warnings, elsewhere) if n),
+        visible_devices=None if visible_devices is None else _text(visible_devices),
+        notes=tuple(_text(n) for n in (*loaded.warnings, elsewhere) if n),
     )
+    # last of all, so that none is left behind should the rest fail
+    run_id, folder = _new_folder(home, utc_ns)
+    return msgspec.structs.replace(order, run_id=run_id, folder=str(folder))
 
 
 def _new_folder(home: Path, utc_ns: int) -> tuple[str, Path]:
@@ -89,11 +94,19 @@ def _new_folder(home: Path, utc_ns: int) -> tuple[str, Path]:
     raise FileExistsError(msg)
 
 
+def _text(said: str) -> str:
+    r"""*said* as text that JSON can hold: bytes that are not UTF-8 are shown as ``\xff``."""
+    try:
+        return os.fsencode(said).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that no byte stands for
+        return said.encode("utf-8", "backslashreplace").decode()
+
+
 def _user() -> str:
     try:
         import pwd
 
-        return pwd.getpwuid(os.getuid()).pw_name
+        return _text(pwd.getpwuid(os.getuid()).pw_name)
     except (ImportError, KeyError, AttributeError):
         return safe_text(os.environ.get("USER", ""))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs whose processes are all gone before they were settled, and how they still get there."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -9,11 +10,12 @@ import msgspec
 
 from submeter.collecting.order import Order
 from submeter.errors import LedgerError, RunNotFoundError
+from submeter.records.frames import End
 from submeter.records.runs import Run
 from submeter.running.collectors import ORDER_FILE
 from submeter.running.orders import LEDGER_FILE
 
-__all__ = ["is_over", "read_order", "settle_orphans"]
+__all__ = ["is_over", "read_order", "settle_orphans", "settled_run"]
 
 _SLACK_S: Final = 2.0  # start times are known to a hundredth of a second, the boot's to one
 _PROC: Final = Path("/proc")
@@ -49,7 +51,6 @@ def is_over(folder: Path, *, proc_root: Path = _PROC) -> bool:
 
 def _has_ended(folder: Path) -> bool:
     """Whether the journal says that the run has ended, though its owner lives on."""
-    from submeter.records.frames import End
     from submeter.storing.journal import read_frames
 
     try:
@@ -84,6 +85,42 @@ def _answers(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def settled_run(order: Order, end: End | None = None) -> tuple[Run, Path | None]:
+    """Run of *order*, which is over, and the ledger that holds it; None if none takes it.
+
+    It is settled from its journal if nobody has done that yet.
+
+    Parameters
+    ----------
+    order
+        The run's order.
+    end
+        How it ended, if that is known here; used where nobody settled the run.
+
+    Raises
+    ------
+    LedgerError, OSError, ValueError
+        If nobody put it into a ledger and its journal cannot be settled.
+    """
+    from submeter.collecting._settling import journal_of, put_into_ledger
+    from submeter.metering.settle import settle_folder
+    from submeter.storing.ledger import open_ledger
+    from submeter.storing.places import other_homes
+
+    named = [Path(order.ledger)] if order.ledger else []
+    for path in (*named, *(home / LEDGER_FILE for home in other_homes())):
+        with (
+            contextlib.suppress(LedgerError, OSError),
+            open_ledger(path, create=False) as ledger,
+        ):
+            return ledger.get(order.run_id), path
+    run = settle_folder(Path(order.folder), journal=journal_of(order), end=end)
+    try:
+        return run, put_into_ledger(order, run)
+    except (LedgerError, OSError):
+        return run, None
 
 
 def settle_orphans(home: Path) -> list[Run]:

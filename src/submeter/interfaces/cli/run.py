@@ -95,10 +95,14 @@ def _summary(outcome: "Outcome") -> str:
     notes = [f"submeter: {safe_text(n)}" for n in outcome.notes]
     if not outcome.run_id:
         return "\n".join(notes)
-    record = _run_of(outcome)
-    if record is None:
+    found = _run_of(outcome)
+    if found is None:
         notes.append(f"submeter: run {outcome.run_id} is settled later: submeter list")
         return "\n".join(notes)
+    record, place = found
+    if place is not None and place != outcome.ledger:
+        where = safe_text(str(place.parent))
+        notes.append(f"submeter: the ledger could not be written; the run is kept in {where}")
     import shutil
 
     from submeter.accounting.boundaries import footprint
@@ -116,30 +120,17 @@ def _summary(outcome: "Outcome") -> str:
     return "\n".join(["", summary(record, footprint(record, pue_for(settings)), width), *notes])
 
 
-def _run_of(outcome: "Outcome") -> "Run | None":
-    """The settled run: of the ledger, else of its journal, which then also goes there."""
+def _run_of(outcome: "Outcome") -> "tuple[Run, Path | None] | None":
+    """The settled run, and the ledger that holds it, if any."""
     from submeter.errors import LedgerError
-    from submeter.storing.ledger import open_ledger
-
-    assert outcome.folder is not None  # noqa: S101
-    path = outcome.ledger or Path()
-    try:
-        with open_ledger(path, create=False) as ledger:
-            return ledger.get(outcome.run_id)
-    except (LedgerError, OSError):
-        pass
-    from submeter.metering.settle import settle_folder
+    from submeter.running.recovery import settled_run
     from submeter.storing.journal import is_live
 
-    if is_live(outcome.folder / "journal"):
+    assert outcome.folder is not None  # noqa: S101
+    assert outcome.order is not None  # noqa: S101
+    if not outcome.settled and is_live(outcome.folder / "journal"):
         return None
     try:
-        record = settle_folder(outcome.folder)
+        return settled_run(outcome.order, outcome.end)
     except (LedgerError, OSError, ValueError):
         return None
-    try:
-        with open_ledger(path) as ledger:
-            ledger.put(record)
-    except (LedgerError, OSError):
-        pass
-    return record
