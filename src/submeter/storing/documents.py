@@ -134,6 +134,10 @@ def decode_run(document: bytes, what: str = "a run") -> Run:
             f"{what} was written by a newer submeter (schema {run.schema})",
             remedy="pip install --upgrade submeter",
         )
+    if run.schema < 1:
+        raise LedgerError(
+            f"{what} is not readable: its schema is {run.schema}", remedy="submeter doctor"
+        )
     return run
 
 
