@@ -75,16 +75,29 @@ def test_only_the_way_asked_for_is_shown(stage: Stage) -> None:
     assert both.index("by phase") < both.index("by device")
 
 
-def test_a_declared_pue_moves_the_headline_only(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pue_on_the_command_line_moves_the_headline_only_and_is_said(stage: Stage) -> None:
     keep(stage, digits())
     prior = stage.call("show", "--json").document["energy"]
-    monkeypatch.setenv("SUBMETER_PUE", "1")
-    declared = stage.call("show", "--json").document["energy"]
+    asked = stage.call("show", "--json", "--pue", "1").document
+    declared = asked["energy"]
     assert declared["facility"]["value"] == declared["node"]["value"] == prior["node"]["value"]
     assert prior["facility"]["value"] > prior["node"]["value"]
     assert prior["factors"] != declared["factors"]
+    assert "reckoned with PUE 1 as asked; the run's own is the prior" in asked["notes"]
+    assert "reckoned with PUE 1 as asked" in stage.call("show", "--pue", "1").out
+    assert stage.call("show", "--pue", "0.5").code == stage.call("show", "--pue", "nan").code != 0
+
+
+def test_a_later_setting_changes_no_figure_of_an_earlier_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = structs.replace(OTHER, place={"pue": "1.5"})
+    keep(stage, digits(), told)
+    before = [stage.call("show", r.id, "--json").document for r in (digits(), told)]
+    monkeypatch.setenv("SUBMETER_PUE", "1.2")
+    after = [stage.call("show", r.id, "--json").document for r in (digits(), told)]
+    assert after == before
+    assert after[1]["energy"]["factors"] == ["PUE 1.5, declared"]
 
 
 def test_json_is_one_document_of_schema_1(stage: Stage) -> None:

@@ -119,3 +119,10 @@ def test_e01_a_broken_setting_is_a_note_and_not_an_error(
     order = new_order(leader_pid=1)
     assert order.interval_s == 0.1
     assert any("interval_s" in note for note in order.notes)
+
+
+def test_a_run_takes_the_declared_pue_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBMETER_PUE", "1.25")
+    assert new_order(leader_pid=1).place["pue"] == "1.25"
+    monkeypatch.delenv("SUBMETER_PUE")
+    assert "pue" not in new_order(leader_pid=1).place

@@ -50,6 +50,8 @@ def new_order(
     utc_ns = time.time_ns()
     run_id, folder = _new_folder(home, utc_ns)
     place = {} if loaded.settings.zone is None else {"zone": loaded.settings.zone}
+    if loaded.settings.pue is not None:  # a later setting must not change this run's figures
+        place["pue"] = str(loaded.settings.pue)
     return Order(
         run_id=run_id,
         folder=str(folder),

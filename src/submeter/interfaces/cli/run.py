@@ -101,8 +101,7 @@ def _summary(outcome: "Outcome") -> str:
         return "\n".join(notes)
     import shutil
 
-    from submeter.accounting.boundaries import footprint
-    from submeter.accounting.overhead import pue_for
+    from submeter.accounting.overhead import reckoned
     from submeter.reporting.summary import summary
     from submeter.settings import load
 
@@ -113,7 +112,7 @@ def _summary(outcome: "Outcome") -> str:
         room = keep_quota(outcome.ledger, settings.journal_quota_bytes, spare=[outcome.run_id])
         notes += [f"submeter: {room}"] if room else []
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    return "\n".join(["", summary(record, footprint(record, pue_for(settings)), width), *notes])
+    return "\n".join(["", summary(record, reckoned(record), width), *notes])
 
 
 def _run_of(outcome: "Outcome") -> "Run | None":
