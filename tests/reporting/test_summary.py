@@ -198,7 +198,7 @@ def test_nothing_known_is_a_dash_and_a_reason() -> None:
 def test_g06_no_work_done_is_not_defined(samples: float) -> None:
     run = structs.replace(digits(), work={"samples": samples})
     (said,) = per_work(run, amount(run))
-    assert said.startswith("energy per training sample not defined")
+    assert said.startswith("energy per sample not defined")
 
 
 def test_g06_no_time_and_no_work_divide_by_nothing() -> None:
