@@ -29,6 +29,9 @@ class Missing(msgspec.Struct, frozen=True, tag="missing"):
 
     why: str
 
+    def __str__(self) -> str:
+        return f"missing: {self.why}"
+
 
 class ErrorTerm(msgspec.Struct, frozen=True):
     """One independent source of doubt.

@@ -3,7 +3,6 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -107,12 +106,12 @@ def _fits(row: RunRow, wanted: Mapping[str, str | None], tags: Mapping[str, str]
 
 def table(rows: Iterable[RunRow]) -> str:
     """Table of *rows*, a line each, as wide as it has to be."""
-    from submeter.reporting.numbers import write_duration
+    from submeter.reporting.numbers import write_duration, write_instant
     from submeter.reporting.text import columns, cut, plain
 
     lines = [
         (
-            _local(row.started_utc),
+            write_instant(row.started_utc, zone=False),
             cut(plain(row.name) or "—", _LONGEST_NAME),
             row.status if row.origin == "measured" else row.origin,
             write_duration(row.duration_s),
@@ -148,11 +147,3 @@ def elsewhere(home: Path, *, since: str = "") -> str:
     if not rows or rows[0].started_utc <= since:
         return ""
     return f"{len(rows)} more in {home}: SUBMETER_HOME={home} submeter list\n"
-
-
-def _local(started_utc: str) -> str:
-    """Begin of a run by the clock on the wall here."""
-    try:
-        return f"{datetime.fromisoformat(started_utc).astimezone():%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError):
-        return started_utc[:16].replace("T", " ")
