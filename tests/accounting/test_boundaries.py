@@ -183,7 +183,7 @@ def test_meters_of_the_whole_node_are_never_added() -> None:
 
 def test_one_machine_says_so_and_several_name_what_lies_between_them() -> None:
     one = footprint(run(part(DeviceKind.REST, measured(1.0))), 1.0)
-    assert one.notes == ("one machine: it is its node, without fabric or storage",)
+    assert one.notes == ("IT = node here: one machine, no fabric or storage counted",)
     two = footprint(run(part(DeviceKind.REST, measured(1.0)), hosts=("a", "b")), 1.0)
     assert any("fabric" in u for u in two.unknown)
 

@@ -174,6 +174,40 @@ def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "\udcff"],
+        ["rm", "--yes", "\udcff"],
+        ["tag", "\udcff"],
+        ["tag", "\udcff", "a=b"],
+        ["export", "\udcff"],
+    ],
+)
+def test_an_argument_that_is_no_utf_8_is_a_run_not_found(stage: Stage, words: list[str]) -> None:
+    with open_ledger(stage.home / "ledger.db") as ledger:
+        ledger.put(digits())
+    done = stage.call(*words)
+    assert (done.code, done.out) == (6, "")
+    assert [line[:6] for line in done.err.splitlines()] == ["error:", "try:  "]
+
+
+def test_a_full_disk_behind_stdout_is_two_lines(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        ledger.put(digits())
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "submeter", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "SUBMETER_HOME": str(tmp_path)},
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert [line[:6] for line in done.stderr.decode().splitlines()] == ["error:", "try:  "]
+
+
 def test_a_terminal_without_dashes_gets_its_numbers(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with open_ledger(home / "ledger.db") as ledger:

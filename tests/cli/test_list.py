@@ -58,7 +58,8 @@ def test_a_line_each_with_marks_for_what_is_not_measured(
 ) -> None:
     assert main(["list"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["started", "name", "status", "time", "node", "energy", "id"]
+    heads = ["started", "(local)", "name", "status", "time", "node", "energy", "id"]
+    assert head.split() == heads
     assert lines[4] == (
         "2026-11-23 13:00  digits                finished   1 min 12 s  0.54 Wh      "
         "20261123-120001-0001"
@@ -96,6 +97,9 @@ def test_json_has_the_words_of_a_run(capsys: pytest.CaptureFixture[str]) -> None
     assert row["energy"]["node"]["value"] == 1944.0
     assert row["energy"]["node"]["unit"] == "J"
     assert row["energy"]["node"]["basis"] == "measured"
+    wall = row["energy"]["facility"]
+    assert row["energy"]["node"]["value"] < wall["value"]
+    assert wall["low"] < wall["value"] < wall["high"]
 
 
 @pytest.mark.usefixtures("home")
@@ -166,3 +170,21 @@ def test_a_damaged_ledger_is_explained(home: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert "damaged" in said
     assert "submeter doctor --rebuild" in said
+
+
+@pytest.mark.usefixtures("home")
+def test_a_list_that_is_cut_says_how_many_more_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["list", "-n", "2"]) == 0
+    assert capsys.readouterr().err.startswith("… 3 more: submeter list --all\n")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("words", [["--name"], ["--project"], ["--tag"]])
+def test_words_that_are_no_utf_8_find_nothing(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    odd = "\udcff=\udcff" if words == ["--tag"] else "\udcff"
+    assert main(["list", *words, odd]) == 0
+    assert capsys.readouterr().err.startswith("no run fits\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from submeter.interfaces.cli.run import default_name
 from tests.running.scripts import (
     environment,
     finish,
@@ -138,3 +139,22 @@ def test_the_last_reading_comes_after_the_commands_end(tmp_path: Path) -> None:
     assert kinds.index("Started") < kinds.index("End")
     assert kinds[-1] == "End"
     assert "Ticks" in kinds
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("python train.py", "train"),
+        ("/usr/bin/python3.11 -u /home/me/fine-tune.py --lr 1", "fine-tune"),
+        ("python -m pkg.train --x", "pkg.train"),
+        ("python -c pass", "python"),
+        ("python", "python"),
+        ("torchrun --nproc-per-node 2 train.py --config a.py", "train"),
+        ("accelerate launch train.py", "train"),
+        ("bash run.sh", "run"),
+        ("./train --lr 1", "train"),
+        ("/opt/bin/trainer.bin", "trainer.bin"),
+    ],
+)
+def test_a_run_without_a_name_is_called_after_its_script(words: str, name: str) -> None:
+    assert default_name(words.split()) == name

@@ -3,13 +3,18 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
+from submeter.accounting.overhead import reckoned
+from submeter.collecting.order import Order
 from submeter.interfaces.cli.lookup import look_up
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.frames import Head, SensorHead, Started, Ticks, delta_encode
 from submeter.records.runs import Run
+from submeter.reporting.summary import per_work
+from submeter.running.collectors import ORDER_FILE
 from submeter.storing.journal import JournalWriter
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage, stage
@@ -75,16 +80,29 @@ def test_only_the_way_asked_for_is_shown(stage: Stage) -> None:
     assert both.index("by phase") < both.index("by device")
 
 
-def test_a_declared_pue_moves_the_headline_only(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pue_on_the_command_line_moves_the_headline_only_and_is_said(stage: Stage) -> None:
     keep(stage, digits())
     prior = stage.call("show", "--json").document["energy"]
-    monkeypatch.setenv("SUBMETER_PUE", "1")
-    declared = stage.call("show", "--json").document["energy"]
+    asked = stage.call("show", "--json", "--pue", "1").document
+    declared = asked["energy"]
     assert declared["facility"]["value"] == declared["node"]["value"] == prior["node"]["value"]
     assert prior["facility"]["value"] > prior["node"]["value"]
     assert prior["factors"] != declared["factors"]
+    assert "reckoned with PUE 1 as asked; the run's own is the prior" in asked["notes"]
+    assert "reckoned with PUE 1 as asked" in stage.call("show", "--pue", "1").out
+    assert stage.call("show", "--pue", "0.5").code == stage.call("show", "--pue", "nan").code != 0
+
+
+def test_a_later_setting_changes_no_figure_of_an_earlier_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = structs.replace(OTHER, place={"pue": "1.5"})
+    keep(stage, digits(), told)
+    before = [stage.call("show", r.id, "--json").document for r in (digits(), told)]
+    monkeypatch.setenv("SUBMETER_PUE", "1.2")
+    after = [stage.call("show", r.id, "--json").document for r in (digits(), told)]
+    assert after == before
+    assert after[1]["energy"]["factors"] == ["PUE 1.5, declared"]
 
 
 def test_json_is_one_document_of_schema_1(stage: Stage) -> None:
@@ -117,6 +135,8 @@ def begin(stage: Stage, run_id: str, name: str = "") -> JournalWriter:
     )
     times = [S * i for i in range(1, 7)]
     counts: list[int | None] = list(delta_encode([50_000_000 * i for i in range(6)]))
+    order = Order(run_id, str(folder), "", 1, 2**30, 1.0, 1_795_449_600 * S, S, name=name)
+    (folder / ORDER_FILE).write_bytes(msgspec.json.encode(order))
     journal = JournalWriter(folder / "journal")
     ticks = Ticks(0, delta_encode(times), 0, [counts])
     journal.append(head, Started(S), ticks, sync=True)
@@ -136,6 +156,41 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is_known(stage: Stage) -> None
         assert made["energy"]["devices"]["value"] == pytest.approx(250, rel=0.01)
         assert shown_id(stage, "last~1") == digits().id
         assert shown_id(stage, "digits") == digits().id
+    finally:
+        journal.close()
+
+
+def test_a_run_that_goes_on_is_not_told_as_if_it_had_ended(stage: Stage) -> None:
+    journal = begin(stage, "20261123-190000-9f9f", "alive")
+    try:
+        run = look_up("alive", stage.home).run
+        assert not any(n.startswith("ended without") for n in run.notes)
+        assert any(n.startswith("so far") for n in run.notes)
+        worked = structs.replace(run, work={"samples": 10.0})
+        assert per_work(worked, reckoned(worked)) == []
+        listed = stage.call("list", "--json", "--status", "running").document["runs"]
+        assert [r["run"]["name"] for r in listed] == ["alive"]
+        assert stage.call("list", "--status", "failed").out == ""
+        keep(stage, digits())
+        assert "running" in stage.call("list").out.splitlines()[1]
+        for words in (["tag", "alive"], ["export", "last"], ["rm", "-y", "alive"]):
+            done = stage.call(*words)
+            assert done.code == 6
+            assert "is still being metered" in done.err
+    finally:
+        journal.close()
+    assert look_up("alive", stage.home).run.status == "killed"
+    assert any(n.startswith("ended without") for n in look_up("alive", stage.home).run.notes)
+
+
+def test_a_run_that_has_just_begun_is_listed_without_figures(stage: Stage) -> None:
+    folder = stage.home / "runs" / "20261123-190000-9f9f"
+    folder.mkdir(parents=True)
+    journal = JournalWriter(folder / "journal")
+    try:
+        (row,) = stage.call("list", "--json").document["runs"]
+        assert row["run"]["status"] == "running"
+        assert "missing" in row["energy"]["facility"]
     finally:
         journal.close()
 

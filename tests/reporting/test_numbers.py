@@ -182,7 +182,8 @@ def test_a_part_is_never_rounded_to_all_or_nothing(ratio: float) -> None:
 def test_doubt_in_words() -> None:
     assert write_doubt(figure(100, 66, 134)) == "±34 %"
     assert write_doubt(figure(100, 99.4, 100.6)) == "±0.6 %"
-    assert write_doubt(figure(100, 40, 250)) == "within a factor of 2.5"
+    assert write_doubt(figure(100, 40, 250)) == "−60 … +150 %"
+    assert write_doubt(figure(100, 57, 230)) == "−43 … +130 %"
 
 
 def test_limits_are_rounded_up() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fifteen lines, eighty columns, the answer first: for any run that there can be."""
 
+import time
 import unicodedata
 from typing import get_args
 
@@ -146,7 +147,18 @@ runs = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@pytest.fixture(autouse=True)
+def one_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are shown by the local clock: that of London, in winter."""
+    monkeypatch.setenv("TZ", "UTC0")
+    time.tzset()
+
+
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
 @given(run=runs, width=st.integers(40, 120))
 def test_f21_any_run_fits_and_cannot_touch_the_terminal(run: Run, width: int) -> None:
     text = summary(run, amount(run), width)
@@ -198,7 +210,7 @@ def test_nothing_known_is_a_dash_and_a_reason() -> None:
 def test_g06_no_work_done_is_not_defined(samples: float) -> None:
     run = structs.replace(digits(), work={"samples": samples})
     (said,) = per_work(run, amount(run))
-    assert said.startswith("energy per training sample not defined")
+    assert said.startswith("energy per sample not defined")
 
 
 def test_g06_no_time_and_no_work_divide_by_nothing() -> None:
@@ -209,7 +221,7 @@ def test_g06_no_time_and_no_work_divide_by_nothing() -> None:
 
 def test_tokens_count_where_no_sample_was_logged() -> None:
     run = structs.replace(digits(), work={"tokens": 1e6})
-    assert per_work(run, amount(run))[0].endswith("J per token")
+    assert per_work(run, amount(run))[0].endswith("J per token, at the wall")
 
 
 def test_g01_a_phase_shorter_than_a_step_is_below_resolution() -> None:

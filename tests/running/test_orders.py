@@ -144,3 +144,10 @@ def test_an_order_that_cannot_be_made_leaves_no_folder(home: Path) -> None:
     with pytest.raises(ValueError, match="no code"):
         new_order(name="x", leader_pid=1, code=refuse)
     assert not list(home.glob("runs/*"))
+
+
+def test_a_run_takes_the_declared_pue_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBMETER_PUE", "1.25")
+    assert new_order(leader_pid=1).place["pue"] == "1.25"
+    monkeypatch.delenv("SUBMETER_PUE")
+    assert "pue" not in new_order(leader_pid=1).place

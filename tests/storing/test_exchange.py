@@ -19,8 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import LedgerError, LedgerLockedError, RunNotFoundError, UsageError
+from submeter.records import Basis, Quantity
+from submeter.records.figures import Spread
+from submeter.records.runs import PhaseEnergy
 from submeter.storing import places
 from submeter.storing.archives import FileEntry, Manifest, RunEntry
+from submeter.storing.checking import check_figures
 from submeter.storing.documents import encode_run
 from submeter.storing.exchange import OnConflict, export_runs, import_archive, import_runs
 from submeter.storing.ledger import Ledger, open_ledger
@@ -362,6 +366,8 @@ def test_f06_a_header_of_a_gigabyte_takes_no_memory(laptop: Ledger, tmp_path: Pa
         b"[" * 100_000,
         b'{"runs": [], "kind": "something"}',
         b'{"runs": [], "schema": 99}',
+        b'{"runs": []}',
+        b'{"runs": [{"id": "a", "files": {}}], "schema": 0}',
         b'{"runs": [{"id": "a", "files": {"run.json": {"bytes": -1, "crc32": 0}}}]}',
         b'{"runs": [{"id": "a", "files": {}}, {"id": "a", "files": {}}]}',
         b'{"runs": [{"id": "a", "files": {}}]}',
@@ -388,6 +394,60 @@ def test_a_run_under_another_name_is_refused(
     with pytest.raises(LedgerError, match="says that it is"):
         import_runs(path, ledger=laptop)
     assert_untouched(laptop, tmp_path)
+
+
+def energy(**changes: object) -> Quantity:
+    spread = Spread("rapl-package", 1.0)
+    given = {"value": 9.0, "spreads": (spread,), "basis": {Basis.MEASURED: 9.0}} | changes
+    return Quantity(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outside_phases": energy(value=-1.0)},
+        {"outside_phases": energy(value=float("nan"))},
+        {"outside_phases": energy(value=float("inf"))},
+        {"outside_phases": energy(value=1e30)},
+        {"outside_phases": energy(bound_low=-1.0)},
+        {"outside_phases": energy(bound_high=float("inf"))},
+        {"outside_phases": energy(spreads=(Spread("a", -1.0),))},
+        {"outside_phases": energy(basis={Basis.MEASURED: -9.0})},
+        {"phases": (PhaseEnergy("train", -3, 10.0, energy()),)},
+        {"phases": (PhaseEnergy("train", 3, 10.0, energy(), {"cpu:0": -1.0}),)},
+        {"work": {"samples": -1.0}},
+        {"duration_s": -1.0},
+        {"duration_s": 1e300},
+        {"gaps_s": float("nan")},
+        {"exit_code": 2**70},
+        {"schema": 0},
+        {"schema": -1},
+    ],
+)
+def test_figures_that_none_can_be_are_refused(
+    laptop: Ledger, tmp_path: Path, make_run: MakeRun, changes: dict[str, object]
+) -> None:
+    run = make_run(1, **changes)
+    document = encode_run(run)
+    path = pack(
+        tmp_path / "a.zip", [(f"{run.id}/run.json", document)], good_manifest(run.id, document)
+    )
+    with pytest.raises(LedgerError) as caught:
+        import_runs(path, ledger=laptop)
+    assert caught.value.remedy
+    assert_untouched(laptop, tmp_path)
+
+
+def test_what_a_training_logged_may_be_any_number(make_run: MakeRun) -> None:
+    logged = {"loss": float("inf"), "reward": -1e300}
+    run = check_figures(make_run(1, metrics=logged, exit_code=-9))
+    assert run.metrics == logged
+
+
+def test_absurd_spreads_give_a_figure_and_no_error() -> None:
+    for sd in (1e155, 1e200, 1e308):
+        figure = energy(value=1e-200, spreads=(Spread("a", sd),)).figure("J")
+        assert figure.low <= figure.value <= figure.high
 
 
 @pytest.fixture(scope="module")

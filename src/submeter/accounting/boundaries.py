@@ -14,6 +14,7 @@ NORMAL_95: Final = 1.959964  # half width of a normal 95 % interval in standard 
 DECLARED_PUE_SD_RATIO: Final = 0.05  # of an annual, site-specific PUE; science.md 1.5
 DECLARED_OVERHEAD_SD_RATIO: Final = 0.5
 OVERHEAD_KEY: Final = "pue"
+ONE_MACHINE: Final = "IT = node here: one machine, no fabric or storage counted"
 
 
 class Factor(Protocol):
@@ -80,7 +81,7 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     several = len(run.hosts) > 1
     if several:
         unknown.append("fabric and storage between the hosts: not metered")
-    notes = () if several else ("one machine: it is its node, without fabric or storage",)
+    notes = () if several else (ONE_MACHINE,)
     facility, source = with_overhead(node, pue)
     return Footprint(
         devices=devices,

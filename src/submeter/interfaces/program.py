@@ -184,11 +184,9 @@ class MeasuredRun:
         return amount if isinstance(amount, Missing) else amount.figure("J")
 
     def _footprint(self, run: Run) -> Footprint:
-        from submeter.accounting.boundaries import footprint
-        from submeter.accounting.overhead import pue_for
-        from submeter.settings import load
+        from submeter.accounting.overhead import reckoned
 
-        return footprint(run, pue_for(load(strict=False).settings))
+        return reckoned(run)
 
 
 class Measurement:

@@ -29,6 +29,9 @@ class Missing(msgspec.Struct, frozen=True, tag="missing"):
 
     why: str
 
+    def __str__(self) -> str:
+        return f"missing: {self.why}"
+
 
 class ErrorTerm(msgspec.Struct, frozen=True):
     """One independent source of doubt.
@@ -125,7 +128,7 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
     @property
     def sd(self) -> float:
         """Standard deviation of all spreads together, in the unit of the value."""
-        return math.sqrt(sum(s.sd**2 for s in self.spreads))
+        return math.hypot(*(s.sd for s in self.spreads))
 
     def figure(self, unit: str, *, level: float = 0.95, source: str = "") -> "Figure":
         """What a person is shown.
@@ -163,13 +166,13 @@ class Quantity(msgspec.Struct, frozen=True, tag="quantity"):
 
     def _log_deviations(self, k: float) -> tuple[float, float]:
         """How far the logarithm of the value may go down and up."""
-        whole_sd = math.sqrt(sum(s.sd**2 for s in self.spreads if s.part is None))
-        whole = k * math.sqrt(math.log1p((whole_sd / self.value) ** 2))
+        whole_sd = math.hypot(*(s.sd for s in self.spreads if s.part is None))
+        whole = k * _log_sd(whole_sd, self.value)
         downs, ups = [whole], [whole]
         for s in self.spreads:
             if s.part is None or s.part <= 0:
                 continue
-            log_sd = math.sqrt(math.log1p((s.sd / s.part) ** 2))
+            log_sd = _log_sd(s.sd, s.part)
             ratio = min(1.0, s.part / self.value)
             kept = 1.0 + ratio * math.expm1(-k * log_sd)
             downs.append(-math.log(kept) if kept > 0 else math.inf)
@@ -192,6 +195,12 @@ def total(parts: Iterable[Quantity]) -> Quantity:
         basis=basis,
         sources=tuple(dict.fromkeys(s for row in rows for s in row.sources)),
     )
+
+
+def _log_sd(sd: float, value: float) -> float:
+    """Deviation of the logarithm of *value*, which has a deviation of *sd*."""
+    ratio = sd / value
+    return math.sqrt(math.log1p(ratio * ratio))  # a square too large is infinite, no error
 
 
 def _merged(spreads: Iterable[Spread]) -> tuple[Spread, ...]:
@@ -233,13 +242,12 @@ def coverage_factor(spreads: Iterable[Spread], *, level: float = 0.95) -> float:
     .. [1] JCGM 100:2008 (GUM), 4.3.7 and annex G.
     """
     rows = list(spreads)
-    variance = math.fsum(s.sd**2 for s in rows)
+    whole = math.hypot(*(s.sd for s in rows))
     if level not in _LEVELS:
         msg = f"level must be one of {sorted(_LEVELS)}, got {level}"
         raise ValueError(msg)
-    fourth = math.fsum(s.sd**4 for s in rows if s.shape == "uniform")
-    square = variance**2  # may underflow to 0: errors so small count as normal
-    kurtosis = max(-1.2, -1.2 * fourth / square) if square > 0 else 0.0
+    uniform = [s.sd / whole for s in rows if s.shape == "uniform"] if whole > 0 else []
+    kurtosis = max(-1.2, -1.2 * math.fsum(r**4 for r in uniform))
     table = _LEVELS[level]
     place = (kurtosis - _KURTOSIS[0]) / 0.2
     i = min(int(place), len(table) - 2)

@@ -5,6 +5,7 @@ Every number that a person is shown passes through `write`.
 """
 
 import math
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from submeter.records.figures import Basis, Figure, Missing
@@ -20,6 +21,8 @@ _LARGEST_COUNT: Final = 1e15
 _HUNDREDTH: Final = 0.01
 _FINER_BELOW: Final = 2.0  # 1.4 is rounded up to 1.4, not to 2
 _STEPS_IN_HALF: Final = 4  # so rounding moves a value by an eighth of its doubt at most
+_LOPSIDED: Final = 1.25  # sides of an interval that differ by more are told apart
+_NARROW: Final = 5.0  # [%] below it they are not
 _LEAST_DIGITS: Final = 2  # of the end of an interval
 
 
@@ -157,6 +160,15 @@ def write_duration(duration_s: float | None) -> str:
     return f"{round(duration_s)} s"
 
 
+def write_instant(started_utc: str, *, zone: bool = True) -> str:
+    """Instant by the clock on the wall here, with its *zone*: ``2026-11-23 17:00 CET``."""
+    try:
+        local = datetime.fromisoformat(started_utc).astimezone()
+    except (ValueError, OverflowError):
+        return started_utc[:16].replace("T", " ")
+    return f"{local:%Y-%m-%d %H:%M %Z}" if zone else f"{local:%Y-%m-%d %H:%M}"
+
+
 def write_ratio(ratio: float | None) -> str:
     """Part of a whole in per cent, never rounded to all or nothing."""
     if ratio is None or not math.isfinite(ratio):
@@ -169,13 +181,13 @@ def write_ratio(ratio: float | None) -> str:
 
 
 def write_doubt(figure: Figure | Missing | None) -> str:
-    """Half width of the interval over the value: ``±38 %``; a factor where that says more."""
+    """Ends of the interval beside the value: ``±38 %``, or ``−43 … +130 %`` where they differ."""
     if not isinstance(figure, Figure) or figure.value <= 0 or not _finite(figure):
         return MISSING
-    if figure.low > 0 and figure.high > 2 * figure.value:
-        return f"within a factor of {math.sqrt(figure.high / figure.low):.1f}"
-    half_ratio = (figure.high - figure.low) / 2 / figure.value
-    return f"±{float(f'{100 * half_ratio:.2g}'):g} %"
+    down, up = (100 * abs(end / figure.value - 1) for end in (figure.low, figure.high))
+    if max(down, up) > max(_LOPSIDED * min(down, up), _NARROW):
+        return f"−{float(f'{down:.2g}'):g} … +{float(f'{up:.2g}'):g} %"
+    return f"±{float(f'{(down + up) / 2:.2g}'):g} %"
 
 
 def _figure(figure: Figure, *, joules: bool) -> str:

@@ -289,8 +289,10 @@ def metric_words(value: float) -> str:
 
 
 def per_work(run: Run, footprint: Footprint) -> list[str]:
-    """Energy at the wall per training sample, or per token, of the work that was logged."""
-    for key, name in (("samples", "training sample"), ("tokens", "token")):
+    """Energy at the wall per sample, or per token, of the work that was logged."""
+    if run.status in {"waiting", "running", "paused"}:
+        return []  # work and energy are not known up to the same instant yet
+    for key, name in (("samples", "sample"), ("tokens", "token")):
         if key not in run.work:
             continue
         done = run.work[key]
@@ -301,7 +303,7 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
         figure = footprint.facility.scaled(1 / done).figure(f"J per {name}")
         if below_resolution(figure):
             return [f"energy per {name} {write(figure)}"]
-        return [write(figure)]
+        return [f"{write(figure)}, at the wall"]
     return []
 
 

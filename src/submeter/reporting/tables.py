@@ -4,8 +4,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from msgspec import structs
-
 from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import Figure, Missing, Quantity
@@ -18,6 +16,7 @@ from submeter.reporting.numbers import (
     write,
     write_count,
     write_duration,
+    write_instant,
     write_limit,
     write_ratio,
 )
@@ -39,6 +38,18 @@ _NAME: Final = 28  # most columns of a name
 _DEVICE: Final = 24  # of the name of a device, beside five more columns
 _LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
 _LEAST_SHARE: Final = 0.01
+_MARKS: Final = (("~", "modelled"), ("?", "assumed"))
+_DOUBTS: Final = (  # how the key of a doubt begins, and the name that a reader has for it
+    ("pue", "PUE"),
+    ("cpu-", "processor model"),
+    ("dram-model", "memory model"),
+    ("rest-model", "rest of node"),
+    ("rapl-", "sensor gain"),
+    ("nvml-gain", "sensor gain"),
+    ("split-by-cpu-time", "split by CPU time"),
+    ("phase-split", "split by phase"),
+    ("unseen", "time without readings"),
+)
 
 
 def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: int = 80) -> str:
@@ -59,22 +70,19 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
         "device": _devices,
         "phase": _phases,
         "rank": _ranks,
-        "metric": _metrics,
+        "metric": lambda run, _: _metrics(run, most=_LAST_POINTS if everything else None),
     }
     everything = tuple(by) == WAYS
-    shown = run
-    if everything:
-        points = _by_step(run.metric_history)[-_LAST_POINTS:]
-        shown = structs.replace(run, metric_history=tuple(points))
-    blocks = [_head(run, width), _energy(run, footprint, width)]
-    blocks += [writers[way](shown, footprint) for way in by]
+    energy = [*_energy(run, footprint, width), *_legend(run, footprint)]
+    blocks = [_head(run, width), energy]
+    blocks += [writers[way](run, footprint) for way in by]
     if everything:
         blocks.append(_rest(run, footprint, width))
     return "\n\n".join("\n".join(cut(x, width) for x in block) for block in blocks if block)
 
 
 def _head(run: Run, width: int) -> list[str]:
-    facts = [plain(run.id), f"started {plain(run.started_utc)}"]
+    facts = [plain(run.id), f"started {plain(write_instant(run.started_utc))}"]
     if run.origin != "measured":
         facts.append(run.origin)
     if run.exit_code is not None:
@@ -100,12 +108,25 @@ def _energy(run: Run, footprint: Footprint, width: int) -> list[str]:
     lines = ["energy", *table(cells, right=(1,))]
     facility = figure_of(footprint.facility)
     if isinstance(facility, Figure):
-        words = " · ".join(basis_words(facility, assumed_parts(run, footprint)))
-        lines += [_INDENT + x for x in fill([words], width - 2)]
+        rests = " · ".join(basis_words(facility, assumed_parts(run, footprint)))
+        lines += [_INDENT + x for x in fill([rests], width - 2)]
         hangs = _hangs_on(footprint.facility)
         if hangs:
-            lines += [_INDENT + x for x in fill(["the interval hangs on", *hangs], width - 2)]
+            lines += [
+                _INDENT + x for x in fill(["what the interval hangs on:", *hangs], width - 2)
+            ]
     return lines
+
+
+def _legend(run: Run, footprint: Footprint) -> list[str]:
+    """Explain the marks that stand in the tables."""
+    amounts = [footprint.facility, footprint.node, footprint.devices, run.outside_phases]
+    amounts += [row.share for row in run.devices] + [row.energy for row in run.phases]
+    marks = {mark(figure_of(q)).strip() for q in amounts}
+    words = [f"{sign} {word}" for sign, word in _MARKS if sign in marks]
+    if not words:
+        return []
+    return [f"{_INDENT}{', '.join(words)}: more than a fifth of the figure rests on that"]
 
 
 def _amount(quantity: Quantity | Missing, least: str = "") -> list[str]:
@@ -122,11 +143,20 @@ def _hangs_on(quantity: Quantity | Missing) -> list[str]:
     """Name sources of doubt by their part in the variance, largest first."""
     if isinstance(quantity, Missing) or quantity.sd == 0:
         return []
-    whole = quantity.sd**2
-    ranked = sorted(quantity.spreads, key=lambda s: -s.sd)
-    parts = [(s.source_key, s.sd**2 / whole) for s in ranked]
-    told = [f"{plain(key, width=_NAME)} {write_ratio(p)}" for key, p in parts if p >= _LEAST_SHARE]
+    parts: dict[str, float] = {}
+    for s in quantity.spreads:
+        name = _doubt(s.source_key)
+        parts[name] = parts.get(name, 0.0) + (s.sd / quantity.sd) ** 2
+    ranked = sorted(parts.items(), key=lambda row: -row[1])
+    told = [f"{name} {write_ratio(part)}" for name, part in ranked if part >= _LEAST_SHARE]
     return [f"{words} ·" for words in told[:-1]] + told[-1:]
+
+
+def _doubt(key: str) -> str:
+    """Name that a reader has for a source of doubt."""
+    return next(
+        (name for begin, name in _DOUBTS if key.startswith(begin)), plain(key, width=_NAME)
+    )
 
 
 def _devices(run: Run, footprint: Footprint) -> list[str]:
@@ -164,7 +194,7 @@ def _phases(run: Run, footprint: Footprint) -> list[str]:
     if not run.phases:
         return []
     whole_j = _value(footprint.node)
-    rows = [["by phase", "energy", "", "", "time", "entered"]]
+    rows = [["by phase", "with inner", "", "", "time", "entered"]]
     for node, depth in _walk(phase_tree(run.phases)):
         joint = (
             f" (with {', '.join(plain(p) for p in node.joint_with)})" if node.joint_with else ""
@@ -211,13 +241,15 @@ def _ranks(run: Run, footprint: Footprint) -> list[str]:
     return table(rows, right=(1, 3))
 
 
-def _metrics(run: Run, footprint: Footprint) -> list[str]:
-    del footprint
-    history = _by_step(run.metric_history)
+def _metrics(run: Run, *, most: int | None = None) -> list[str]:
+    joined = _by_step(run.metric_history)
+    whole = len(joined)
+    history = joined[-most:] if most else joined
     if not history:
         return []
     names = list(dict.fromkeys(name for point in history for name in point.values))
-    rows = [["by metric", "step", *(plain(name, width=_NAME) for name in names)]]
+    head = "by metric" + ("" if len(history) == whole else f", last {len(history)} of {whole}")
+    rows = [[head, "step", *(plain(name, width=_NAME) for name in names)]]
     for point in history:
         cells = [metric_words(point.values[n]) if n in point.values else "" for n in names]
         step = "" if point.step is None else str(point.step)
@@ -243,6 +275,8 @@ def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
     facts: list[tuple[str, list[str]]] = []
     result = [f"{plain(name)} {metric_words(value)}" for name, value in run.metrics.items()]
     facts.append(("result", result + per_work(run, footprint)))
+    words = [f"{plain(k)} {plain(v, width=_NAME)}" for k, v in run.parameters.items()]
+    facts.append(("parameters", words))
     facts.append(("work", [f"{write_count(v)} {plain(name)}" for name, v in run.work.items()]))
     others = figure_of(run.unattributed)
     if isinstance(others, Figure) and others.value > 0:

@@ -51,6 +51,8 @@ def new_order(
     home, elsewhere = writable_home()
     utc_ns = time.time_ns()
     place = {} if loaded.settings.zone is None else {"zone": _text(loaded.settings.zone)}
+    if loaded.settings.pue is not None:  # a later setting must not change this run's figures
+        place["pue"] = str(loaded.settings.pue)
     visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     order = Order(
         run_id="",

@@ -208,6 +208,10 @@ def _manifest(members: Iterator[_Raw], packed_bytes: int, most_bytes: int) -> Ma
             f"the archive was made by a newer submeter (schema {manifest.schema})",
             remedy="pip install --upgrade submeter",
         )
+    if manifest.schema < 1:
+        raise refused(f"its schema is {manifest.schema}")
+    if not manifest.runs:
+        raise refused("no run is in it")
     files = [(run.id, name, f) for run in manifest.runs for name, f in run.files.items()]
     for run_id, name, entry in files:
         member_name(f"{run_id}/{name}")

@@ -13,6 +13,7 @@ from submeter.errors import LedgerError, UsageError
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import Missing, Quantity, total
 from submeter.records.runs import RUN_SCHEMA, Origin, Run, Status
+from submeter.storing.wording import is_storable, safe_text
 
 EDITS_SCHEMA: Final = 1
 LARGEST_RUN_BYTES: Final = 256 * 2**20
@@ -83,12 +84,15 @@ def check_id(run_id: str) -> str:
 
 def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """*tags* if there are not too many and each is short and printable."""
-    from submeter.storing.wording import safe_text
-
     if len(tags) > MOST_TAGS:
         raise UsageError(f"{len(tags)} tags are too many", remedy=f"at most {MOST_TAGS} a run")
     for key, value in tags.items():
-        if not _TAG_KEY.fullmatch(key) or len(value) > _LONGEST_VALUE or safe_text(value) != value:
+        if (
+            not is_storable(key)
+            or not _TAG_KEY.fullmatch(key)
+            or len(value) > _LONGEST_VALUE
+            or safe_text(value) != value
+        ):
             raise UsageError(
                 f"the tag {safe_text(f'{key}={value}', most=80)!r} cannot be used",
                 remedy="tags are key=value: printable, the key without = and comma, "
@@ -133,6 +137,10 @@ def decode_run(document: bytes, what: str = "a run") -> Run:
         raise LedgerError(
             f"{what} was written by a newer submeter (schema {run.schema})",
             remedy="pip install --upgrade submeter",
+        )
+    if run.schema < 1:
+        raise LedgerError(
+            f"{what} is not readable: its schema is {run.schema}", remedy="submeter doctor"
         )
     return run
 
@@ -187,17 +195,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode() if not _is_utf8(value) else value
+        return (
+            value.encode("utf-8", "backslashreplace").decode() if not is_storable(value) else value
+        )
     if isinstance(value, dict):
         return {_plain(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -18,6 +18,7 @@ from submeter.errors import LedgerError, UsageError
 from submeter.records.runs import Run
 from submeter.storing import archives, folders, places
 from submeter.storing.archives import ArchiveWriter, FileEntry, Manifest, Member, RunEntry
+from submeter.storing.checking import check_figures
 from submeter.storing.documents import decode_run, encode_run
 from submeter.storing.ledger import Ledger
 
@@ -248,7 +249,8 @@ def _take_in(ids: list[str], staging: Path, ledger: Ledger, on_conflict: OnConfl
         document = folders.read_run(staging / run_id)
         if document is None:
             raise archives.refused(f"run {run_id} has no {folders.RUN}")
-        runs[run_id] = decode_run(document, f"run {run_id}")
+        what = f"run {run_id}"
+        runs[run_id] = check_figures(decode_run(document, what), what)
         if runs[run_id].id != run_id:
             raise archives.refused(f"run {run_id} says that it is {runs[run_id].id[:100]!r}")
         fate[run_id] = _fate(runs[run_id], ledger, on_conflict)

@@ -32,7 +32,7 @@ from submeter.storing.documents import (
     encode_run,
     row_of,
 )
-from submeter.storing.wording import safe_text
+from submeter.storing.wording import is_storable, safe_text
 
 Rows = list[RunRow]  # inside the class, "list" is a method
 Sentences = list[str]
@@ -102,6 +102,8 @@ class Ledger:
         """Id of the run that *ref* means; see `get`."""
         if not ref:  # an unset variable of a script must not mean some run without a name
             raise RunNotFoundError("no run is named", remedy="submeter list")
+        if not is_storable(ref):
+            raise self._not_found(safe_text(ref))
         with _translated(self.path):
             if self.has(ref):
                 return ref
@@ -151,6 +153,8 @@ class Ledger:
             "user": user,
         }
         wanted = {k: v for k, v in fixed.items() if v is not None}  # our words, never the caller's
+        if not all(map(is_storable, (*wanted.values(), *(tags or {}), *(tags or {}).values()))):
+            return []
         where = [f"{column} = ?" for column in wanted]
         given: Bound = [*wanted.values()]
         for key, value in (tags or {}).items():

@@ -14,6 +14,7 @@ import msgspec
 from submeter.errors import LedgerError, LedgerLockedError, SubmeterError
 from submeter.records.runs import Run
 from submeter.storing import folders, places, schema
+from submeter.storing.checking import check_figures
 from submeter.storing.documents import Edits, checksum, decode_run, encode_run
 from submeter.storing.ledger import LEDGER_FILE, open_ledger
 
@@ -159,7 +160,8 @@ def _run_of(folder: Path, settle: Callable[[Path], Run]) -> Run:
     document = folders.read_run(folder)
     if document is None:
         raise LedgerError("it holds no journal", remedy="submeter rm")
-    return decode_run(document, f"run {folder.name}")
+    what = f"run {folder.name}"
+    return check_figures(decode_run(document, what), what)
 
 
 def _fill(new: Path, runs: list[Run], old: Salvage, home: Path) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the ledger as JSON (schema 1) and as CSV, without reading a single document."""
+"""Rows of the ledger as JSON (schema 1) and as CSV."""
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ LIST_SCHEMA: Final = 1
 COLUMNS: Final = (
     "id", "name", "origin", "status", "exit_code", "started_utc", "duration_s", "devices_j",
     "node_j", "node_low_j", "node_high_j", "node_basis", "incomplete", "project", "user", "tags",
+    "facility_j", "facility_low_j", "facility_high_j", "facility_basis",
 )  # fmt: skip
 
 
@@ -27,8 +28,11 @@ class _Node(msgspec.Struct):
     node: _Ends
 
 
-def rows_json(rows: Iterable[RunRow]) -> bytes:
-    """One JSON document of *rows*, each in the words of a single run's document."""
+def rows_json(rows: Iterable[RunRow], walls: Mapping[str, Mapping[str, object]]) -> bytes:
+    """One JSON document of *rows*, each in the words of a single run's document.
+
+    *walls* holds the figure of the facility of each run, by id, in the words of the JSON.
+    """
     runs = [
         {
             "run": {
@@ -43,7 +47,7 @@ def rows_json(rows: Iterable[RunRow]) -> bytes:
                 "project": row.project,
                 "user": row.user,
             },
-            "energy": row.figures,
+            "energy": msgspec.json.decode(row.figures) | {"facility": walls[row.id]},
             "incomplete": row.incomplete,
         }
         for row in rows
@@ -51,7 +55,7 @@ def rows_json(rows: Iterable[RunRow]) -> bytes:
     return msgspec.json.encode({"schema": LIST_SCHEMA, "runs": runs})
 
 
-def rows_csv(rows: Iterable[RunRow]) -> str:
+def rows_csv(rows: Iterable[RunRow], walls: Mapping[str, Mapping[str, object]]) -> str:
     """*rows* as CSV, energies in joules; what is unknown is empty; no cell is a formula."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -63,6 +67,7 @@ def rows_csv(rows: Iterable[RunRow]) -> str:
             row.id, row.name, row.origin, row.status, row.exit_code, row.started_utc,
             row.duration_s, row.devices_j, row.node_j, ends.low, ends.high, row.basis,
             str(row.incomplete).lower(), row.project, row.user, tags,
+            *(walls[row.id].get(word) for word in ("value", "low", "high", "basis")),
         )  # fmt: skip
         writer.writerow([safe_cell(c) if isinstance(c, str) else c for c in cells])
     return file.getvalue()

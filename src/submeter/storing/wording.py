@@ -30,6 +30,15 @@ def safe_text(text: str, *, most: int = 500) -> str:
     return kept if len(kept) <= most else kept[: most - 1] + "…"
 
 
+def is_storable(text: str) -> bool:
+    """Whether *text* can be in a ledger at all; an argument of other bytes than UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _safe(char: str) -> str:
     if char.isprintable() or char in _JOINERS:
         return char

@@ -161,7 +161,7 @@ def _gains(
     """Try what would narrow the total, most helpful first."""
     tried: list[tuple[str, Figure | None]] = []
     if not isinstance(pue, int | float):
-        remedy = "if your site tells its PUE: submeter config set pue NUMBER"
+        remedy = "if your site tells its PUE: submeter config set pue 1.3"
         tried.append((remedy, _total(loads, rest, rest_ratio, pue.value)))
     if any(
         x.device.kind is DeviceKind.CPU and x.channel.basis is not Basis.MEASURED for x in loads

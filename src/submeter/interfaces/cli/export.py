@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from submeter.errors import LedgerError, UsageError
-from submeter.interfaces.cli.keeping import ledger_at_hand, write_size
+from submeter.interfaces.cli.keeping import at_the_wall, ledger_at_hand, write_size
 from submeter.interfaces.cli.lookup import complete_run
 from submeter.storing.ledger import Ledger
 
@@ -43,7 +43,7 @@ def export(
     if not runs and not take_all:
         raise UsageError("no run is named", remedy="submeter export last, or --all")
     form = form or {".csv": "csv", ".json": "json"}.get(out.suffix if out else "", "archive")
-    with ledger_at_hand() as ledger:
+    with ledger_at_hand(runs) as ledger:
         ids = [r.id for r in ledger.list()] if take_all else [ledger.find(r) for r in runs]
         if form != "archive":
             _write_totals(ledger, ids, form, out, force=force)
@@ -67,7 +67,8 @@ def _write_totals(
 
     by_id = {row.id: row for row in ledger.list()}
     rows = [by_id[run_id] for run_id in dict.fromkeys(ids)]
-    content = rows_csv(rows).encode() if form == "csv" else rows_json(rows) + b"\n"
+    walls = at_the_wall(ledger, rows)
+    content = rows_csv(rows, walls).encode() if form == "csv" else rows_json(rows, walls) + b"\n"
     if out is None:
         click.echo(content, nl=False)
         return

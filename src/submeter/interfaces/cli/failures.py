@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What went wrong in one line, what to do in the next, and the exit code of its kind."""
 
+import contextlib
 import os
 import sys
+from errno import EDQUOT, ENOSPC
 from typing import Final
 
 import click
@@ -13,13 +15,13 @@ USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130  # 128 + SIGINT
 BROKEN_PIPE_EXIT: Final = 141  # 128 + SIGPIPE, what a shell sees of any filter that was cut off
 UNEXPECTED_EXIT: Final = 1
+_FULL: Final = frozenset({ENOSPC, EDQUOT})
 
 
 def report_failure(exc: BaseException, *, debug: bool) -> int:
     """Tell a person of *exc* on stderr, in two lines, and return the exit code."""
     if isinstance(exc, BrokenPipeError):
-        # Python flushes stdout once more at its end, which would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return BROKEN_PIPE_EXIT
     if isinstance(exc, click.Abort):
         return INTERRUPTED_EXIT
@@ -27,11 +29,19 @@ def report_failure(exc: BaseException, *, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(exc, file=sys.stderr)
+    if isinstance(exc, OSError) and exc.errno in _FULL:
+        _drop_stdout()
     code, message, remedy = _explained(exc)
     _say("error:", message)
     if remedy:
         _say("try:  ", remedy)
     return code
+
+
+def _drop_stdout() -> None:
+    """Python flushes stdout once more at its end, which would complain again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explained(exc: BaseException) -> tuple[int, str, str]:
@@ -42,7 +52,8 @@ def _explained(exc: BaseException) -> tuple[int, str, str]:
         return USAGE_EXIT, _lowered(exc.format_message()), _usage_remedy(exc)
     words = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
     if isinstance(exc, OSError):
-        return UNEXPECTED_EXIT, str(exc), ""
+        remedy = "make room there" if exc.errno in _FULL else "check path and rights"
+        return UNEXPECTED_EXIT, str(exc), remedy
     return UNEXPECTED_EXIT, f"unexpected {words}", "submeter --debug …, and report what it prints"
 
 

@@ -2,35 +2,45 @@
 """The ledger as the verbs that keep runs want it: up to date, and with words for what is odd."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from submeter.errors import RunNotFoundError, SubmeterError
+from submeter.errors import LedgerError, RunNotFoundError, SubmeterError
 from submeter.records.runs import Run
 from submeter.storing import places
+from submeter.storing.documents import RunRow
 from submeter.storing.ledger import LEDGER_FILE, Ledger, open_ledger
 from submeter.storing.wording import safe_text
 
 
 @contextlib.contextmanager
-def ledger_at_hand(home: Path | None = None) -> Iterator[Ledger]:
-    """Open the ledger after settling what ended unsettled.
+def ledger_at_hand(refs: Iterable[str] = (), *, home: Path | None = None) -> Iterator[Ledger]:
+    """Open the ledger after settling what ended unsettled; *refs* must not mean a live run.
 
     Raises
     ------
+    LedgerError
+        If one of *refs* is still being metered.
     RunNotFoundError
         If no run was ever stored here.
     """
+    from submeter.interfaces.cli.lookup import refuse_live
+
     home = places.home() if home is None else home
+    refs = list(refs)
     settle_first(home)
     path = home / LEDGER_FILE
     if not path.exists():
+        for ref in refs:
+            refuse_live(ref, home, None)
         raise RunNotFoundError("there is no run yet", remedy="submeter run -- python train.py")
     with open_ledger(path, create=False) as ledger:
         if ledger.note:
             click.echo(ledger.note, err=True)
+        for ref in refs:
+            refuse_live(ref, home, ledger)
         yield ledger
 
 
@@ -40,6 +50,28 @@ def settle_first(home: Path) -> None:
 
     with contextlib.suppress(SubmeterError, OSError):
         settle_orphans(home)
+
+
+def at_the_wall(
+    ledger: Ledger | None, rows: Iterable[RunRow], live: Mapping[str, Run] | None = None
+) -> dict[str, dict[str, object]]:
+    """Energy of the facility of each run, in the words of the JSON, each with its own PUE."""
+    from submeter.accounting.overhead import reckoned
+    from submeter.reporting.words import energy_figure, missing
+
+    words: dict[str, dict[str, object]] = {}
+    for row in rows:
+        run = (live or {}).get(row.id)
+        try:
+            if run is None and ledger is not None:
+                run = ledger.get(row.id)
+        except LedgerError as exc:
+            words[row.id] = missing(str(exc))
+            continue
+        words[row.id] = (
+            missing("not stored") if run is None else energy_figure(reckoned(run).facility)
+        )
+    return words
 
 
 def called(run: Run) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``submeter list``."""
 
-from collections.abc import Iterable
-from datetime import datetime
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,17 +10,18 @@ import click
 import msgspec
 
 from submeter.errors import LedgerError
-from submeter.interfaces.cli.keeping import pairs, settle_first
+from submeter.interfaces.cli.keeping import at_the_wall, pairs, settle_first
+from submeter.interfaces.cli.lookup import live_runs
 from submeter.records.figures import Figure
 from submeter.storing import places
-from submeter.storing.documents import RunRow
+from submeter.storing.documents import RunRow, order_key, row_of
 from submeter.storing.ledger import LEDGER_FILE, open_ledger
 
 STATUSES: Final = ("waiting", "running", "paused", "finished", "failed", "killed", "stopped")
 ORIGINS: Final = ("measured", "predicted", "replayed", "published")
 _MARKS: Final = {"measured": "", "derived": "", "modelled": " ~", "assumed": " ?"}
 _LONGEST_NAME: Final = 20
-_HEADS: Final = ("started", "name", "status", "time", "node energy", "id")
+_HEADS: Final = ("started (local)", "name", "status", "time", "node energy", "id")
 
 
 class _Figures(msgspec.Struct):
@@ -49,7 +50,7 @@ def list_runs(
     origin: str | None,
     as_json: bool,
 ) -> None:
-    """List the runs in the ledger, the latest first.
+    """List the runs, also those that go on, the latest first; times are local.
 
     \b
     Examples:
@@ -59,28 +60,36 @@ def list_runs(
     """  # noqa: D301  # \b keeps click from refilling the examples
     home = places.home()
     settle_first(home)
+    wanted: dict[str, str | None] = {
+        "name": name, "project": project, "status": status, "origin": origin,
+    }  # fmt: skip
     rows: list[RunRow] = []
     latest = ""
-    if (home / LEDGER_FILE).exists():
-        with open_ledger(home / LEDGER_FILE, create=False) as ledger:
-            rows = ledger.list(
-                limit=None if show_all else limit,
-                tags=tags,
-                name=name,
-                project=project,
-                status=status,
-                origin=origin,
-            )
+    walls: dict[str, dict[str, object]] = {}
+    with contextlib.ExitStack() as stack:
+        ledger = None
+        if (home / LEDGER_FILE).exists():
+            ledger = stack.enter_context(open_ledger(home / LEDGER_FILE, create=False))
+            rows = ledger.list(tags=tags, name=name, project=project, status=status, origin=origin)
             latest = max((row.started_utc for row in ledger.list(limit=1)), default="")
             if ledger.note:
                 click.echo(ledger.note, err=True)
+        live = {run.id: run for run in live_runs(home, ledger)}
+        rows += [row for row in map(row_of, live.values()) if _fits(row, wanted, tags)]
+        rows.sort(key=lambda row: (order_key(row.started_utc), row.id), reverse=True)
+        shown = rows if show_all else rows[:limit]
+        if as_json:
+            walls = at_the_wall(ledger, shown, live)
     if as_json:
         from submeter.storing.tables import rows_json
 
-        click.echo(rows_json(rows))
+        click.echo(rows_json(shown, walls))
         return
     if rows:
-        click.echo(table(rows))
+        if shown:
+            click.echo(table(shown))
+        if len(shown) < len(rows):
+            click.echo(f"… {len(rows) - len(shown)} more: submeter list --all", err=True)
     elif latest:
         click.echo("no run fits", err=True)
     else:
@@ -89,14 +98,20 @@ def list_runs(
         click.echo(elsewhere(other, since=latest), err=True, nl=False)
 
 
+def _fits(row: RunRow, wanted: Mapping[str, str | None], tags: Mapping[str, str]) -> bool:
+    """Whether a run that goes on is one of those asked for."""
+    fields = all(word is None or getattr(row, key) == word for key, word in wanted.items())
+    return fields and all(row.tags.get(key) == word for key, word in tags.items())
+
+
 def table(rows: Iterable[RunRow]) -> str:
     """Table of *rows*, a line each, as wide as it has to be."""
-    from submeter.reporting.numbers import write_duration
+    from submeter.reporting.numbers import write_duration, write_instant
     from submeter.reporting.text import columns, cut, plain
 
     lines = [
         (
-            _local(row.started_utc),
+            write_instant(row.started_utc, zone=False),
             cut(plain(row.name) or "—", _LONGEST_NAME),
             row.status if row.origin == "measured" else row.origin,
             write_duration(row.duration_s),
@@ -132,11 +147,3 @@ def elsewhere(home: Path, *, since: str = "") -> str:
     if not rows or rows[0].started_utc <= since:
         return ""
     return f"{len(rows)} more in {home}: SUBMETER_HOME={home} submeter list\n"
-
-
-def _local(started_utc: str) -> str:
-    """Begin of a run by the clock on the wall here."""
-    try:
-        return f"{datetime.fromisoformat(started_utc).astimezone():%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError):
-        return started_utc[:16].replace("T", " ")

@@ -4,6 +4,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,9 +17,12 @@ from submeter.records.runs import Run
 from submeter.running.recovery import is_over, read_order, settle_orphans
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
+from submeter.units import NS_PER_S
 
 _LAST: Final = re.compile(r"last(?:~(\d{1,9}))?")
 _MOST_COMPLETED: Final = 50
+_NO_END: Final = "ended without a word: killed, or the machine went down"  # not while it goes on
+_SO_FAR: Final = "so far: energy, phases and work are each known up to an instant of their own"
 
 
 class Found(NamedTuple):
@@ -119,7 +123,65 @@ def _so_far(folder: Path) -> Run:
         raise LedgerError(
             f"run {folder.name} has just begun: nothing is known of it yet", remedy="wait a second"
         ) from exc
-    return structs.replace(run, status="running", exit_code=None)
+    # Words of phases come at once, readings in batches: a phase may look longer than the run.
+    phases = tuple(
+        structs.replace(p, duration_s=min(p.duration_s, run.duration_s)) if p.count <= 1 else p
+        for p in run.phases
+    )
+    notes = (*(n for n in run.notes if n != _NO_END), _SO_FAR)
+    return structs.replace(run, status="running", exit_code=None, phases=phases, notes=notes)
+
+
+def live_runs(home: Path, ledger: Ledger | None) -> list[Run]:
+    """Runs under *home* that still go on, as far as they are known, the latest first."""
+    return [_at_least(folder) for folder in _live(home, ledger)]
+
+
+def refuse_live(ref: str, home: Path, ledger: Ledger | None) -> None:
+    """Refuse to change or pack a run that still goes on.
+
+    Raises
+    ------
+    LedgerError
+        If *ref* means such a run.
+    """
+    live = list(_live(home, ledger))
+    if not live:
+        return
+    place = _LAST.fullmatch(ref)
+    if place:
+        rows = [] if ledger is None else ledger.list(limit=int(place[1] or 0) + 1)
+        ids = sorted([*(f.name for f in live), *(r.id for r in rows)], reverse=True)
+        meant = ids[int(place[1] or 0)] if int(place[1] or 0) < len(ids) else ""
+        folder = next((f for f in live if f.name == meant), None)
+    else:
+        folder = next((f for f in live if _means(ref, f)), None)
+    if folder is not None:
+        raise LedgerError(
+            f"run {folder.name} is still being metered", remedy="wait for its end, or stop it"
+        )
+
+
+def _at_least(folder: Path) -> Run:
+    """Give the run in *folder*, if need be without any figure: it has just begun."""
+    try:
+        return _so_far(folder)
+    except LedgerError:
+        pass
+    order = read_order(folder)
+    began = datetime.fromtimestamp(0 if order is None else order.utc_ns // NS_PER_S, UTC)
+    run = Run(
+        id=folder.name,
+        origin="measured",
+        status="running",
+        started_utc=f"{began:%Y-%m-%dT%H:%M:%SZ}",
+        duration_s=0.0,
+    )
+    if order is None:
+        return run
+    return structs.replace(
+        run, name=order.name, tags=order.tags, project=order.project, user=order.user
+    )
 
 
 def _no_run() -> RunNotFoundError:

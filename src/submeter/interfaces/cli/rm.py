@@ -29,7 +29,7 @@ def rm(runs: tuple[str, ...], *, yes: bool, dry_run: bool) -> None:
       submeter rm last
       submeter rm 20261123-142501-3f9a digits --yes
     """  # noqa: D301  # \b keeps click from refilling the examples
-    with ledger_at_hand() as ledger:
+    with ledger_at_hand(runs) as ledger:
         # All are found before the first one goes, so that last, last~1 mean what they say.
         found = dict.fromkeys(_find(ledger, ref) for ref in runs)
         sizes = {run_id: _size_bytes(places.run_folder(ledger.home, run_id)) for run_id in found}

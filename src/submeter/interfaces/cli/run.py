@@ -2,9 +2,12 @@
 """``submeter run``: meter a command."""
 
 import os
+import re
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
 
 _LONGEST_S = 60.0
 _SHORTEST_S = 0.01
+_INTERPRETER: Final = re.compile(
+    r"(python|pypy)[\d.]*|torchrun|deepspeed|accelerate|(ba|da|z|k)?sh|julia|perl|Rscript"
+)
+_SCRIPTS: Final = frozenset({".py", ".pyc", ".sh", ".bash", ".zsh", ".jl", ".pl", ".R", ".r"})
 
 
 def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -29,7 +36,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--name", default="", help="What the run is called.")
+@click.option("--name", default="", help="What the run is called; else by its script.")
 @click.option(
     "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="Word to find it by."
 )
@@ -45,7 +52,12 @@ def run(  # click gives them by name
     quiet: bool,  # noqa: FBT001  # click gives it by name
     command: tuple[str, ...],
 ) -> None:
-    """Meter a command: its output, signals and exit code pass through unchanged."""
+    """Meter a command: its output, signals and exit code pass through unchanged.
+
+    Without --name the run is called after its script, module or program: python train.py is
+    train. Inside another run the command joins that one: name, tags and options given here are
+    then not used.
+    """
     from submeter.errors import UsageError
     from submeter.running.launcher import NOT_FOUND, die_like, run_command
 
@@ -61,6 +73,7 @@ def run(  # click gives them by name
             f"an interval of {interval_s:g} s is not allowed",
             remedy="submeter run --interval with seconds from 0.01 to 60",
         )
+    name = name or default_name(words)
     outcome = run_command(words, name=name, tags=tags, interval_s=interval_s, project=project)
     if not outcome.run_id and not outcome.notes and outcome.exit_code:
         what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
@@ -69,6 +82,25 @@ def run(  # click gives them by name
     elif not quiet:
         _tell(outcome)
     die_like(outcome)
+
+
+def default_name(words: Sequence[str]) -> str:
+    """Name of a run that got none: its script or module, else its program.
+
+    ``python train.py`` is ``train``, ``torchrun --nproc-per-node 2 -m pkg.train`` is
+    ``pkg.train``, ``./train`` is ``train``.
+    """
+    program = Path(words[0]).name
+    if not _INTERPRETER.fullmatch(program):
+        return program
+    for before, word in pairwise(words):
+        if before == "-m" and not word.startswith("-"):
+            return word
+        if before == "-c":
+            return program
+        if not word.startswith("-") and Path(word).suffix in _SCRIPTS:
+            return Path(word).stem
+    return program
 
 
 def _tell(outcome: "Outcome") -> None:
@@ -105,8 +137,7 @@ def _summary(outcome: "Outcome") -> str:
         notes.append(f"submeter: the ledger could not be written; the run is kept in {where}")
     import shutil
 
-    from submeter.accounting.boundaries import footprint
-    from submeter.accounting.overhead import pue_for
+    from submeter.accounting.overhead import reckoned
     from submeter.reporting.summary import summary
     from submeter.settings import load
 
@@ -117,7 +148,7 @@ def _summary(outcome: "Outcome") -> str:
         room = keep_quota(outcome.ledger, settings.journal_quota_bytes, spare=[outcome.run_id])
         notes += [f"submeter: {room}"] if room else []
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    return "\n".join(["", summary(record, footprint(record, pue_for(settings)), width), *notes])
+    return "\n".join(["", summary(record, reckoned(record), width), *notes])
 
 
 def _run_of(outcome: "Outcome") -> "tuple[Run, Path | None] | None":

@@ -35,7 +35,8 @@ def _ways(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tu
     metavar="WAYS",
     help="Split by device, phase, rank or metric only; several with commas.",
 )
-def show(run: str, *, as_json: bool, by: tuple[str, ...]) -> None:
+@click.option("--pue", type=float, metavar="RATIO", help="Reckon with this PUE, only for now.")
+def show(run: str, *, as_json: bool, by: tuple[str, ...], pue: float | None) -> None:
     """Show what RUN used, and how sure that is.
 
     RUN is an id or its beginning, a name (its latest run), last, or last~2 for the one two before
@@ -46,13 +47,17 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...]) -> None:
       submeter show
       submeter show digits --by phase
       submeter show last~1 --json
+      submeter show last --pue 1.2
     """  # noqa: D301  # \b keeps click from refilling the examples
-    from submeter.accounting.boundaries import footprint
-    from submeter.accounting.overhead import pue_for
+    from submeter.accounting.overhead import reckoned
     from submeter.settings import load
+    from submeter.settings.rules import accept
 
+    if pue is not None:
+        accept("pue", pue, "the command line")
+    load()  # what is wrong in the settings is said here, too
     found = look_up(run)
-    amount = footprint(found.run, pue_for(load().settings))
+    amount = reckoned(found.run, pue)
     if as_json:
         click.echo(to_json(run_document(found.run, amount)))
         return

@@ -27,7 +27,7 @@ def tag(
       submeter tag last lr=0.1 baseline=yes
       submeter tag digits --remove baseline
     """  # noqa: D301  # \b keeps click from refilling the examples
-    with ledger_at_hand() as ledger:
+    with ledger_at_hand([run]) as ledger:
         before = ledger.get(run)
         changes = bool(tags or remove or name is not None)
         after = ledger.tag(before.id, tags, remove, name=name) if changes else before

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the figures of a run that came from elsewhere can be those of a run at all."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from submeter.errors import LedgerError
+from submeter.records.runs import RUN_SCHEMA, Run
+
+LARGEST: Final = 1e30  # of any figure in SI units: the Sun gives 4e26 J a second
+_LARGEST_WHOLE: Final = 2**63 - 1  # what the ledger can hold
+_LOGGED: Final = frozenset({"metrics", "metric_history"})  # anything that the training said
+_SIGNED: Final = frozenset({"exit_code", "flags", "means", "series"})
+
+
+def check_figures(run: Run, what: str = "a run") -> Run:
+    """*run* if each of its figures can be one.
+
+    Energies, their bounds and spreads, times and counts are finite, not negative and below
+    1e30. What a training logged may be anything, as long as it is no absurd whole number.
+
+    Raises
+    ------
+    LedgerError
+        If one is not; it is named.
+    """
+    if not 1 <= run.schema <= RUN_SCHEMA:
+        raise _refused(what, f"its schema is {run.schema}")
+    for field in run.__struct_fields__:
+        for path, number in _numbers(getattr(run, field), field):
+            why = _wrong(number, field)
+            if why:
+                raise _refused(what, f"{path[:80]} is {why}")
+    return run
+
+
+def _wrong(number: float, field: str) -> str:
+    if isinstance(number, int):
+        if abs(number) > _LARGEST_WHOLE:
+            return "too large"
+    elif field not in _LOGGED:
+        if not math.isfinite(number):
+            return "not finite"
+        if abs(number) >= LARGEST:
+            return "too large"
+    return "negative" if number < 0 and field not in _LOGGED | _SIGNED else ""
+
+
+def _numbers(value: object, path: str) -> Iterator[tuple[str, float]]:
+    """All numbers in *value*, each with its place."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        yield path, value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _numbers(getattr(value, name), f"{path}.{name}")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers(inner, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            yield from _numbers(inner, f"{path}.{i}")
+
+
+def _refused(what: str, why: str) -> LedgerError:
+    return LedgerError(f"{what} is refused: {why}", remedy="export it anew where it was metered")
