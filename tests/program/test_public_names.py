@@ -35,6 +35,7 @@ for name in ("sigtimedwait", "sigwaitinfo", "pthread_sigmask"):
     delattr(signal, name)
 for name in ("posix_spawn", "posix_spawnp", "posix_fallocate", "register_at_fork"):
     delattr(os, name)
+subprocess._USE_POSIX_SPAWN = False  # newer ones use what was just taken away
 sys.platform = "darwin"
 import submeter, submeter.running
 for module in pkgutil.walk_packages(submeter.__path__, "submeter."):
