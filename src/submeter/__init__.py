@@ -10,8 +10,6 @@
 TYPE_CHECKING = False  # what type checkers take for true; importing typing takes 8 ms
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
@@ -53,7 +51,7 @@ class _Idle:
     def __init__(self, *_: object, **__: object) -> None:
         pass
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> object:
         return self
 
     def __exit__(self, *_: object) -> None:
