@@ -45,13 +45,35 @@ _PLACES = {
 }
 
 
+class _Idle:
+    """Stands for `phase`, `log` and `measure` for the moment in which there are none yet."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, function: object) -> object:
+        return function
+
+
 def __getattr__(name: str) -> object:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"{__name__}.{place}"), name)
+    module = import_module(f"{__name__}.{place}")
+    try:
+        value: object = getattr(module, name)
+    except AttributeError:
+        if place != "interfaces.program":
+            raise
+        return _Idle  # a signal's handler asks while the program's first use is being loaded
     globals()[name] = value
     return value
 

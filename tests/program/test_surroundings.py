@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.program.test_program import CALM, phases_of, program
-from tests.running.scripts import environment, finish, python_file, run_arguments, settled
+from tests.running.scripts import (
+    environment,
+    finish,
+    folders,
+    python_file,
+    run_arguments,
+    settled,
+)
 
 PYTHON = sys.executable
 
@@ -102,3 +109,44 @@ with submeter.measure():
     assert before - slack <= started <= datetime.now(UTC) + slack
     assert run.id.startswith(f"{before:%Y}")
     assert 0 <= run.duration_s < (datetime.now(UTC) - before).total_seconds()
+
+
+def test_files_beside_the_program_never_become_part_of_the_collector(tmp_path: Path) -> None:
+    for name in ("msgspec", "platformdirs", "pynvml", "sqlite3"):
+        (tmp_path / f"{name}.py").write_text(
+            f"import sys\nsys.stderr.write('{name} of the program')\nraise SystemExit(1)\n"
+        )
+    code = """
+import os, signal, sys
+here = sys.path.pop(0)
+import submeter
+with submeter.measure() as run:
+    from submeter.running.collectors import import_paths
+    before = import_paths()
+    sys.path.insert(0, here)
+    sys.path.insert(0, os.path.join(here, "site-packages"))
+    assert import_paths() == before
+    assert here not in before
+    assert isinstance(run.energy, submeter.Missing)
+sys.path.remove(here)
+assert isinstance(run.energy, submeter.Figure), run.energy
+"""
+    home = tmp_path / "home"
+    done = finish([sys.executable, python_file(tmp_path, code)], home)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (folder,) = folders(home)
+    assert (folder / "collector.log").read_text() == ""
+
+
+def test_the_import_path_at_first_use_leaves_out_the_programs_own_modules(
+    tmp_path: Path,
+) -> None:
+    for name in ("msgspec", "platformdirs", "pynvml"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(1)\n")
+    code = """
+import sys
+from submeter.running.collectors import import_paths
+assert sys.path[0] not in import_paths()
+"""
+    done = finish([sys.executable, python_file(tmp_path, code)], tmp_path / "home")
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -28,6 +28,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _here: Final = joined.state()
+_SHOWN: Final = 40  # characters of a name in a warning
+
+
+def _words(name: object) -> str:
+    """A name that is no text, as text; a caller's mistake is no reason to end a training."""
+    try:
+        text = str(name)
+    except Exception as exc:  # noqa: BLE001  # the type is not ours
+        text = ""
+        joined.once(f"a name of type {type(name).__name__} has no text: {type(exc).__name__}")
+    if not isinstance(name, (str, int, float)):
+        joined.once(f"the name {text[:_SHOWN]!r} is no text but of type {type(name).__name__}")
+    return text
 
 
 class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
@@ -48,7 +61,7 @@ class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
     __slots__ = ("_last", "_name")
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._name = name if type(name) is str else _words(name)
         self._last: Open | None = None
 
     def __enter__(self) -> Self:
@@ -280,7 +293,7 @@ def measure(
     options = {"tags": tags, "interval_s": interval_s, "project": project, "strict": strict}
     if callable(name):
         return Measurement("", options)(name)
-    return Measurement(name or "", options)
+    return Measurement("" if name is None else _words(name), options)
 
 
 _lock: Final = threading.RLock()
@@ -319,6 +332,8 @@ def _outcome(error: BaseException | None) -> tuple[str, int | None, str]:
         return "finished", None, ""
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        # what the process returns: of a number that fits no C long, as of -1
+        code = code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
         return ("failed" if code else "finished"), code, ""
     if isinstance(error, KeyboardInterrupt):
         return "stopped", None, "interrupted"
@@ -328,6 +343,14 @@ def _outcome(error: BaseException | None) -> tuple[str, int | None, str]:
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """*options* with what makes no sense left out, or refused if they are strict."""
     given = dict(options)
+    if given["tags"] is not None and not isinstance(given["tags"], Mapping):
+        words = f"tags of type {type(given['tags']).__name__} are not allowed"
+        if given["strict"]:
+            from submeter.errors import UsageError
+
+            raise UsageError(words, remedy='give tags={"key": "value"}')
+        joined.once(f"{words}; they are left out")
+        given["tags"] = None
     interval_s = given["interval_s"]
     if interval_s is None:
         return given

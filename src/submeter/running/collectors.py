@@ -7,6 +7,7 @@ user's ``random.py`` could take the place of Python's.
 """
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -90,18 +91,29 @@ def write_order(order: "Order") -> Path:
     return path
 
 
-def import_paths() -> list[str]:
-    """Folders that the collector imports from, behind the standard library."""
+@functools.cache
+def import_paths() -> tuple[str, ...]:
+    """Folders that the collector imports from, behind the standard library.
+
+    Found at first use, so that a collector that is started again imports the same. Where packages
+    are installed comes first: what a program has beside it, or puts in front of its path, may
+    bear the name of one of ours without being it.
+    """
     from importlib.machinery import PathFinder
 
-    ours = [str(Path(__file__).absolute().parents[2])]
-    for name in ("msgspec", "platformdirs", "pynvml"):
-        found = PathFinder.find_spec(name)  # without importing it
-        if found is not None and found.origin:
-            is_package = found.submodule_search_locations is not None
-            ours.append(str(Path(found.origin).absolute().parents[1 if is_package else 0]))
-    installed = [p for p in sys.path if Path(p).name in {"site-packages", "dist-packages"}]
-    return list(dict.fromkeys([*ours, *installed]))
+    ours = str(Path(__file__).absolute().parents[2])
+    named = [p for p in sys.path if Path(p).name in {"site-packages", "dist-packages"}]
+    installed = [str(Path(p).absolute()) for p in named]
+    folders = [ours]
+    for name, is_package in (("msgspec", True), ("platformdirs", True), ("pynvml", False)):
+        for path in ([ours, *installed], sys.path):
+            found = PathFinder.find_spec(name, path)  # without importing it
+            if found is None or not found.origin:
+                continue
+            if is_package == (found.submodule_search_locations is not None):
+                folders.append(str(Path(found.origin).absolute().parents[int(is_package)]))
+                break
+    return tuple(dict.fromkeys([*folders, *installed]))
 
 
 class Warm:

@@ -94,6 +94,7 @@ class _Here:
     def __init__(self) -> None:
         self.member: Member | None = None
         self.looked = False  # for a run to join
+        self.looking = False  # just now; a signal's handler may come in between
         self.forks = False  # are being watched
         self.said: set[str] = set()
         self.lock = threading.RLock()
@@ -117,14 +118,18 @@ def current() -> Member | None:
 
 def _look() -> Member | None:
     with _here.lock:
-        if _here.looked:
+        if _here.looked or _here.looking:
             return _here.member
-        folder = os.environ.get(RUN_VARIABLE)
-        member = None
-        if folder and is_open(Path(folder)):
-            member = join(Path(folder))
-        _here.looked = True
-        return member
+        _here.looking = True
+        try:
+            folder = os.environ.get(RUN_VARIABLE)
+            member = None
+            if folder and is_open(Path(folder)):
+                member = join(Path(folder))
+            _here.looked = True
+            return member
+        finally:
+            _here.looking = False
 
 
 def is_open(folder: Path) -> bool:
@@ -184,7 +189,7 @@ def _in_forked_child() -> None:
     for call in forget:
         call()
     member, _here.member = _here.member, None
-    _here.looked = False
+    _here.looked = _here.looking = False
     if member is not None and member.marks is not None:
         member.marks.forget()
 

@@ -67,6 +67,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def find_command(name: str) -> int:
     """0 if there is a command *name*, else what a shell would exit with."""
+    if not name:
+        return NOT_FOUND
     if os.sep in name:
         places = [Path(name)]
     else:
