@@ -209,3 +209,9 @@ def test_a_run_whose_collector_died_is_settled_before_it_is_shown(stage: Stage) 
     made = stage.call("show", "--json").document
     assert made["run"]["status"] == "killed"
     assert made["energy"]["devices"]["value"] == pytest.approx(250, rel=0.01)
+
+
+def test_json_of_one_way_to_split_holds_that_and_the_run(stage: Stage) -> None:
+    keep(stage, digits())
+    made = stage.call("show", "--by", "phase", "--json").document
+    assert set(made) == {"schema", "run", "energy", "phases", "outside_phases"}

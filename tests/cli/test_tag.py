@@ -80,3 +80,20 @@ def test_where_no_run_was_ever_stored(
     assert main(["tag", "last", "a=b"]) == 6
     assert "submeter run" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_tag_that_is_not_there_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tags(home)
+    assert main(["tag", "last", "--remove", "nokey"]) == 0
+    assert capsys.readouterr().err == "there is no tag nokey to remove\n"
+    assert tags(home) == before
+
+
+@pytest.mark.parametrize("name", ["last", "last~1", "\udcff"])
+def test_a_name_that_finds_another_run_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for words in (["tag", RUN, "--name", name], ["run", "--name", name, "--", "true"]):
+        assert main(words) == 2
+        assert [x[:6] for x in capsys.readouterr().err.splitlines()] == ["error:", "try:  "]
+    assert home.exists()

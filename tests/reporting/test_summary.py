@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fifteen lines, eighty columns, the answer first: for any run that there can be."""
 
+import re
 import time
 import unicodedata
 from typing import get_args
@@ -282,3 +283,31 @@ def test_ranks_have_a_table_of_their_own() -> None:
     assert "by rank" in text
     assert "a" in text.splitlines()[-1]
     assert "by rank" not in details(digits(), amount(digits()), by=("rank",))
+
+
+def test_a_column_goes_before_all_are_cut() -> None:
+    rows = [structs.replace(d, method="by a model of many words") for d in digits().devices]
+    run = structs.replace(digits(), devices=tuple(rows))
+    narrow = details(run, amount(run), width=70)
+    assert "how" not in narrow
+    assert "…" not in narrow
+    assert "drawn  how" in details(run, amount(run), width=120)
+    alone = details(run, amount(run), by=("device",), width=60)
+    assert "  dram:0: by a model of many words" in alone  # a line of its own
+
+
+def test_rows_of_a_table_share_their_unit() -> None:
+    text = details(digits(), amount(digits()), by=("phase",))
+    table = text[text.index("by phase") :].splitlines()[1:]
+    assert {word for line in table for word in ("Wh", "mWh", "kWh") if f" {word} " in line} == {
+        "Wh"
+    }
+
+
+@pytest.mark.parametrize("width", [40, 45, 50, 55, 59])
+def test_a_narrow_summary_never_cuts_an_interval(width: int) -> None:
+    for run in (digits(), mostly_measured(), eight_boards()):
+        text = told(run, width=width)
+        energy = text[: text.index("by device")]
+        assert energy.count("(") == energy.count(")")
+        assert re.search(r"\([\d.]+ – [\d.]+\)", energy)

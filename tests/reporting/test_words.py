@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.records.figures import Basis, Missing, Quantity
+from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.runs import MetricPoint, PhaseEnergy, RankEnergy, Run
 from submeter.reporting.words import JSON_SCHEMA, energy_figure, run_document, to_json
-from tests.reporting.examples import amount, digits, eight_boards, nothing
+from tests.reporting.examples import amount, digits, eight_boards, modelled, nothing, phase
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 
@@ -158,3 +158,14 @@ def test_rows_of_phases_and_outside_sum_to_the_node() -> None:
     assert isinstance(energy, dict)
     whole = sum(row["energy"]["value"] for row in rows) + outside["value"]
     assert whole == pytest.approx(energy["node"]["value"], rel=1e-3)
+
+
+def test_phases_that_cannot_be_told_apart_share_one_figure() -> None:
+    rows = (
+        phase("a", modelled(10), joint_with=("b",)),
+        phase("b", modelled(10).with_terms((ErrorTerm("x", 0.5),)), joint_with=("a",)),
+    )
+    run = structs.replace(digits(), phases=rows)
+    made = json.loads(to_json(run_document(run, amount(run))))
+    first, second = (row["energy"] for row in made["phases"])
+    assert first == second

@@ -50,7 +50,8 @@ class phase:  # noqa: N801  # reads as a statement: with submeter.phase("train")
     ----------
     name
         What the part is called. Phases may be nested, and opened again and again, from any
-        thread and any asyncio task; time in an inner one belongs to that.
+        thread and any asyncio task; time in an inner one belongs to that, and the times of
+        several threads in one phase add up.
 
     Examples
     --------
@@ -276,7 +277,9 @@ def measure(
     -------
     Measurement
         Gives a `MeasuredRun` when entered. Within a run, of ``submeter run`` or of another
-        `measure`, it joins that.
+        `measure`, it joins that: name, tags and options given here are then not used, and the
+        energy is `Missing` as long as the outer run goes on. Nothing is printed at the end:
+        ``print(run)`` does.
 
     Raises
     ------

@@ -5,6 +5,7 @@ Every number that a person is shown passes through `write`.
 """
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -23,6 +24,7 @@ _FINER_BELOW: Final = 2.0  # 1.4 is rounded up to 1.4, not to 2
 _STEPS_IN_HALF: Final = 4  # so rounding moves a value by an eighth of its doubt at most
 _LOPSIDED: Final = 1.25  # sides of an interval that differ by more are told apart
 _NARROW: Final = 5.0  # [%] below it they are not
+_WIDEST_SPAN: Final = 1e4  # of numbers that can be read in one unit
 _LEAST_DIGITS: Final = 2  # of the end of an interval
 
 
@@ -70,6 +72,7 @@ def write(
     *,
     digits: int = DIGITS,
     joules: bool = False,
+    like: float | None = None,
 ) -> str:
     """*value* with a unit that fits, at the digits that its interval allows.
 
@@ -81,6 +84,8 @@ def write(
         SI unit of a bare number; ``"J"`` is an energy. Ignored for a figure.
     joules
         Write an energy in J with its prefixes rather than in Wh.
+    like
+        Write it in the unit that this value would have, so that numbers can be compared.
 
     Returns
     -------
@@ -91,10 +96,10 @@ def write(
     if value is None or isinstance(value, Missing):
         return MISSING
     if isinstance(value, Figure):
-        return _figure(value, joules=joules)
+        return _figure(value, joules=joules, like=like)
     if not math.isfinite(value):
         return MISSING
-    scale = _scale(_rounded(value, digits), unit, joules=joules)
+    scale = _scale(_rounded(value, digits) if like is None else like, unit, joules=joules)
     return _with_unit(_decimal(value / scale.size, _decimals(value / scale.size, digits)), scale)
 
 
@@ -103,13 +108,15 @@ def write_power(power_w: float | None) -> str:
     return write(power_w, "W", digits=2)
 
 
-def interval(figure: Figure | Missing | None, *, joules: bool = False) -> str:
+def interval(
+    figure: Figure | Missing | None, *, joules: bool = False, like: float | None = None
+) -> str:
     """Interval of *figure* in the unit that `write` gives it, such as ``(0.30 – 0.95)``."""
     if not isinstance(figure, Figure) or not _finite(figure) or below_resolution(figure):
         return ""
     if figure.low == figure.high:
         return ""
-    scale, places = _layout(figure, joules=joules)
+    scale, places = _layout(figure, joules=joules, like=like)
     low, high = (
         _end(x / scale.size, places, figure.value / scale.size) for x in (figure.low, figure.high)
     )
@@ -190,24 +197,33 @@ def write_doubt(figure: Figure | Missing | None) -> str:
     return f"±{float(f'{(down + up) / 2:.2g}'):g} %"
 
 
-def _figure(figure: Figure, *, joules: bool) -> str:
+def _figure(figure: Figure, *, joules: bool, like: float | None = None) -> str:
     if not _finite(figure):
         return MISSING
     if below_resolution(figure):
         return f"below resolution ({write_limit(figure)})"
     if figure.low == figure.high:
-        return write(figure.value, figure.unit, joules=joules)
-    scale, places = _layout(figure, joules=joules)
+        return write(figure.value, figure.unit, joules=joules, like=like)
+    scale, places = _layout(figure, joules=joules, like=like)
     return _with_unit(_decimal(figure.value / scale.size, places), scale)
 
 
-def _layout(figure: Figure, *, joules: bool) -> tuple[_Unit, int]:
+def _layout(figure: Figure, *, joules: bool, like: float | None = None) -> tuple[_Unit, int]:
     """Choose unit and decimals for *figure*."""
+    if like is not None:
+        shared = _scale(like, figure.unit, joules=joules)
+        return shared, _places(figure, shared)
     scale = _scale(figure.value, figure.unit, joules=joules)
     places = _places(figure, scale)
     shown = round(figure.value / scale.size, places) * scale.size
     larger = _scale(shown, figure.unit, joules=joules)  # 999.97 J is 1.000 kJ
     return larger, _places(figure, larger)
+
+
+def shared_unit(values: Iterable[float]) -> float | None:
+    """Value whose unit serves for all of *values*; None where they span too much for one."""
+    sizes = [v for v in values if math.isfinite(v) and v > 0]
+    return max(sizes) if sizes and max(sizes) < _WIDEST_SPAN * min(sizes) else None
 
 
 def _finite(figure: Figure) -> bool:

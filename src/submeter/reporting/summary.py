@@ -176,8 +176,11 @@ def _energy(run: Run, footprint: Footprint, facility: Figure | Missing, width: i
         rows = zip_longest(heads[: max(2, len(beside))], beside, fillvalue="")
         return [(pad(head, start) + side).rstrip() for head, side in rows]
     below = fill(words, width - _LABEL)[:2]
-    lines = [label + left[0], *(" " * _LABEL + x for x in (left[1], *below) if x)]
-    return [cut(line, width) for line in lines]
+    # An interval is never cut: where the line is too short it goes to the next one, whole.
+    above = [*fill(left[0].split("  "), width - _LABEL, between="  "),
+             *fill(inner, width - _LABEL, between=_BETWEEN)]  # fmt: skip
+    heads = [label, *[" " * _LABEL] * (len(above) + len(below))]
+    return [cut(head + x, width) for head, x in zip(heads, [*above, *below], strict=False)]
 
 
 def _breakable(piece: str, *, last: bool) -> list[str]:

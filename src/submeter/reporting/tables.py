@@ -13,6 +13,7 @@ from submeter.reporting.numbers import (
     below_resolution,
     interval,
     mark,
+    shared_unit,
     write,
     write_count,
     write_duration,
@@ -30,7 +31,7 @@ from submeter.reporting.summary import (
     state,
     title,
 )
-from submeter.reporting.text import columns, cut, fill, plain, table
+from submeter.reporting.text import columns, cut, fill, fitted, plain, table
 
 WAYS: Final = ("device", "phase", "rank", "metric")
 _INDENT: Final = "  "
@@ -67,13 +68,13 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
         Most columns of a line.
     """
     writers: dict[str, Callable[[Run, Footprint], list[str]]] = {
-        "device": _devices,
-        "phase": _phases,
+        "device": lambda run, amount: _devices(run, amount, width, alone=not everything),
+        "phase": lambda run, amount: _phases(run, amount, width),
         "rank": _ranks,
         "metric": lambda run, _: _metrics(run, most=_LAST_POINTS if everything else None),
     }
     everything = tuple(by) == WAYS
-    energy = [*_energy(run, footprint, width), *_legend(run, footprint)]
+    energy = [*_energy(run, footprint, width), *_legend(run, footprint, width)]
     blocks = [_head(run, width), energy]
     blocks += [writers[way](run, footprint) for way in by]
     if everything:
@@ -104,12 +105,13 @@ def _energy(run: Run, footprint: Footprint, width: int) -> list[str]:
         )
     ]
     least = "≥ " if footprint.unknown else ""
-    cells = [[f"{_INDENT}{name}", *_amount(quantity, least)] for name, quantity in rows]
+    like = _like(quantity for _, quantity in rows)
+    cells = [[f"{_INDENT}{name}", *_amount(q, least, like=like)] for name, q in rows]
     lines = ["energy", *table(cells, right=(1,))]
     facility = figure_of(footprint.facility)
     if isinstance(facility, Figure):
-        rests = " · ".join(basis_words(facility, assumed_parts(run, footprint)))
-        lines += [_INDENT + x for x in fill([rests], width - 2)]
+        rests = basis_words(facility, assumed_parts(run, footprint))
+        lines += [_INDENT + x for x in fill(rests, width - 2, between=" · ")]
         hangs = _hangs_on(footprint.facility)
         if hangs:
             lines += [
@@ -118,7 +120,7 @@ def _energy(run: Run, footprint: Footprint, width: int) -> list[str]:
     return lines
 
 
-def _legend(run: Run, footprint: Footprint) -> list[str]:
+def _legend(run: Run, footprint: Footprint, width: int) -> list[str]:
     """Explain the marks that stand in the tables."""
     amounts = [footprint.facility, footprint.node, footprint.devices, run.outside_phases]
     amounts += [row.share for row in run.devices] + [row.energy for row in run.phases]
@@ -126,17 +128,26 @@ def _legend(run: Run, footprint: Footprint) -> list[str]:
     words = [f"{sign} {word}" for sign, word in _MARKS if sign in marks]
     if not words:
         return []
-    return [f"{_INDENT}{', '.join(words)}: more than a fifth of the figure rests on that"]
+    line = f"{', '.join(words)}: more than a fifth of the figure rests on that"
+    return [_INDENT + x for x in fill(line.split(" "), width - 2)]
 
 
-def _amount(quantity: Quantity | Missing, least: str = "") -> list[str]:
+def _like(quantities: Iterable[Quantity | Missing]) -> float | None:
+    """Value whose unit a whole column can have."""
+    figures = (figure_of(q) for q in quantities)
+    return shared_unit(f.value for f in figures if isinstance(f, Figure) and f.low > 0)
+
+
+def _amount(
+    quantity: Quantity | Missing, least: str = "", *, like: float | None = None
+) -> list[str]:
     """Value and interval, or a dash and the reason."""
     figure = figure_of(quantity)
     if isinstance(figure, Missing):
         return [MISSING, plain(figure.why)]
     if below_resolution(figure):
         return [write_limit(figure), "below resolution"]
-    return [f"{least}{write(figure)}{mark(figure)}", interval(figure)]
+    return [f"{least}{write(figure, like=like)}{mark(figure)}", interval(figure, like=like)]
 
 
 def _hangs_on(quantity: Quantity | Missing) -> list[str]:
@@ -159,20 +170,25 @@ def _doubt(key: str) -> str:
     )
 
 
-def _devices(run: Run, footprint: Footprint) -> list[str]:
+def _devices(run: Run, footprint: Footprint, width: int, *, alone: bool) -> list[str]:
     if not run.devices:
         return []
     whole_j = _value(footprint.node)
     rows = [["by device", "run's share", "", "", "drawn", "how"]]
+    like = _like(q for row in run.devices for q in (row.share, row.drawn))
+    hows = []
     for row in run.devices:
         aside = row.device.kind is DeviceKind.NODE
+        how = plain(f"{row.method}, only compared" if aside else row.method)
+        words = f"{plain(row.device.id)}: {how}".split(" ")
+        hows += [_INDENT + line for line in fill(words, width - 2)]
         rows.append(
             [
                 f"{_INDENT}{_device_name(row)}",
-                *_amount(row.share),
+                *_amount(row.share, like=like),
                 "" if aside else _part(row.share, whole_j),
-                _amount(row.drawn)[0].rstrip(" ~?"),
-                plain(f"{row.method}, only compared" if aside else row.method, width=_NAME),
+                _amount(row.drawn, like=like)[0].rstrip(" ~?"),
+                cut(how, _NAME),
             ]
         )
     flags = [
@@ -181,7 +197,11 @@ def _devices(run: Run, footprint: Footprint) -> list[str]:
         for row in run.devices
         if any(row.flags.values())
     ]
-    return [*table(rows, right=(1, 3, 4)), *flags]
+    lines, gone = fitted(rows, width, right=(1, 3, 4), spare=(5, 4))
+    if gone and not alone:
+        nodes = [d.device for d in run.devices if d.device.kind is DeviceKind.NODE]
+        hows = [f"{_INDENT}{plain(d.id)}: only compared, never added" for d in nodes]
+    return [*lines, *(hows if gone else []), *flags]
 
 
 def _device_name(row: DeviceEnergy) -> str:
@@ -190,19 +210,21 @@ def _device_name(row: DeviceEnergy) -> str:
     return cut(short if name in {"", ident} else f"{short} {name}", _DEVICE)
 
 
-def _phases(run: Run, footprint: Footprint) -> list[str]:
+def _phases(run: Run, footprint: Footprint, width: int) -> list[str]:
     if not run.phases:
         return []
     whole_j = _value(footprint.node)
     rows = [["by phase", "with inner", "", "", "time", "entered"]]
-    for node, depth in _walk(phase_tree(run.phases)):
+    nodes = list(_walk(phase_tree(run.phases)))
+    like = _like((*(node.energy for node, _ in nodes), run.outside_phases))
+    for node, depth in nodes:
         joint = (
             f" (with {', '.join(plain(p) for p in node.joint_with)})" if node.joint_with else ""
         )
         rows.append(
             [
                 _INDENT * (depth + 1) + cut(plain(node.name) + joint, _NAME),
-                *_amount(node.energy, "≥ " if node.unknown else ""),
+                *_amount(node.energy, "≥ " if node.unknown else "", like=like),
                 _part(node.energy, whole_j),
                 write_duration(node.duration_s),
                 "" if node.count is None else f"{node.count}×",
@@ -211,11 +233,11 @@ def _phases(run: Run, footprint: Footprint) -> list[str]:
     rows.append(
         [
             f"{_INDENT}outside phases",
-            *_amount(run.outside_phases),
+            *_amount(run.outside_phases, like=like),
             _part(run.outside_phases, whole_j),
         ]
     )
-    return table(rows, right=(1, 3, 4, 5))
+    return fitted(rows, width, right=(1, 3, 4, 5), spare=(5, 3))[0]
 
 
 def _walk(nodes: Iterable[PhaseNode], depth: int = 0) -> Iterable[tuple[PhaseNode, int]]:
@@ -228,11 +250,12 @@ def _ranks(run: Run, footprint: Footprint) -> list[str]:
     if not run.ranks:
         return []
     whole_j = _value(footprint.node)
+    like = _like(row.energy for row in run.ranks)
     rows = [["by rank", "energy", "", "", "host"]]
     rows += [
         [
             f"{_INDENT}{row.rank}",
-            *_amount(row.energy),
+            *_amount(row.energy, like=like),
             _part(row.energy, whole_j),
             plain(row.host, width=_NAME),
         ]

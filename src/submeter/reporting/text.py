@@ -75,6 +75,24 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[s
     ]
 
 
+def fitted(
+    rows: Sequence[Sequence[str]], width: int, *, right: Iterable[int] = (), spare: Sequence[int]
+) -> tuple[list[str], list[int]]:
+    """*rows* as a `table` of at most *width* columns, and what it does without to fit.
+
+    Columns of *spare* go one after the other, the first one first, before anything is cut.
+    """
+    flush = frozenset(right)
+    gone: list[int] = []
+    while True:
+        kept = [i for i in range(max(map(len, rows), default=0)) if i not in gone]
+        cells = [[r[i] for i in kept if i < len(r)] if len(r) > 1 else list(r) for r in rows]
+        lines = table(cells, right=[n for n, i in enumerate(kept) if i in flush])
+        if len(gone) == len(spare) or max(map(columns, lines), default=0) <= width:
+            return lines, gone
+        gone.append(spare[len(gone)])
+
+
 def _columns_of(c: str) -> int:
     if unicodedata.combining(c):
         return 0

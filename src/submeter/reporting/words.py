@@ -6,6 +6,7 @@ Documented in ``docs/json.md``. Words are added, never renamed without raising t
 
 import json
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from submeter.records.figures import Missing, Quantity
@@ -24,6 +25,7 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
     Rows of ``phases`` are exclusive: they and ``outside_phases`` sum to the run's energy at its
     node, except that rows naming each other in ``joint_with`` all carry their joint figure.
     """
+    joint = _joint_energies(run.phases)
     return {
         "schema": JSON_SCHEMA,
         "run": {
@@ -56,7 +58,7 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
             "factors": list(footprint.factors),
         },
         "devices": [_device(row) for row in run.devices],
-        "phases": [_phase(row) for row in run.phases],
+        "phases": [_phase(row, joint) for row in run.phases],
         "ranks": [
             {"rank": row.rank, "host": row.host, "energy": energy_figure(row.energy)}
             for row in run.ranks
@@ -66,7 +68,11 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
         "carbon": {
             kind: missing(_LATER) for kind in ("location", "market", "marginal", "embodied")
         },
-        "water": {"onsite": missing(_LATER), "offsite": missing(_LATER), "stress": ""},
+        "water": {
+            "onsite": missing(_LATER),
+            "offsite": missing(_LATER),
+            "stress": missing(_LATER),
+        },
         "cost": missing(_LATER),
         "equivalents": [],
         "metrics": {name: number(value) for name, value in run.metrics.items()},
@@ -81,6 +87,20 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
         "work": {name: number(value) for name, value in run.work.items()},
         "notes": [*run.notes, *footprint.notes],
     }
+
+
+_WORDS_OF: Final = {
+    "device": ("devices", "unattributed"),
+    "phase": ("phases", "outside_phases"),
+    "rank": ("ranks",),
+    "metric": ("metrics", "metric_history"),
+}
+
+
+def only(document: Mapping[str, object], ways: Sequence[str]) -> dict[str, object]:
+    """Keep of *document* its run, its energy and what belongs to these *ways* to split it."""
+    kept = {"schema", "run", "energy", *(word for way in ways for word in _WORDS_OF[way])}
+    return {word: value for word, value in document.items() if word in kept}
 
 
 def to_json(document: object, *, indent: int | None = 2) -> str:
@@ -123,12 +143,32 @@ def _device(row: DeviceEnergy) -> dict[str, object]:
     }
 
 
-def _phase(row: PhaseEnergy) -> dict[str, object]:
+def _joint_energies(rows: Iterable[PhaseEnergy]) -> dict[frozenset[str], Quantity | Missing]:
+    """Energy of each group of phases that cannot be told apart: one figure, the widest of them."""
+    found: dict[frozenset[str], Quantity | Missing] = {}
+    for row in rows:
+        group = frozenset((row.path, *row.joint_with))
+        if group not in found or _width(row.energy) > _width(found[group]):
+            found[group] = row.energy
+    return found
+
+
+def _width(energy: Quantity | Missing) -> float:
+    if isinstance(energy, Missing):
+        return -1.0
+    figure = energy.figure("J")
+    return figure.high - figure.low
+
+
+def _phase(
+    row: PhaseEnergy, joint: Mapping[frozenset[str], Quantity | Missing]
+) -> dict[str, object]:
+    energy = joint[frozenset((row.path, *row.joint_with))]
     return {
         "path": row.path,
         "count": row.count,
         "duration_s": number(row.duration_s),
-        "energy": energy_figure(row.energy),
+        "energy": energy_figure(energy),
         "devices": {name: number(energy_j) for name, energy_j in row.devices.items()},
         "joint_with": list(row.joint_with),
     }

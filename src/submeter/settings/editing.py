@@ -45,7 +45,7 @@ def set_value(
     ConfigError
         If the value is not allowed, or the file cannot be read or written; then it is unchanged.
     """
-    value = accept(key, given, "the command line", words=True)
+    value = accept(key, given, words=True)
     path, table = _target(project=project, cwd=cwd, env=env)
     before = read_table(path, table).get(key)
     _rewrite(path, table, key, value)

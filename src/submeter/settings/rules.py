@@ -119,8 +119,10 @@ RULES: Final[dict[str, Rule]] = {
 }
 
 
-def accept(key: str, given: object, place: str, *, words: bool = False) -> Value:
+def accept(key: str, given: object, place: str = "", *, words: bool = False) -> Value:
     """Value of setting *key* from what was *given* at *place*; *words* are read as such.
+
+    A *place* of "" is the command that is just being given: a reader knows where that is.
 
     Raises
     ------
@@ -136,15 +138,19 @@ def accept(key: str, given: object, place: str, *, words: bool = False) -> Value
     except (ValueError, OverflowError):
         shown = repr(given) if isinstance(given, str) else str(given)
         raise ConfigError(
-            f"{key} = {shown[:80]} in {place} is not allowed",
+            f"{key} = {shown[:80]}{_at(place)} is not allowed",
             remedy=f"give {key} {rule.allowed}",
         ) from None
 
 
-def unknown(key: str, place: str) -> ConfigError:
+def _at(place: str) -> str:
+    return f" in {place}" if place else ""
+
+
+def unknown(key: str, place: str = "") -> ConfigError:
     """Error for a *key* that does not exist, with the nearest one that does."""
     import difflib
 
     near = difflib.get_close_matches(key.lower(), RULES, n=1, cutoff=0.5)
     remedy = f"did you mean {near[0]}?" if near else f"settings are {', '.join(RULES)}"
-    return ConfigError(f"there is no setting {key[:80]!r} (in {place})", remedy=remedy)
+    return ConfigError(f"there is no setting {key[:80]!r}{_at(place)}", remedy=remedy)

@@ -30,7 +30,7 @@ def config(ctx: click.Context) -> None:
 def show(key: str | None = None, *, origin: bool = False, as_json: bool = False) -> None:
     """Show the value of KEY, or all settings, and where they come from."""
     if key is not None and key not in RULES:
-        raise unknown(key, "the command line")
+        raise unknown(key)
     loaded = load()
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -39,7 +39,8 @@ def show(key: str | None = None, *, origin: bool = False, as_json: bool = False)
     if as_json:
         import msgspec
 
-        rows = {k: {"value": v, "origin": loaded.origin[k]} for k, v in values.items()}
+        shown_values = {k: {"missing": "not set"} if v is None else v for k, v in values.items()}
+        rows = {k: {"value": v, "origin": loaded.origin[k]} for k, v in shown_values.items()}
         click.echo(msgspec.json.encode({"schema": CONFIG_SCHEMA, "settings": rows}))
         return
     wide = max(map(len, keys))

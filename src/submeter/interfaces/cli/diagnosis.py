@@ -59,7 +59,9 @@ class Diagnosis(msgspec.Struct, frozen=True):
                     "state": f.state,
                     "text": f.text,
                     "remedy": f.remedy,
-                    "interval_ratio": f.interval_ratio,
+                    "interval_ratio": missing("no interval")
+                    if f.interval_ratio is None
+                    else f.interval_ratio,
                 }
                 for f in self.findings
             ],
@@ -67,10 +69,12 @@ class Diagnosis(msgspec.Struct, frozen=True):
             if self.total is None
             else self.total.to_dict(),
             "gains": [{"remedy": g.remedy, "typical_hour": g.total.to_dict()} for g in self.gains],
-            "zone": self.zone,
+            "zone": self.zone or missing("not set"),
             "ledger": {
                 "path": str(self.ledger.path),
-                "runs": self.ledger.runs,
+                "runs": missing("no ledger that opens")
+                if self.ledger.runs is None
+                else self.ledger.runs,
                 "size_bytes": self.ledger.size_bytes,
                 "problems": list(self.ledger.problems),
             },

@@ -73,6 +73,10 @@ def run(  # click gives them by name
             f"an interval of {interval_s:g} s is not allowed",
             remedy="submeter run --interval with seconds from 0.01 to 60",
         )
+    if name:
+        from submeter.interfaces.cli.keeping import check_name
+
+        check_name(name, "submeter run --name baseline -- …")
     name = name or default_name(words)
     outcome = run_command(words, name=name, tags=tags, interval_s=interval_s, project=project)
     if not outcome.run_id and not outcome.notes and outcome.exit_code:

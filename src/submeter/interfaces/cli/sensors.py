@@ -115,7 +115,7 @@ def _words(look: Look) -> dict[str, object]:
         "measures": str(look.channel.measures),
         "value": missing(look.value.why) if isinstance(look.value, Missing) else look.value,
         "unit": look.unit,
-        "rate": look.rate,
+        "rate": missing("no rate") if look.rate is None else look.rate,
         "rate_unit": look.rate_unit,
         "basis": str(look.channel.basis),
         "read_s": look.read_s,

@@ -9,7 +9,7 @@ import click
 from submeter.errors import UsageError
 from submeter.interfaces.cli.lookup import complete_run, look_up
 from submeter.reporting.tables import WAYS, details
-from submeter.reporting.words import run_document, to_json
+from submeter.reporting.words import only, run_document, to_json
 
 
 def _ways(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
@@ -54,15 +54,17 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], pue: float | None) -> 
     from submeter.settings.rules import accept
 
     if pue is not None:
-        accept("pue", pue, "the command line")
+        accept("pue", pue)
     load()  # what is wrong in the settings is said here, too
     found = look_up(run)
     amount = reckoned(found.run, pue)
     if as_json:
-        click.echo(to_json(run_document(found.run, amount)))
+        document = run_document(found.run, amount)
+        click.echo(to_json(document if by == WAYS else only(document, by)))
         return
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
     first, _, others = details(found.run, amount, by=by, width=max(width, 60)).partition("\n")
     # click takes the style away again where stdout is no terminal.
-    click.echo(first if os.environ.get("NO_COLOR") else click.style(first, bold=True))
+    bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    click.echo(first if bare else click.style(first, bold=True))
     click.echo(others)

@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from submeter.interfaces.cli.keeping import called, ledger_at_hand, pairs
+from submeter.interfaces.cli.keeping import called, check_name, ledger_at_hand, pairs
 from submeter.interfaces.cli.lookup import complete_run
 from submeter.records.runs import Run
 from submeter.storing.wording import safe_text
@@ -27,8 +27,13 @@ def tag(
       submeter tag last lr=0.1 baseline=yes
       submeter tag digits --remove baseline
     """  # noqa: D301  # \b keeps click from refilling the examples
+    if name is not None:
+        check_name(name, f"submeter tag {safe_text(run)} --name baseline")
     with ledger_at_hand([run]) as ledger:
         before = ledger.get(run)
+        for key in (k for k in remove if k not in before.tags):
+            click.echo(f"there is no tag {safe_text(key)} to remove", err=True)
+        remove = tuple(k for k in remove if k in before.tags)
         changes = bool(tags or remove or name is not None)
         after = ledger.tag(before.id, tags, remove, name=name) if changes else before
     if as_json:
