@@ -419,3 +419,21 @@ print(run.energy.why)
     assert done.stdout.strip()
     assert done.stderr.count(b"JoinWarning") <= 1
     assert b"Traceback" not in done.stderr
+
+
+def test_a_name_that_means_a_run_by_its_age_is_one_warning(tmp_path: Path) -> None:
+    code = """
+import submeter
+with submeter.measure("last~1") as run:
+    assert str(run.energy) == "missing: still running", run.energy
+assert run.run.name == "", run.run
+try:
+    with submeter.measure("last", strict=True): pass
+except ValueError as exc:
+    assert exc.remedy
+else:
+    raise SystemExit("strict did not raise")
+"""
+    done = finish([PYTHON, python_file(tmp_path, code)], tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(b"JoinWarning") == 1

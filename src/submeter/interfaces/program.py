@@ -310,7 +310,7 @@ def _begin(name: str, options: Mapping[str, Any]) -> MeasuredRun:
         if _session and _session[0].belongs_here:
             _session[0].depth += 1
             return MeasuredRun(_session[0])
-        _session[:] = [begin(name, **_checked(options))]
+        _session[:] = [begin(_checked_name(name, options), **_checked(options))]
         return MeasuredRun(_session[0])
 
 
@@ -341,6 +341,23 @@ def _outcome(error: BaseException | None) -> tuple[str, int | None, str]:
     if isinstance(error, KeyboardInterrupt):
         return "stopped", None, "interrupted"
     return "failed", None, type(error).__name__
+
+
+def _checked_name(name: str, options: Mapping[str, Any]) -> str:
+    """*name*, or none where it would mean a run by its age; then refused if that is strict."""
+    if not name.startswith("last"):
+        return name
+    from submeter.errors import UsageError
+    from submeter.storing.documents import check_name
+
+    try:
+        check_name(name, 'submeter.measure("baseline")')
+    except UsageError as exc:
+        if options["strict"]:
+            raise
+        joined.once(f"{exc}; the run has no name")
+        return ""
+    return name
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

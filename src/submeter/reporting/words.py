@@ -28,27 +28,7 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
     joint = _joint_energies(run.phases)
     return {
         "schema": JSON_SCHEMA,
-        "run": {
-            "id": run.id,
-            "name": run.name,
-            "origin": run.origin,
-            "status": run.status,
-            "exit_code": run.exit_code,
-            "started_utc": run.started_utc,
-            "duration_s": number(run.duration_s),
-            "command": list(run.command),
-            "user": run.user,
-            "project": run.project,
-            "parent": run.parent,
-            "attempt": run.attempt,
-            "tags": dict(run.tags),
-            "hosts": [{"name": host.name, "machine": dict(host.machine)} for host in run.hosts],
-            "code": dict(run.code),
-            "parameters": dict(run.parameters),
-            "place": dict(run.place),
-            "interval_s": number(run.interval_s),
-            "gaps_s": number(run.gaps_s),
-        },
+        "run": _run_words(run),
         "energy": {
             "devices": energy_figure(footprint.devices),
             "node": energy_figure(footprint.node),
@@ -126,6 +106,30 @@ def missing(why: str) -> dict[str, object]:
 def number(value: float) -> float | dict[str, object]:
     """*value*, or ``{"missing": why}`` where JSON has no number for it."""
     return value if math.isfinite(value) else missing(f"logged as {value}")
+
+
+def _run_words(run: Run) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "name": run.name,
+        "origin": run.origin,
+        "status": run.status,
+        "exit_code": run.exit_code,
+        "started_utc": run.started_utc,
+        "duration_s": number(run.duration_s),
+        "command": list(run.command),
+        "user": run.user,
+        "project": run.project,
+        "parent": run.parent,
+        "attempt": run.attempt,
+        "tags": dict(run.tags),
+        "hosts": [{"name": host.name, "machine": dict(host.machine)} for host in run.hosts],
+        "code": dict(run.code),
+        "parameters": dict(run.parameters),
+        "place": dict(run.place),
+        "interval_s": number(run.interval_s),
+        "gaps_s": number(run.gaps_s),
+    }
 
 
 def _device(row: DeviceEnergy) -> dict[str, object]:

@@ -12,6 +12,7 @@ from submeter.records.runs import RUN_SCHEMA, Run
 
 LARGEST: Final = 1e30  # of any figure in SI units: the Sun gives 4e26 J a second
 _LARGEST_WHOLE: Final = 2**63 - 1  # what the ledger can hold
+_ROUNDING: Final = 1e-6  # what is left of a difference of sums is no negative energy
 _LOGGED: Final = frozenset({"metrics", "metric_history"})  # anything that the training said
 _SIGNED: Final = frozenset({"exit_code", "flags", "means", "series"})
 
@@ -46,7 +47,7 @@ def _wrong(number: float, field: str) -> str:
             return "not finite"
         if abs(number) >= LARGEST:
             return "too large"
-    return "negative" if number < 0 and field not in _LOGGED | _SIGNED else ""
+    return "negative" if number < -_ROUNDING and field not in _LOGGED | _SIGNED else ""
 
 
 def _numbers(value: object, path: str) -> Iterator[tuple[str, float]]:

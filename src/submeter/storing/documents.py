@@ -20,6 +20,7 @@ LARGEST_RUN_BYTES: Final = 256 * 2**20
 MOST_TAGS: Final = 64
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TAG_KEY: Final = re.compile(r"[^\s=,\x00-\x1f\x7f][^=,\x00-\x1f\x7f]{0,63}")
+_BY_AGE: Final = re.compile(r"last(~\d*)?")
 _LONGEST_VALUE: Final = 500
 _FRACTION_DIGITS: Final = 9
 
@@ -80,6 +81,20 @@ def check_id(run_id: str) -> str:
             f"{run_id[:100]!r} is not a run id", remedy="ids look like 20261123-142501-3f9a"
         )
     return run_id
+
+
+def check_name(name: str, remedy: str) -> None:
+    """Refuse a *name* that no run could be found by.
+
+    Raises
+    ------
+    UsageError
+        If it is ``last`` or ``last~1``, which mean runs by their age, or no text at all.
+    """
+    if _BY_AGE.fullmatch(name):
+        raise UsageError(f"“{name}” means a run by its age and can be no name", remedy=remedy)
+    if not is_storable(name):
+        raise UsageError("the name is no UTF-8", remedy=remedy)
 
 
 def check_tags(tags: Mapping[str, str]) -> dict[str, str]:

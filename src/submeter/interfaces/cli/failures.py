@@ -53,7 +53,8 @@ def _explained(exc: BaseException) -> tuple[int, str, str]:
     words = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
     if isinstance(exc, OSError):
         remedy = "make room there" if exc.errno in _FULL else "check path and rights"
-        return UNEXPECTED_EXIT, str(exc), remedy
+        where = f"{exc.filename}: " if exc.filename else ""
+        return UNEXPECTED_EXIT, f"{where}{exc.strerror or exc}", remedy
     return UNEXPECTED_EXIT, f"unexpected {words}", "submeter --debug …, and report what it prints"
 
 

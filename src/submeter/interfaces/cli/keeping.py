@@ -2,21 +2,17 @@
 """The ledger as the verbs that keep runs want it: up to date, and with words for what is odd."""
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 import click
 
-from submeter.errors import LedgerError, RunNotFoundError, SubmeterError, UsageError
+from submeter.errors import LedgerError, RunNotFoundError, SubmeterError
 from submeter.records.runs import Run
 from submeter.storing import places
 from submeter.storing.documents import RunRow
 from submeter.storing.ledger import LEDGER_FILE, Ledger, open_ledger
-from submeter.storing.wording import is_storable, safe_text
-
-_LAST: Final = re.compile(r"last(~\d*)?")
+from submeter.storing.wording import safe_text
 
 
 @contextlib.contextmanager
@@ -81,20 +77,6 @@ def at_the_wall(
 def called(run: Run) -> str:
     """Name and id of a run, as a sentence needs them."""
     return f"{safe_text(run.name)} ({run.id})" if run.name else run.id
-
-
-def check_name(name: str, remedy: str) -> None:
-    """Refuse a *name* that no run could be found by.
-
-    Raises
-    ------
-    UsageError
-        If it is ``last`` or ``last~1``, which mean runs by their age, or no text at all.
-    """
-    if _LAST.fullmatch(name):
-        raise UsageError(f"“{name}” means a run by its age and can be no name", remedy=remedy)
-    if not is_storable(name):
-        raise UsageError("the name is no UTF-8", remedy=remedy)
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

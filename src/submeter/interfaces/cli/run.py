@@ -74,7 +74,7 @@ def run(  # click gives them by name
             remedy="submeter run --interval with seconds from 0.01 to 60",
         )
     if name:
-        from submeter.interfaces.cli.keeping import check_name
+        from submeter.storing.documents import check_name
 
         check_name(name, "submeter run --name baseline -- …")
     name = name or default_name(words)

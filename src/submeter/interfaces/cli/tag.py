@@ -5,9 +5,10 @@ import shlex
 
 import click
 
-from submeter.interfaces.cli.keeping import called, check_name, ledger_at_hand, pairs
+from submeter.interfaces.cli.keeping import called, ledger_at_hand, pairs
 from submeter.interfaces.cli.lookup import complete_run
 from submeter.records.runs import Run
+from submeter.storing.documents import check_name
 from submeter.storing.wording import safe_text
 
 
