@@ -244,6 +244,7 @@ def test_c01_a_killed_trainer_is_settled_as_killed_at_its_death(
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     trainer = sleeper()
     rig = Rig(tmp_path, leader_pid=trainer.pid, owner_pid=trainer.pid)
+    rig.say(f"started {rig.clock.now_ns} {trainer.pid}")
     rig.ticks(12)
     assert rig.collector.end is None
     trainer.kill()

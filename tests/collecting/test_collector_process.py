@@ -145,6 +145,9 @@ def test_c01_the_process_of_a_killed_trainer_settles_and_ends(
     trainer = sleeper()
     child = Child(tmp_path, "cpu:0", leader_pid=trainer.pid)
     assert child.ready.startswith("ready ")
+    assert child.process.stdin is not None
+    child.process.stdin.write(f"started {SystemClock().monotonic_ns()} {trainer.pid}\n")
+    child.process.stdin.flush()
     trainer.kill()
     trainer.wait()
     assert child.line() == "settled killed"

@@ -128,6 +128,14 @@ def put_into_ledger(order: Order, run: Run) -> Path:
         raise
 
 
+def discard_run(order: Order, journal: Path) -> None:
+    """Remove what there is of a run that never began."""
+    from submeter.storing.folders import discard
+
+    for folder in dict.fromkeys((journal.parent, Path(order.folder))):
+        discard(folder)
+
+
 def journal_of(order: Order) -> Path:
     """Path of the run's journal, which an earlier collector may have had to move."""
     from submeter.storing.places import other_homes, run_folder

@@ -17,15 +17,10 @@ from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
+from submeter.collecting import _settling
 from submeter.collecting._head import Machine, Past, make_head, place_sensors, read_past
 from submeter.collecting._pids import Watched
-from submeter.collecting._settling import (
-    LiveSettling,
-    journal_elsewhere,
-    journal_of,
-    open_journal,
-    put_into_ledger,
-)
+from submeter.collecting._settling import LiveSettling, put_into_ledger
 from submeter.collecting._use import Tree, UseWatch, process_tree
 from submeter.collecting._windows import PhaseWatch
 from submeter.collecting._writer import JournalThread
@@ -53,6 +48,7 @@ LAST_WAIT_S: Final = 0.25  # for the last reading of slow sensors
 DISK_WAIT_S: Final = 10.0  # for the journal's last frames; the ledger gets the run all the same
 CLOSE_WAIT_S: Final = 1.0
 _FAULT_EVENT_NS: Final = 60 * NS_PER_S
+_UNSAID: Final = "the process ended without a word"
 _OOM_SCORE: Final = "-500"  # killing us would free next to nothing
 
 
@@ -178,6 +174,7 @@ class Collector:
         self._polled: list[int] | None = None  # None: to be gathered again
         self._unpolled = False
         self._owner_gone = False
+        self._began = self._past.started is not None or bool(self._past.pids - {order.owner_pid})
         self._finished = False
         self._tick_ns = 0  # the next tick
         self._flushed_ns = 0
@@ -242,6 +239,9 @@ class Collector:
         self._journal.close(DISK_WAIT_S)
         for event in self._journal.take_events():
             self._settling.feed(event)
+        if not self._began and self.end is not None and self.end.reason == _UNSAID:
+            _settling.discard_run(self._order, self._journal.path)
+            return "unsettled the metered work never began"
         try:
             run = self._settling.run(self._journal.path)
             put_into_ledger(self._order, run)
@@ -290,6 +290,7 @@ class Collector:
         for pid in self._phases.take_new_pids():
             self._joined[pid] = Watched(pid)
             self._polled = None
+            self._began = self._began or pid != self._order.owner_pid
             if pid not in self._past.pids:
                 self._write(self._use.process(pid, now_ns))
         for frame in frames:
@@ -372,6 +373,7 @@ class Collector:
     def _start(self, t_ns: int, pid: int) -> None:
         if self._past.started is None:
             self._write(Started(t_ns))
+        self._began = True
         if pid > 0 and (self._leader is None or self._leader.pid != pid):
             if self._leader is not None:
                 self._leader.close()
@@ -405,7 +407,7 @@ class Collector:
             self._hear()  # its last word may lie in the pipe
         if self.end is None:
             now_ns = self._clock.monotonic_ns()
-            self.end = End(died_ns or now_ns, "killed", reason="the process ended without a word")
+            self.end = End(died_ns or now_ns, "killed", reason=_UNSAID)
 
     def _fault(self, exc: Exception) -> None:
         """Count what should not happen, say it once a minute, and go on with the next tick."""
@@ -433,12 +435,12 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
     _be_kept_from_the_oom_killer()
     clock = SystemClock()
     try:
-        journal_path = journal_of(order)
+        journal_path = _settling.journal_of(order)
         past = read_past(journal_path)
         journal = JournalThread(
-            open_journal(order, journal_path),
+            _settling.open_journal(order, journal_path),
             clock,
-            elsewhere=lambda: journal_elsewhere(order),
+            elsewhere=lambda: _settling.journal_elsewhere(order),
         )
     except (LedgerError, OSError) as exc:
         _reply(f"unsettled {exc}")

@@ -182,12 +182,22 @@ class _Launch:
         except Exception as exc:  # noqa: BLE001  # the command runs, whatever this is
             ours = isinstance(exc, (SubmeterError, OSError))
             self.notes.append(f"not metered: {exc if ours else repr(exc)}")
-            if self.collector is not None:
-                self.collector.kill()
-                self.collector = None
+            self._discard()
+        except BaseException:  # asked to leave before anything ran
+            self._discard()
+            raise
         finally:
             if warm is not None:
                 warm.drop()
+
+    def _discard(self) -> None:
+        """End the collector and forget the run, which has not begun."""
+        collector, self.collector = self.collector, None
+        if collector is not None:
+            from submeter.storing.folders import discard
+
+            collector.kill()
+            discard(Path(collector.order.folder))
 
     def run(self) -> Outcome:
         """Start the command, stay with it to its end, settle its run."""
@@ -220,10 +230,7 @@ class _Launch:
                 write_order(collector.order)
 
     def _did_not_start(self, exc: OSError) -> Outcome:
-        if self.collector is not None:
-            self.collector.stop(End(time.monotonic_ns(), "failed", None, str(exc.strerror)))
-            self.collector.wait_settled(SETTLE_S)
-            self.collector.close()
+        self._discard()
         missing = exc.errno in {errno.ENOENT, errno.ENOTDIR}
         return Outcome(NOT_FOUND if missing else NOT_EXECUTABLE, notes=(str(exc.strerror),))
 

@@ -86,7 +86,9 @@ class Session:
             joined.leave()
             self._collector.kill()
             self._order = None
-            _discard(self.folder)
+            from submeter.storing.folders import discard
+
+            discard(self.folder)
             raise
         self._collector.started(time.monotonic_ns(), self.pid)
         member.check = self._check
@@ -262,11 +264,3 @@ def _settled(order: "Order", end: "End | None") -> "Run | Missing":
         return settled_run(order, end)[0]
     except (LedgerError, OSError, ValueError) as exc:
         return Missing(f"its journal cannot be settled: {exc}")
-
-
-def _discard(folder: Path) -> None:
-    """Remove the folder of a run that never began."""
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()

@@ -40,6 +40,14 @@ def write_run(folder: Path, run: Run) -> None:
     write_whole(folder / RUN, encode_run(run))
 
 
+def discard(folder: Path) -> None:
+    """Remove the folder of a run that never began, as far as that goes."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
 def write_edits(folder: Path, edits: Edits) -> None:
     """Keep the user's edits beside the run, if it has a folder."""
     if folder.is_dir():
