@@ -14,6 +14,7 @@ from submeter.records.devices import Channel, Device, DeviceKind
 from submeter.records.figures import ErrorTerm, Missing, Quantity, total
 from submeter.records.frames import End, Event, Head, Metric, Process, Use
 from submeter.records.runs import (
+    NO_END,
     DeviceEnergy,
     Host,
     MetricPoint,
@@ -262,8 +263,8 @@ class Result:
                 key = "phase-split:" + "+".join(group)
                 energy = energy.with_terms((ErrorTerm(key, absolute_sd=sd_j),))
             duration_s = ns_to_s(wall_ns[path])
-            if duration_s < resolution_s:
-                energy = _below_resolution(energy, meters, duration_s + resolution_s)
+            if ns_to_s(sum(wall_ns.get(p, 0) for p in group)) < resolution_s:
+                energy = _below_resolution(energy, meters, 2 * resolution_s)
             told[group] = energy.value
             rows.append(
                 PhaseEnergy(
@@ -313,7 +314,7 @@ class Result:
         if self.unreadable_frames:
             notes.append(f"{self.unreadable_frames} frames named things never introduced")
         if end is None:
-            notes.append("ended without a word: killed, or the machine went down")
+            notes.append(NO_END)
         elif end.reason:
             notes.append(end.reason)
         return notes

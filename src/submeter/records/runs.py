@@ -9,6 +9,7 @@ from submeter.records.devices import Device
 from submeter.records.figures import Missing, Quantity
 
 RUN_SCHEMA = 1
+NO_END = "ended without a word: killed, or the machine went down"  # a note of such a run
 
 Origin = Literal["measured", "predicted", "replayed", "published"]
 Status = Literal["waiting", "running", "paused", "finished", "failed", "killed", "stopped"]

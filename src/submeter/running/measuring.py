@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "begin"]
 
 STILL_RUNNING: Final = "still running"
+JOINED_RUNS_ON: Final = "still running: settled when the whole run ends"
 READY_S: Final = 10.0  # drivers may take seconds to wake up; usual is a tenth of one
 SETTLE_S: Final = 5.0
 _MOST_RESTARTS: Final = 20
@@ -115,7 +116,7 @@ class Session:
         collector = self._collector
         if not self.owns or self._why != STILL_RUNNING or collector is None:
             if self._why == STILL_RUNNING and self.pid == os.getpid():
-                self._why = "its run goes on; it is settled when that ends"
+                self._why = JOINED_RUNS_ON
             return
         from submeter.records.frames import End
 

@@ -466,6 +466,12 @@ def _translated(path: Path) -> Iterator[None]:
     """Errors of SQLite in our words; a damaged file is copied aside."""
     try:
         yield
+    except UnicodeDecodeError as exc:  # a damaged schema may not even be text
+        copy = folders.quarantine_copy(path)
+        raise LedgerError(
+            f"{path} is damaged; a copy is kept as {copy.name if copy else 'nothing'}",
+            remedy=f"{_REBUILD}    (the runs themselves are in {path.parent / 'runs'})",
+        ) from exc
     except sqlite3.Error as exc:
         name = getattr(exc, "sqlite_errorname", "") or ""
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -133,7 +133,8 @@ def _rows(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[ob
     """Rows of a damaged *table*: forwards to the first bad page, then backwards to the last."""
     seen: set[object] = set()
     for direction in ("ASC", "DESC"):
-        with contextlib.suppress(sqlite3.Error):
+        # a damaged schema may not even be text
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             query = f"SELECT rowid, {columns} FROM {table} ORDER BY rowid {direction}"  # noqa: S608
             for rowid, *values in db.execute(query):
                 if rowid not in seen:

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from msgspec import structs
 
 from submeter.errors import LedgerError, RunNotFoundError, SubmeterError
-from submeter.records.runs import Run
+from submeter.records.runs import NO_END, Run
 from submeter.running.recovery import is_over, read_order, settle_orphans
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
@@ -21,7 +21,6 @@ from submeter.units import NS_PER_S
 
 _LAST: Final = re.compile(r"last(?:~(\d{1,9}))?")
 _MOST_COMPLETED: Final = 50
-_NO_END: Final = "ended without a word: killed, or the machine went down"  # not while it goes on
 _SO_FAR: Final = "so far: energy, phases and work are each known up to an instant of their own"
 
 
@@ -128,7 +127,7 @@ def _so_far(folder: Path) -> Run:
         structs.replace(p, duration_s=min(p.duration_s, run.duration_s)) if p.count <= 1 else p
         for p in run.phases
     )
-    notes = (*(n for n in run.notes if n != _NO_END), _SO_FAR)
+    notes = (*(n for n in run.notes if n != NO_END), _SO_FAR)
     return structs.replace(run, status="running", exit_code=None, phases=phases, notes=notes)
 
 
