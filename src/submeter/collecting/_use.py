@@ -13,6 +13,7 @@ from submeter.records.figures import Missing
 from submeter.records.frames import Process, Use
 from submeter.units import NS_PER_S, PPM
 
+ASK_NS = 19 * NS_PER_S // 10  # at every second word of use: tenants change seldom
 STALE_NS = 10 * NS_PER_S  # a board that does not say who is on it for so long: unknown
 
 
@@ -66,12 +67,14 @@ class UseWatch:
         self._asked: SimpleQueue[tuple[int, ...] | None] = SimpleQueue()
         self._known: dict[str, tuple[int, Tenancy]] = {}  # when it was said, and what
         self._busy = False
+        self._ask_at_ns = 0  # no sooner than this, once there is an answer
         self._thread: threading.Thread | None = None
 
     def use(self, t_ns: int) -> Use:
         """Return what is known at *t_ns*; asks for what will be known at the next call."""
         pids = tuple(self._tree.pids) if self._tree is not None else ()
-        if self._shared and not self._busy:
+        if self._shared and not self._busy and t_ns >= self._ask_at_ns:
+            self._ask_at_ns = t_ns + ASK_NS if self._known else 0
             self._ask(pids)
         share_ppm: dict[str, int | None] = {}
         how: dict[str, str] = {}

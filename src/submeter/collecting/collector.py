@@ -8,6 +8,7 @@ compute side.
 """
 
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -433,6 +434,7 @@ def main(order_path: str, *, discover: Callable[[Order], Machine] | None = None)
     """
     order = msgspec.json.decode(Path(order_path).read_bytes(), type=Order)
     _be_kept_from_the_oom_killer()
+    gc.set_threshold(20_000)  # little of ours is cyclic, and each look is made with cold caches
     clock = SystemClock()
     try:
         journal_path = _settling.journal_of(order)
