@@ -22,7 +22,7 @@ from submeter.sensors.nvml_calls import FAST, POWER_NOW, SLOW, Call, Way, enforc
 from submeter.units import NS_PER_S
 
 LIBRARY: Final = "libnvidia-ml.so.1"
-SLOW_NS: Final = NS_PER_S  # utilisation, temperature, clock, cap, throttling: once a second
+SLOW_NS: Final = 5 * NS_PER_S  # utilisation, temperature, clock, cap, throttling: for means only
 RETRY_FIRST_NS: Final = NS_PER_S
 RETRY_LONGEST_NS: Final = 30 * NS_PER_S
 RETRY_BESIDE_OTHERS_NS: Final = 300 * NS_PER_S  # starting the library again holds up the others
@@ -153,7 +153,7 @@ class Driver:
 
 
 class NvmlSensor:
-    """One board: energy counter and power at each read, the rest once a second.
+    """One board: energy counter and power at each read, the rest every five seconds.
 
     Parameters
     ----------
