@@ -251,7 +251,33 @@ class CpuModelSensor:
         """Nothing is kept open."""
 
 
-class DramModelSensor:
+class _Constant:
+    """A sensor that always says the same, because its model knows nothing that changes."""
+
+    def __init__(self, device: Device, channel: Channel, raw: int) -> None:
+        self._device = device
+        self._channels = (channel,)
+        self._raw = raw
+
+    @property
+    def device(self) -> Device:
+        """Part of the machine that it stands for."""
+        return self._device
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """The one channel."""
+        return self._channels
+
+    def read(self) -> Sequence[int | Missing]:
+        """Raw count of the channel; always the same."""
+        return (self._raw,)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class DramModelSensor(_Constant):
     """Power of the memory: what is installed times a prior, whatever it does.
 
     Parameters
@@ -265,39 +291,21 @@ class DramModelSensor:
     """
 
     def __init__(self, memory_bytes: int, device: Device, prior: FactorRow) -> None:
-        self._device = device
-        self._power_mw = round(memory_bytes / BYTES_PER_GB * prior.value * MW_PER_W)
-        self._channels = (
-            Channel(
-                device.id,
-                Measures.MEAN_POWER,
-                1 / MW_PER_W,
-                peak_w=device.peak_w,
-                basis=Basis.MODELLED,
-                terms=(ErrorTerm("dram-model", relative_sd=relative_sd(prior.log_sd)),),
-                source=f"{prior.value:g} W/GB installed",
-            ),
+        channel = Channel(
+            device.id,
+            Measures.MEAN_POWER,
+            1 / MW_PER_W,
+            peak_w=device.peak_w,
+            basis=Basis.MODELLED,
+            terms=(ErrorTerm("dram-model", relative_sd=relative_sd(prior.log_sd)),),
+            source=f"{prior.value:g} W/GB installed",
+        )
+        super().__init__(
+            device, channel, round(memory_bytes / BYTES_PER_GB * prior.value * MW_PER_W)
         )
 
-    @property
-    def device(self) -> Device:
-        """The memory of the machine."""
-        return self._device
 
-    @property
-    def channels(self) -> Sequence[Channel]:
-        """One: mean power, in milliwatts."""
-        return self._channels
-
-    def read(self) -> Sequence[int | Missing]:
-        """Mean power [mW]; always the same."""
-        return (self._power_mw,)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-
-class RestModelSensor:
+class RestModelSensor(_Constant):
     """Board, fans, disks and the supply's loss, as a part of what all other devices draw.
 
     Parameters
@@ -309,35 +317,15 @@ class RestModelSensor:
     """
 
     def __init__(self, device: Device, prior: FactorRow) -> None:
-        self._device = device
-        self._ratio_ppm = round(prior.value * PPM)
-        self._channels = (
-            Channel(
-                device.id,
-                Measures.REST_RATIO,
-                1 / PPM,
-                basis=Basis.ASSUMED,
-                terms=(ErrorTerm("rest-model", relative_sd=relative_sd(prior.log_sd)),),
-                source=f"{100 * prior.value:.0f} % of all other devices",
-            ),
+        channel = Channel(
+            device.id,
+            Measures.REST_RATIO,
+            1 / PPM,
+            basis=Basis.ASSUMED,
+            terms=(ErrorTerm("rest-model", relative_sd=relative_sd(prior.log_sd)),),
+            source=f"{100 * prior.value:.0f} % of all other devices",
         )
-
-    @property
-    def device(self) -> Device:
-        """What is left of the node."""
-        return self._device
-
-    @property
-    def channels(self) -> Sequence[Channel]:
-        """One: the ratio, in parts per million."""
-        return self._channels
-
-    def read(self) -> Sequence[int | Missing]:
-        """Rest over all other devices [ppm]; always the same."""
-        return (self._ratio_ppm,)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
+        super().__init__(device, channel, round(prior.value * PPM))
 
 
 # --- Putting them together -------------------------------------------------------------------
