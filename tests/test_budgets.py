@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What submeter may cost. Budgets are those of docs/design.md; how they are taken: benchmarks/.
+"""What submeter may cost. Budgets are those of docs/design.md; how they are taken: benchmarks/."""
 
-Parts that are not in this checkout are skipped by name; nothing else is.
-"""
-
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -17,22 +13,10 @@ IDLE_PHASE_US = 4.0
 START_S = 0.100
 STOP_S = 0.050
 CORE_RATIO_10_HZ = 0.005
-CORE_RATIO_1_HZ = 0.001
-NOISE_RATIO = 1.5  # windows of one machine differ by so much; `make bars` prints the figure itself
+# 0.001 is the budget, and `make bars` holds the figure to it. A small virtual machine is at that
+# edge from one window to the next, so that the test only sees what has grown by half.
+CORE_RATIO_1_HZ = 0.0015
 RESIDENT_BYTES = 40 * 2**20
-
-
-def needs(*modules: str) -> pytest.MarkDecorator:
-    """Skip where a room that is still to come is missing."""
-    absent = [name for name in modules if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(absent), reason=f"not in this checkout: {', '.join(absent)}")
-
-
-PROGRAM = needs("submeter.interfaces.program", "submeter.running.collectors")
-COLLECTOR = needs("submeter.collecting.collector")
-MACHINE = needs(
-    "submeter.testing.machine", "submeter.running.collectors", "submeter.storing.places"
-)
 
 
 def test_importing_costs_little() -> None:
@@ -49,34 +33,29 @@ def test_importing_loads_nothing_heavy() -> None:
     assert budgets.modules_after("import submeter") & budgets.HEAVY == set()
 
 
-@PROGRAM
 def test_phase_and_log_without_a_run_load_nothing_heavy(tmp_path: Path) -> None:
     code = "import submeter\nwith submeter.phase('a'): submeter.log(loss=1.0)"
     assert budgets.modules_after(code, tmp_path) & budgets.HEAVY == set()
     assert list(tmp_path.iterdir()) == [], "a phase without a run wrote something"
 
 
-@PROGRAM
 def test_measuring_loads_nothing_heavy_into_the_training(tmp_path: Path) -> None:
     code = "import submeter\nwith submeter.measure('m'):\n  with submeter.phase('a'): pass"
     loaded = budgets.modules_after(code, tmp_path)
     assert loaded & (budgets.HEAVY - {"sqlite3"}) == set()
 
 
-@COLLECTOR
 def test_the_collector_loads_nothing_heavy() -> None:
     loaded = budgets.modules_after("import submeter.collecting.collector")
     assert loaded & budgets.HEAVY_FOR_A_COLLECTOR == set()
 
 
-@PROGRAM
 def test_a_phase_costs_little(tmp_path: Path) -> None:
     cost = budgets.phase_cost(tmp_path)
     assert cost.in_run_us <= PHASE_US, cost
     assert cost.without_run_us <= IDLE_PHASE_US, cost
 
 
-@PROGRAM
 @pytest.mark.slow
 def test_start_and_stop_hardly_block(tmp_path: Path) -> None:
     best = budgets.start_and_stop(tmp_path)
@@ -89,7 +68,6 @@ def test_start_and_stop_hardly_block(tmp_path: Path) -> None:
     assert best.stop_s <= STOP_S, best
 
 
-@MACHINE
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("interval_s", "allowed_ratio"), [(0.1, CORE_RATIO_10_HZ), (1.0, CORE_RATIO_1_HZ)]
@@ -105,4 +83,4 @@ def test_the_collector_costs_little(
             pid, interval_s=interval_s, watch_s=5.0, windows=12, enough_ratio=allowed_ratio
         )
     assert load.resident_bytes <= RESIDENT_BYTES, load
-    assert load.own_ratio <= NOISE_RATIO * allowed_ratio, load
+    assert load.own_ratio <= allowed_ratio, load

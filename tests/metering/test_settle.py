@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import LedgerError
+from submeter.metering._meters import DeviceMeter
 from submeter.metering.settle import Settler
-from submeter.records.devices import DeviceKind, Measures
+from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.frames import End, Event, Head, Metric, Ticks
 from submeter.records.runs import Run
@@ -493,6 +494,15 @@ def test_rest_of_the_node_follows_the_other_devices() -> None:
     assert value(rest_row.share) == pytest.approx(430.0, rel=1e-3)
     assert isinstance(rest_row.share, Quantity)
     assert rest_row.share.sd >= 0.25 * 430 * 0.99
+
+
+def test_a_mean_weighs_every_reading_alike_however_many_there_are() -> None:
+    channel = Channel("gpu:GPU-1", Measures.UTILISATION, 1e-2)
+    meter = DeviceMeter(Device("gpu:GPU-1", DeviceKind.GPU, "board", "h"))
+    meter.add_channel(channel)
+    for i in range(10_000):
+        meter.feed(channel, i, 0, 100 if i < 5_000 else 0)
+    assert meter.means() == {"utilisation_ratio": pytest.approx(0.5)}
 
 
 def never(_t: float) -> bool:

@@ -14,7 +14,6 @@ from submeter.units import NS_PER_S, ns_to_s
 ENERGY_ORDER: Final = (Measures.ENERGY, Measures.POWER, Measures.MEAN_POWER)
 MOSTLY: Final = 0.9  # part of a window that a channel must cover to stand for it
 DISAGREE_RATIO: Final = 0.10  # beyond the bound of integration: twice the gain of a board
-MEANS_KEPT: Final = 4096
 LATE_NS: Final = NS_PER_S // 2  # a counter this late at the end has stopped answering
 LOST_NS: Final = 3 * NS_PER_S  # so late that what came after is not bounded but unknown
 
@@ -29,7 +28,6 @@ class DeviceMeter:
     def __init__(self, device: Device) -> None:
         self.device = device
         self._curves: dict[Measures, EnergyCurve] = {}
-        self.window_j = 0.0  # drawn in the last window
         self.drawn_j = 0.0
         self.low_j = 0.0
         self.high_j = 0.0
@@ -43,14 +41,14 @@ class DeviceMeter:
         self._compared_j = 0.0  # the counter's word over blocks that both covered
         self._beside = Taken()  # the stand-in's word over the same
         self.how: Counter[str] = Counter()
-        self._means: dict[Measures, list[float]] = {}
+        self._means: dict[Measures, tuple[float, int]] = {}  # sum, and how many
 
     def add_channel(self, channel: Channel) -> None:
         """Follow one more channel; a channel of the same kind replaces none."""
         if channel.measures in ENERGY_ORDER:
             self._curves.setdefault(channel.measures, curve_of(channel))
         else:
-            self._means.setdefault(channel.measures, [])
+            self._means.setdefault(channel.measures, (0.0, 0))
 
     @property
     def main(self) -> EnergyCurve | None:
@@ -68,14 +66,8 @@ class DeviceMeter:
         if channel.measures in self._curves:
             self._curves[channel.measures].feed(t_ns, half_ns, raw)
         elif raw is not None and channel.measures in self._means:
-            self._means[channel.measures].append(raw * channel.scale)
-            self._roll(channel.measures)
-
-    def _roll(self, measures: Measures) -> None:
-        """Keep a mean in bounded memory: fold the first half once there are many."""
-        rows = self._means[measures]
-        if len(rows) > MEANS_KEPT:
-            rows[:] = [(a + b) / 2 for a, b in zip(rows[::2], rows[1::2], strict=False)]
+            whole, count = self._means[channel.measures]
+            self._means[channel.measures] = (whole + raw * channel.scale, count + 1)
 
     def break_here(self) -> None:
         """Note that a new collector took over."""
@@ -96,14 +88,12 @@ class DeviceMeter:
     def take(self, until_ns: int, length_s: float) -> float:
         """Energy drawn in the window that ends now [J]."""
         main, beside = self.main, self.stand_in
-        self.window_j = 0.0
         if main is None:
             return 0.0
         got = main.take(until_ns)
         if beside is not None:
             got = self._with_stand_in(got, beside.take(until_ns), length_s)
         self._book(got)
-        self.window_j = got.energy_j
         return got.energy_j
 
     def _with_stand_in(self, got: Taken, other: Taken, length_s: float) -> Taken:
@@ -224,9 +214,10 @@ class DeviceMeter:
             Measures.CAP: "cap_w",
         }
         return {
-            name: sum(rows) / len(rows)
+            name: whole / count
             for m, name in names.items()
-            if (rows := self._means.get(m, []))
+            for whole, count in (self._means.get(m, (0.0, 0)),)
+            if count
         }
 
     def resolution_s(self) -> float:

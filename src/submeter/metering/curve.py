@@ -88,7 +88,6 @@ class _Pieces:
         self._queue: deque[Piece] = deque()
         self._holes: list[Piece] = []
         self.power_w: float | None = None  # of the last known piece
-        self._at_ns: int | None = None
         self.end_ns: int | None = None
 
     def add(self, piece: Piece) -> None:
@@ -264,7 +263,6 @@ class PolledCurve:
         self._lag_ns = s_to_ns((channel.update_s + channel.window_s) / 2)
         self._last: tuple[int, float] | None = None
         self._broken = False
-        self._first_ns: int | None = None
         self._recent: deque[tuple[int, float]] = deque(maxlen=256)
         self.unseen_j = 0.0
 
@@ -281,9 +279,7 @@ class PolledCurve:
         if self._last is not None and at_ns <= self._last[0]:
             self.flags["out_of_order"] += 1
             return
-        if self._last is None:
-            self._first_ns = at_ns
-        else:
+        if self._last is not None:
             self._join(at_ns, power_w)
         self._last = (at_ns, power_w)
         self._recent.append(self._last)
@@ -343,7 +339,6 @@ class MeanPowerCurve:
         self.flags: Counter[str] = Counter()
         self._pieces = _Pieces()
         self._since_ns: int | None = None
-        self._broken = False
 
     def feed(self, t_ns: int, half_ns: int, raw: int | None) -> None:  # noqa: ARG002
         since_ns = self._since_ns
