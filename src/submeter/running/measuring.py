@@ -91,7 +91,8 @@ class Session:
 
             discard(self.folder)
             raise
-        self._collector.started(time.monotonic_ns(), self.pid)
+        # not this process: with several ranks the run ends with whoever launched them
+        self._collector.started(time.monotonic_ns(), order.leader_pid)
         member.check = self._check
         for note in order.notes:
             if not strict:
