@@ -3,17 +3,17 @@
 
 from submeter.accounting.boundaries import footprint
 from submeter.records.devices import Device, DeviceKind
+from submeter.records.factors import Factor
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
-from submeter.records.runs import DeviceEnergy, Footprint, Host, PhaseEnergy, Run
+from submeter.records.footprints import Footprint
+from submeter.records.runs import DeviceEnergy, Host, PhaseEnergy, Run
 
 MODELLED = (ErrorTerm("cpu-model", 0.19),)
 ASSUMED = (ErrorTerm("rest-model", 0.25),)
 
 
-class Prior:
-    """A PUE with an interval, shaped like a row of the catalog."""
-
-    value, low, high, source = 1.4, 1.1, 2.0, "a survey of facilities, 2024"
+def prior() -> Factor:
+    return Factor("pue", 1.4, 1.1, 2.0, "ratio", source="a survey of facilities, 2024")
 
 
 def modelled(energy_j: float) -> Quantity:
@@ -119,4 +119,4 @@ def nothing(status: str = "killed") -> Run:
 
 
 def amount(run: Run) -> Footprint:
-    return footprint(run, Prior())
+    return footprint(run, prior())

@@ -3,42 +3,23 @@
 
 import math
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final
+
+import msgspec
 
 from submeter.errors import UsageError
+from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.devices import DeviceKind
-from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity, Spread, total
-from submeter.records.runs import DeviceEnergy, Footprint, Run
+from submeter.records.factors import NORMAL_95, Factor
+from submeter.records.figures import Missing, Quantity
+from submeter.records.footprints import Footprint
+from submeter.records.runs import DeviceEnergy, Run
 
-NORMAL_95: Final = 1.959964  # half width of a normal 95 % interval in standard deviations
 DECLARED_PUE_SD_RATIO: Final = 0.05  # of an annual, site-specific PUE; science.md 1.5
 DECLARED_OVERHEAD_SD_RATIO: Final = 0.5
 OVERHEAD_KEY: Final = "pue"
+OVERHEAD: Final = "overhead"
 ONE_MACHINE: Final = "IT = node here: one machine, no fabric or storage counted"
-
-
-class Factor(Protocol):
-    """A cited number with its 95 % interval, such as a row of the catalog."""
-
-    @property
-    def value(self) -> float:
-        """Best single number."""
-        ...
-
-    @property
-    def low(self) -> float:
-        """Lower end."""
-        ...
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where it is published."""
-        ...
 
 
 def footprint(run: Run, pue: Factor | float) -> Footprint:
@@ -82,84 +63,66 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     if several:
         unknown.append("fabric and storage between the hosts: not metered")
     notes = () if several else (ONE_MACHINE,)
-    facility, source = with_overhead(node, pue)
+    factor = pue if isinstance(pue, Factor) else declared_pue(pue)
+    overhead = with_overhead(node, factor)
+    facility = node if isinstance(node, Missing) else sum_amounts((node, *overhead.values()))
     return Footprint(
         devices=devices,
         node=node,
         it=node,
         facility=facility,
-        factors=(source,) if source else (),
+        parts=overhead,
+        factors=(factor,),
         unknown=tuple(unknown),
         notes=notes,
     )
 
 
-def with_overhead(it: Quantity | Missing, pue: Factor | float) -> tuple[Quantity | Missing, str]:
-    """Energy *it* times PUE [J], and the source of that PUE."""
-    overhead_ratio, terms, basis, source = _overhead(pue)
-    if isinstance(it, Missing):
-        return it, source
-    if overhead_ratio == 0:
-        return it, source
-    amount = it.value * overhead_ratio
-    # The overhead moves with the energy that it is a part of, so the doubt of that energy is
-    # scaled along; its own doubt stays on its own part.
-    carried = it.scaled(1 + overhead_ratio)
-    own = Quantity(
-        value=0.0,
-        spreads=tuple(
-            Spread(t.source_key, amount * t.relative_sd, t.shape, part=amount) for t in terms
-        ),
-        sources=(source,) if source else (),
+def with_overhead(it: Amount | Missing, pue: Factor) -> dict[str, Amount]:
+    """What a facility of this *pue* adds to the energy *it* [J]; nothing where it is 1."""
+    if not 1 <= pue.low <= pue.value <= pue.high:
+        raise UsageError(
+            f"a PUE is 1 or more, not {pue.value:g} ({pue.low:g} – {pue.high:g})",
+            remedy="submeter config set pue 1.3",
+        )
+    if isinstance(it, Missing) or pue.high == 1:
+        return {}
+    above_one = msgspec.structs.replace(
+        pue, value=pue.value - 1, low=pue.low - 1, high=pue.high - 1
     )
-    both = total([carried, own])
-    split = dict(it.basis)
-    split[basis] = split.get(basis, 0.0) + amount
-    return (
-        Quantity(
-            value=both.value,
-            bound_low=both.bound_low,
-            bound_high=both.bound_high,
-            spreads=both.spreads,
-            basis=split,
-            sources=both.sources,
-        ),
-        source,
+    return {OVERHEAD: it.times(above_one)}
+
+
+def declared_pue(pue: float) -> Factor:
+    """PUE that somebody stated for the place, with the doubt of an annual, site-specific one."""
+    if not (math.isfinite(pue) and pue >= 1):
+        raise UsageError(f"a PUE is 1 or more, not {pue}", remedy="submeter config set pue 1.3")
+    ratio = pue - 1
+    # A site that knows a PUE near 1 knows its overhead to better than a factor.
+    spread = math.exp(NORMAL_95 * _declared_log_sd(pue, ratio))
+    return Factor(
+        key=OVERHEAD_KEY,
+        value=float(pue),
+        low=1 + ratio / spread,
+        high=1 + ratio * spread,
+        unit="ratio",
+        source=f"PUE {pue:g}, declared",
+        verified="declared",
     )
 
 
-def _overhead(pue: Factor | float) -> tuple[float, tuple[ErrorTerm, ...], Basis, str]:
-    """PUE - 1, its doubt in the log domain, its basis and source."""
-    if isinstance(pue, int | float):
-        if not (math.isfinite(pue) and pue >= 1):
-            raise UsageError(
-                f"a PUE is 1 or more, not {pue}", remedy="submeter config set pue 1.3"
-            )
-        overhead_ratio = float(pue) - 1
-        if overhead_ratio == 0:
-            return 0.0, (), Basis.DERIVED, "PUE 1, declared"
-        # A site that knows a PUE near 1 knows its overhead to better than a factor.
-        sd_ratio = min(DECLARED_PUE_SD_RATIO * pue / overhead_ratio, DECLARED_OVERHEAD_SD_RATIO)
-        term = ErrorTerm(OVERHEAD_KEY, relative_sd=sd_ratio)
-        return overhead_ratio, (term,), Basis.DERIVED, f"PUE {pue:g}, declared"
-    if not (1 <= pue.value <= pue.high and pue.low <= pue.value):
-        raise UsageError(f"PUE {pue.value:g} ({pue.low:g} – {pue.high:g}) is not a valid factor")
-    overhead_ratio = pue.value - 1
-    if overhead_ratio == 0:
-        return 0.0, (), Basis.ASSUMED, pue.source
-    up = math.log((pue.high - 1) / overhead_ratio)
-    down = math.log(overhead_ratio / (pue.low - 1)) if pue.low > 1 else up
-    # The wider side serves for both: a prior must not look surer than its source.
-    log_sd = max(up, down) / NORMAL_95
-    term = ErrorTerm(OVERHEAD_KEY, relative_sd=math.sqrt(math.expm1(log_sd**2)))
-    return overhead_ratio, (term,), Basis.ASSUMED, pue.source
+def _declared_log_sd(pue: float, ratio: float) -> float:
+    if ratio == 0:
+        return 0.0
+    sd_ratio = min(DECLARED_PUE_SD_RATIO * pue / ratio, DECLARED_OVERHEAD_SD_RATIO)
+    return math.sqrt(math.log1p(sd_ratio**2))
 
 
-def _known(parts: Iterable[DeviceEnergy], otherwise: str) -> Quantity | Missing:
+def _known(parts: Iterable[DeviceEnergy], otherwise: str) -> Amount | Missing:
     """Sum of the shares that are known."""
     rows = list(parts)
     known = [d.share for d in rows if isinstance(d.share, Quantity)]
     if known:
-        return total(known)
+        return sum_amounts(Amount.of(share) for share in known)
     reasons = dict.fromkeys(d.share.why for d in rows if isinstance(d.share, Missing))
     return Missing("; ".join(reasons) or otherwise)

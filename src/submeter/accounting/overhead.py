@@ -5,9 +5,11 @@ import contextlib
 
 import msgspec
 
-from submeter.accounting.boundaries import Factor, footprint
+from submeter.accounting.boundaries import footprint
 from submeter.catalog import pue_prior
-from submeter.records.runs import Footprint, Run
+from submeter.records.factors import Factor
+from submeter.records.footprints import Footprint
+from submeter.records.runs import Run
 from submeter.settings import RULES, Settings
 
 PLACE_KEY = "pue"

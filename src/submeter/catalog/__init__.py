@@ -7,12 +7,11 @@ lie in ``data/``; ``benchmarks/make_catalog.py`` and ``benchmarks/fit_cpu.py`` m
 
 from submeter.catalog.boards import BoardRow, match_board
 from submeter.catalog.cpus import CpuRow, match_cpu
-from submeter.catalog.factors import FactorRow, Source, factor, fitted, pue_prior, source
+from submeter.catalog.factors import Source, factor, fitted, pue_prior, source
 
 __all__ = [
     "BoardRow",
     "CpuRow",
-    "FactorRow",
     "Source",
     "factor",
     "fitted",

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from submeter.catalog.factors import NORMAL_95
 from submeter.catalog.names import normal_cpu
 from submeter.catalog.tables import line, rows
+from submeter.records.factors import NORMAL_95
 
 Level = Literal["model", "family", "vendor", "any"]
 MARKS: Final = re.compile(r"\((r|tm)\)", re.IGNORECASE)

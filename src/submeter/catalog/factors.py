@@ -1,41 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cited numbers: priors, spreads, fitted coefficients, and the sources of the tables."""
 
-import math
 from functools import cache
-from typing import Final
 
 import msgspec
 
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
-
-NORMAL_95: Final = 1.959964  # half width of a normal 95 % interval in standard deviations
-
-
-class FactorRow(msgspec.Struct, frozen=True):
-    """One number with its interval and where it is from.
-
-    ``low`` and ``high`` hold the value with probability ``level`` (1: for certain, or not an
-    interval at all, see ``note``).
-    """
-
-    key: str
-    value: float
-    low: float
-    high: float
-    unit: str
-    level: float
-    source: str
-    year: int
-    licence: str
-    verified: str  # copy: read in the source | recall | derived | assumed
-    note: str = ""
-
-    @property
-    def log_sd(self) -> float:
-        """Standard deviation of the logarithm, from the width of a 95 % interval."""
-        return math.log(self.high / self.low) / (2 * NORMAL_95)
+from submeter.records.factors import Factor
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -49,12 +21,12 @@ class Source(msgspec.Struct, frozen=True):
 
 
 @cache
-def _table(name: str) -> dict[str, FactorRow]:
-    found = (msgspec.convert(row, FactorRow, strict=False) for row in rows(name))
+def _table(name: str) -> dict[str, Factor]:
+    found = (msgspec.convert(row, Factor, strict=False) for row in rows(name))
     return {row.key: row for row in found}
 
 
-def factor(key: str) -> FactorRow:
+def factor(key: str) -> Factor:
     """Give the cited factor *key*.
 
     Raises
@@ -65,7 +37,7 @@ def factor(key: str) -> FactorRow:
     return _find("factors", key)
 
 
-def fitted(key: str) -> FactorRow:
+def fitted(key: str) -> Factor:
     """Give the coefficient *key* of a model that ``benchmarks/fit_cpu.py`` fitted.
 
     Raises
@@ -76,7 +48,7 @@ def fitted(key: str) -> FactorRow:
     return _find("fitted", key)
 
 
-def _find(table: str, key: str) -> FactorRow:
+def _find(table: str, key: str) -> Factor:
     row = _table(table).get(key)
     if row is None:
         raise CoverageError(
@@ -86,9 +58,11 @@ def _find(table: str, key: str) -> FactorRow:
     return row
 
 
-def pue_prior() -> FactorRow:
+def pue_prior() -> Factor:
     """Power usage effectiveness of a place of which nothing is known [ratio]."""
-    return factor("pue-prior")
+    prior = factor("pue-prior")
+    # The figure was read in its source; that it holds for this place is an assumption.
+    return msgspec.structs.replace(prior, verified="assumed")
 
 
 def source(keys: str) -> tuple[Source, ...]:

@@ -17,8 +17,10 @@ from submeter.running import joined
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from submeter.records.figures import Figure, Missing, Quantity
-    from submeter.records.runs import Footprint, Run
+    from submeter.records.amounts import Amount
+    from submeter.records.figures import Figure, Missing
+    from submeter.records.footprints import Footprint
+    from submeter.records.runs import Run
     from submeter.running.measuring import Session
     from submeter.running.tracker import Open
 
@@ -194,7 +196,7 @@ class MeasuredRun:
         run = self.run
         if isinstance(run, Missing):
             return run
-        amount: Quantity | Missing = getattr(self._footprint(run), boundary)
+        amount: Amount | Missing = getattr(self._footprint(run), boundary)
         return amount if isinstance(amount, Missing) else amount.figure("J")
 
     def _footprint(self, run: Run) -> Footprint:

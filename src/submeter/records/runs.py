@@ -103,15 +103,3 @@ class Run(msgspec.Struct, frozen=True):
     gaps_s: float = 0.0  # time bridged by interpolation
     notes: tuple[str, ...] = ()
     schema: int = RUN_SCHEMA
-
-
-class Footprint(msgspec.Struct, frozen=True):
-    """What a run amounts to, at nested boundaries [J]."""
-
-    devices: Quantity | Missing
-    node: Quantity | Missing
-    it: Quantity | Missing
-    facility: Quantity | Missing
-    factors: tuple[str, ...] = ()  # sources of the factors used
-    unknown: tuple[str, ...] = ()  # parts that no figure holds: the figures are lower bounds
-    notes: tuple[str, ...] = ()  # what a reader should know about the boundaries

@@ -8,9 +8,11 @@ from itertools import zip_longest
 from typing import Final
 
 from submeter.accounting.phases import PhaseNode, phase_tree, sum_phases
+from submeter.records.amounts import Amount
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import WEAK_SHARE, Basis, Figure, Missing, Quantity, total
-from submeter.records.runs import DeviceEnergy, Footprint, Run
+from submeter.records.footprints import Footprint
+from submeter.records.runs import DeviceEnergy, Run
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -70,7 +72,7 @@ def summary(run: Run, footprint: Footprint, width: int = 80) -> str:
     return "\n".join(lines + last)
 
 
-def figure_of(quantity: Quantity | Missing) -> Figure | Missing:
+def figure_of(quantity: Quantity | Amount | Missing) -> Figure | Missing:
     """*quantity* as an energy that a person is shown."""
     return quantity if isinstance(quantity, Missing) else quantity.figure("J")
 
@@ -164,7 +166,7 @@ def _energy(run: Run, footprint: Footprint, facility: Figure | Missing, width: i
     inner = [
         f"{write(figure_of(q))} {name}"
         for name, q in (("node", footprint.node), ("devices", footprint.devices))
-        if isinstance(q, Quantity)
+        if isinstance(q, Amount)
     ]
     left.append(_BETWEEN.join(inner))
     pieces = basis_words(facility, assumed_parts(run, footprint))
@@ -201,11 +203,11 @@ def assumed_parts(run: Run, footprint: Footprint) -> list[str]:
     return [*names, _OVERHEAD] if outer > inner * grown * (1 + 1e-9) else names
 
 
-def _assumed_j(quantity: Quantity | Missing) -> float:
+def _assumed_j(quantity: Quantity | Amount | Missing) -> float:
     return 0.0 if isinstance(quantity, Missing) else quantity.basis.get(Basis.ASSUMED, 0.0)
 
 
-def _value(quantity: Quantity | Missing) -> float:
+def _value(quantity: Quantity | Amount | Missing) -> float:
     return 0.0 if isinstance(quantity, Missing) else quantity.value
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from submeter.accounting.phases import PhaseNode, phase_tree
+from submeter.records.amounts import Amount
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import Figure, Missing, Quantity
-from submeter.records.runs import DeviceEnergy, Footprint, MetricPoint, Run
+from submeter.records.footprints import Footprint
+from submeter.records.runs import DeviceEnergy, MetricPoint, Run
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -122,7 +124,12 @@ def _energy(run: Run, footprint: Footprint, width: int) -> list[str]:
 
 def _legend(run: Run, footprint: Footprint, width: int) -> list[str]:
     """Explain the marks that stand in the tables."""
-    amounts = [footprint.facility, footprint.node, footprint.devices, run.outside_phases]
+    amounts: list[Quantity | Amount | Missing] = [
+        footprint.facility,
+        footprint.node,
+        footprint.devices,
+        run.outside_phases,
+    ]
     amounts += [row.share for row in run.devices] + [row.energy for row in run.phases]
     marks = {mark(figure_of(q)).strip() for q in amounts}
     words = [f"{sign} {word}" for sign, word in _MARKS if sign in marks]
@@ -132,14 +139,14 @@ def _legend(run: Run, footprint: Footprint, width: int) -> list[str]:
     return [_INDENT + x for x in fill(line.split(" "), width - 2)]
 
 
-def _like(quantities: Iterable[Quantity | Missing]) -> float | None:
+def _like(quantities: Iterable[Quantity | Amount | Missing]) -> float | None:
     """Value whose unit a whole column can have."""
     figures = (figure_of(q) for q in quantities)
     return shared_unit(f.value for f in figures if isinstance(f, Figure) and f.low > 0)
 
 
 def _amount(
-    quantity: Quantity | Missing, least: str = "", *, like: float | None = None
+    quantity: Quantity | Amount | Missing, least: str = "", *, like: float | None = None
 ) -> list[str]:
     """Value and interval, or a dash and the reason."""
     figure = figure_of(quantity)
@@ -150,14 +157,14 @@ def _amount(
     return [f"{least}{write(figure, like=like)}{mark(figure)}", interval(figure, like=like)]
 
 
-def _hangs_on(quantity: Quantity | Missing) -> list[str]:
+def _hangs_on(amount: Amount | Missing) -> list[str]:
     """Name sources of doubt by their part in the variance, largest first."""
-    if isinstance(quantity, Missing) or quantity.sd == 0:
+    if isinstance(amount, Missing):
         return []
     parts: dict[str, float] = {}
-    for s in quantity.spreads:
-        name = _doubt(s.source_key)
-        parts[name] = parts.get(name, 0.0) + (s.sd / quantity.sd) ** 2
+    for key, ratio in amount.shares_of_variance().items():
+        name = _doubt(key)
+        parts[name] = parts.get(name, 0.0) + ratio
     ranked = sorted(parts.items(), key=lambda row: -row[1])
     told = [f"{name} {write_ratio(part)}" for name, part in ranked if part >= _LEAST_SHARE]
     return [f"{words} ·" for words in told[:-1]] + told[-1:]
@@ -312,16 +319,16 @@ def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
         for i, line in enumerate(fill(note.split(" "), width - 14)):
             lines.append(f"{'' if i else 'note':14}{line}")
     for source in footprint.factors:
-        for i, line in enumerate(fill(plain(source).split(" "), width - 14)):
+        for i, line in enumerate(fill(plain(source.source).split(" "), width - 14)):
             lines.append(f"{'' if i else 'factor':14}{line}")
     return lines
 
 
-def _part(energy: Quantity | Missing, whole_j: float) -> str:
+def _part(energy: Quantity | Amount | Missing, whole_j: float) -> str:
     if isinstance(energy, Missing) or whole_j <= 0:
         return ""
     return write_ratio(energy.value / whole_j)
 
 
-def _value(quantity: Quantity | Missing) -> float:
+def _value(quantity: Quantity | Amount | Missing) -> float:
     return 0.0 if isinstance(quantity, Missing) else quantity.value

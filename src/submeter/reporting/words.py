@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from submeter.records.amounts import Amount
 from submeter.records.figures import Missing, Quantity
-from submeter.records.runs import DeviceEnergy, Footprint, PhaseEnergy, Run
+from submeter.records.footprints import Footprint
+from submeter.records.runs import DeviceEnergy, PhaseEnergy, Run
 
 JSON_SCHEMA: Final = 1
 
@@ -35,7 +37,7 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
             "it": energy_figure(footprint.it),
             "facility": energy_figure(footprint.facility),
             "unknown": list(footprint.unknown),
-            "factors": list(footprint.factors),
+            "factors": [factor.source for factor in footprint.factors],
         },
         "devices": [_device(row) for row in run.devices],
         "phases": [_phase(row, joint) for row in run.phases],
@@ -88,7 +90,7 @@ def to_json(document: object, *, indent: int | None = 2) -> str:
     return json.dumps(document, allow_nan=False, ensure_ascii=True, indent=indent)
 
 
-def energy_figure(quantity: Quantity | Missing) -> dict[str, object]:
+def energy_figure(quantity: Quantity | Amount | Missing) -> dict[str, object]:
     """*quantity* as a figure in J, or ``{"missing": why}``."""
     if isinstance(quantity, Missing):
         return missing(quantity.why)

@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
-from submeter.catalog import CpuRow, FactorRow, factor, fitted, match_cpu
+from submeter.catalog import CpuRow, factor, fitted, match_cpu
 from submeter.records.devices import Channel, Device, DeviceKind, Measures, Sensor
+from submeter.records.factors import Factor
 from submeter.records.figures import Basis, ErrorTerm, Missing
 from submeter.sensors import proc
 from submeter.sensors.findings import Finding
@@ -290,7 +291,7 @@ class DramModelSensor(_Constant):
         Power per gigabyte [W/GB].
     """
 
-    def __init__(self, memory_bytes: int, device: Device, prior: FactorRow) -> None:
+    def __init__(self, memory_bytes: int, device: Device, prior: Factor) -> None:
         channel = Channel(
             device.id,
             Measures.MEAN_POWER,
@@ -316,7 +317,7 @@ class RestModelSensor(_Constant):
         The ratio, with its interval.
     """
 
-    def __init__(self, device: Device, prior: FactorRow) -> None:
+    def __init__(self, device: Device, prior: Factor) -> None:
         channel = Channel(
             device.id,
             Measures.REST_RATIO,

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from submeter.accounting.boundaries import Factor, footprint
+from submeter.accounting.boundaries import footprint
 from submeter.accounting.overhead import pue_for
 from submeter.accounting.typical import Load, counted, typical_loads, typical_run
 from submeter.errors import SubmeterError
 from submeter.interfaces.cli.looking import Look, look_at
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
+from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Figure, Missing, Quantity
 from submeter.reporting.words import missing
 from submeter.sensors import Finding, Roots, discover

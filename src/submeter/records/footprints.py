@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Footprint: what a run amounts to, from the devices to the grid behind the wall."""
+
+import msgspec
+
+from submeter.records.amounts import Amount
+from submeter.records.factors import Factor
+from submeter.records.figures import Missing
+from submeter.records.places import Zone
+
+NOT_RECKONED = Missing("not reckoned")
+
+
+class Carbon(msgspec.Struct, frozen=True):
+    """Operational emissions of the electricity [gCO2e], by location, by market, by effect.
+
+    ``location`` is the sum of ``direct`` (stacks of the generators), ``upstream`` (fuel, plant)
+    and ``loss`` (transmission and distribution). ``scopes`` maps the same grams to the scopes of
+    the reporter (``scope 2``, ``scope 3.3``, ...), by its arrangement. ``market`` is what
+    contracts claim, never instead of ``location``. ``marginal`` is the effect of a decision, from
+    one maker; ``marginal_others`` what other makers say. Offsets and matching claims are words:
+    they are never subtracted.
+    """
+
+    location: Amount | Missing = NOT_RECKONED
+    direct: Amount | Missing = NOT_RECKONED
+    upstream: Amount | Missing = NOT_RECKONED
+    loss: Amount | Missing = NOT_RECKONED
+    market: Amount | Missing = NOT_RECKONED
+    market_how: str = ""
+    marginal: Amount | Missing = NOT_RECKONED
+    marginal_others: tuple[Amount, ...] = ()
+    embodied: Amount | Missing = NOT_RECKONED
+    scopes: dict[str, Amount] = {}
+    market_scopes: dict[str, Amount] = {}
+    claims: tuple[str, ...] = ()
+    offsets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Water(msgspec.Struct, frozen=True):
+    """Water consumed [L], on the site and at the generators; withdrawal beside it.
+
+    ``offsite`` is with the evaporation of reservoirs, ``offsite_dry`` without: two headlines that
+    are never mixed. ``stress`` is the baseline water stress of the country, in words.
+    """
+
+    onsite: Amount | Missing = NOT_RECKONED
+    offsite: Amount | Missing = NOT_RECKONED
+    offsite_dry: Amount | Missing = NOT_RECKONED
+    onsite_withdrawal: Amount | Missing = NOT_RECKONED
+    offsite_withdrawal: Amount | Missing = NOT_RECKONED
+    potable: Amount | Missing = NOT_RECKONED
+    discharge: Amount | Missing = NOT_RECKONED
+    stress: str | Missing = NOT_RECKONED
+    notes: tuple[str, ...] = ()
+
+
+class Money(msgspec.Struct, frozen=True):
+    """What the electricity costs, and what its carbon would at a price, in one currency."""
+
+    electricity: Amount | Missing = NOT_RECKONED
+    carbon: Amount | Missing = NOT_RECKONED
+    currency: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Equivalent(msgspec.Struct, frozen=True):
+    """The same amount in the words of everyday life."""
+
+    key: str
+    text: str  # "0.3 % of a car's lifetime including fuel"
+    value: Amount
+    source: str = ""
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """What part of the variance of a figure one source of doubt makes up, and its cure."""
+
+    key: str
+    name: str  # "PUE unknown"
+    share_ratio: float
+    remedy: str = ""  # the cheapest thing that narrows it
+
+
+class Footprint(msgspec.Struct, frozen=True):
+    """What a run amounts to.
+
+    Energies at nested boundaries [J]; ``parts`` split what facility adds to it (``cooling``,
+    ``distribution``, ``other``, or ``overhead`` where only PUE is known). The rest is
+    `NOT_RECKONED` where nobody asked for it.
+    """
+
+    devices: Amount | Missing
+    node: Amount | Missing
+    it: Amount | Missing
+    facility: Amount | Missing
+    parts: dict[str, Amount] = {}
+    zone: Zone | None = None
+    arrangement: str = ""
+    carbon: Carbon = Carbon()
+    water: Water = Water()
+    money: Money = Money()
+    equivalents: tuple[Equivalent, ...] = ()
+    doubts: tuple[Doubt, ...] = ()  # of the location-based carbon, or of the energy without it
+    indicators: dict[str, Amount] = {}  # interim ISO/IEC 30134 indicators of the run's slice
+    factors: tuple[Factor, ...] = ()  # every factor used
+    unknown: tuple[str, ...] = ()  # parts that no figure holds: the figures are lower bounds
+    notes: tuple[str, ...] = ()  # what a reader should know about the boundaries
