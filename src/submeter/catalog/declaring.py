@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
+from submeter.catalog.factors import factor
 from submeter.catalog.facts import fact, keys
 from submeter.catalog.facts import names as tables
-from submeter.catalog.factors import factor
 from submeter.catalog.names import near
 from submeter.catalog.overlay import NONE, Overrides, use_overrides
 from submeter.catalog.searching import FACT_COLUMNS, SINGLE_TABLES, is_fact_table, quantities
@@ -59,7 +59,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class _BadError(Exception):
-    """What is wrong with an entry, and what is allowed."""
+    """What is wrong, what is allowed, and in which line if the place does not say it."""
 
 
 def declared_overrides(declared: Iterable[Declared]) -> Overrides:
@@ -91,10 +91,9 @@ def check_declared(declared: Iterable[Declared]) -> Checked:
             for ident, given in source.factors.items()
         ]
         for path in source.files:
-            try:
-                entries += _entries(path)
-            except _BadError as exc:
-                problems.append(_problem(str(path), exc))
+            own, wrong = _entries(path)
+            entries += own
+            problems += wrong
         found, wrong = _checked(entries)
         factors |= found
         problems += wrong
@@ -103,16 +102,14 @@ def check_declared(declared: Iterable[Declared]) -> Checked:
 
 def check_file(path: Path) -> Checked:
     """Check one CSV file of factors."""
-    try:
-        factors, problems = _checked(_entries(path))
-    except _BadError as exc:
-        return Checked(NONE, (_problem(str(path), exc),))
-    return Checked(Overrides(factors), tuple(problems))
+    entries, unread = _entries(path)
+    factors, problems = _checked(entries)
+    return Checked(Overrides(factors), (*unread, *problems))
 
 
 def _problem(place: str, exc: _BadError) -> Problem:
-    what, allowed = exc.args
-    return Problem(place, what, allowed)
+    what, allowed, *line = exc.args
+    return Problem(f"{place}:{line[0]}" if line else place, what, allowed)
 
 
 def _as_fields(given: object) -> Mapping[str, object]:
@@ -127,13 +124,13 @@ def _checked(entries: Iterable[_Entry]) -> tuple[dict[str, Factor], list[Problem
         for entry in entries:
             try:
                 made = _factor(entry)
-                if made.key in factors:
-                    raise _BadError(
-                        f"{entry.ident[:120]} is declared twice",
-                        f"it stands already in {places[made.key]}; keep one",
-                    )
             except _BadError as exc:
                 problems.append(_problem(entry.place, exc))
+                continue
+            if made.key in factors:
+                twice = f"{entry.ident[:120]} is declared twice"
+                first = f"it stands already in {places[made.key]}; keep one"
+                problems.append(Problem(entry.place, twice, first))
                 continue
             factors[made.key] = made
             places[made.key] = entry.place
@@ -145,7 +142,9 @@ def _factor(entry: _Entry) -> Factor:
     catalogued = _catalogued(entry.ident)
     unknown = [name for name in entry.fields if name not in _FIELDS]
     if unknown:
-        raise _BadError(f"{unknown[0][:80]!r} is no field of a factor", f"use {', '.join(_FIELDS)}")
+        raise _BadError(
+            f"{unknown[0][:80]!r} is no field of a factor", f"use {', '.join(_FIELDS)}"
+        )
     numbers = {name: _number(name, entry.fields.get(name)) for name in _NUMBERS}
     value = numbers["value"]
     if value is None:
@@ -159,7 +158,7 @@ def _factor(entry: _Entry) -> Factor:
     _in_range(catalogued, low, high)
     unit = _text("unit", entry.fields.get("unit"))
     if unit and unit != catalogued.unit:
-        raise _BadError(f"the unit is {unit!r}", f"{entry.ident} is in {catalogued.unit}")
+        raise _BadError(f"the unit is {unit!r}", f"{catalogued.key} is in {catalogued.unit}")
     source = _text("source", entry.fields.get("source"))
     note = _text("note", entry.fields.get("note"))
     exact = "declared without an interval: taken as exact" if low == high else ""
@@ -261,26 +260,44 @@ def _year(given: object) -> int:
     return int(word)
 
 
-def _entries(path: Path) -> list[_Entry]:
-    """Rows of the CSV file *path*, each with its line."""
-    import csv
-
-    lines = _lines(path)
-    head = [name.strip() for name in next(csv.reader(lines[:1]), [])]
-    _check_head(head, path)
+def _entries(path: Path) -> tuple[list[_Entry], list[Problem]]:
+    """Rows of the CSV file *path*, each with its line, and what cannot be read of it."""
+    try:
+        lines = _lines(path)
+        head = _cells(lines[0])
+        _check_head(head, path)
+    except _BadError as exc:
+        return [], [_problem(str(path), exc)]
     entries: list[_Entry] = []
+    problems: list[Problem] = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
-        (cells,) = csv.reader([line])
         place = f"{path}:{number}"
-        if len(cells) != len(head):
-            entries.append(_Entry(f"line {number}", {"value": f"{len(cells)} cells"}, place))
+        try:
+            cells = _cells(line, len(head))
+        except _BadError as exc:
+            problems.append(_problem(place, exc))
             continue
-        row = dict(zip(head, (cell.strip() for cell in cells), strict=True))
+        row = dict(zip(head, cells, strict=True))
         kept = {name: cell for name, cell in row.items() if name in _FIELDS and cell}
         entries.append(_Entry(_ident(row, path), kept, place))
-    return entries
+    return entries, problems
+
+
+def _cells(line: str, count: int | None = None) -> list[str]:
+    """Cells of *line*, which must be *count* where that is given."""
+    import csv
+
+    try:
+        cells = next(csv.reader([line], strict=True), [])
+    except csv.Error as exc:
+        raise _BadError(f"it is no line of a CSV file: {exc}", "mend its quotes") from exc
+    if count is not None and len(cells) != count:
+        raise _BadError(
+            f"{len(cells)} cells below {count} columns", "quote cells that hold a comma"
+        )
+    return [cell.strip() for cell in cells]
 
 
 def _ident(row: Mapping[str, str], path: Path) -> str:
@@ -326,15 +343,12 @@ def _lines(path: Path) -> list[str]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        line = raw[: exc.start].count(b"\n") + 1
-        raise _BadError(f"line {line} is not UTF-8 text", "save it as UTF-8") from exc
+        number = raw[: exc.start].count(b"\n") + 1
+        raise _BadError("it is not UTF-8 text", "save it as UTF-8", number) from exc
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MOST_ROWS:
         raise _BadError(f"it has more than {MOST_ROWS} lines", "keep only what you declare")
-    for number, line in enumerate(lines, 1):
+    for n, line in enumerate(lines, 1):
         if not _printable(line.replace("\t", " ")):
-            raise _BadError(
-                f"line {number} holds control characters", "only printable text is allowed"
-            )
+            raise _BadError("it holds control characters", "only printable text is allowed", n)
     return lines
-

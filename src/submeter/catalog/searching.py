@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-from submeter.catalog.facts import cited, fact, facts
-from submeter.catalog.facts import names as tables
 from submeter.catalog.factors import Source, factor, fitted, source
+from submeter.catalog.facts import cited, fact, facts, history
+from submeter.catalog.facts import names as tables
 from submeter.catalog.names import fold, near
 from submeter.catalog.regions import gazetteer
 from submeter.catalog.tables import rows, text
@@ -103,11 +103,24 @@ def search(words: Sequence[str]) -> list[Hit]:
 
 
 def nearby(words: Sequence[str]) -> tuple[str, ...]:
-    """Words and keys near those that found nothing."""
+    """Keys, quantities and places near the words that found nothing."""
     known = {part for line in _lines() for part in line.ident.partition("@")[0].split("/")}
-    spelled = sorted(known)
+    spelled = (*sorted(known), *gazetteer().words)
     alike = [name for word in words for name in near(word, spelled)]
     return tuple(dict.fromkeys(alike))
+
+
+def past_of(ident: str) -> tuple[Factor, ...]:
+    """Give the quantity of the row *ident* in each year that is known."""
+    table, _, rest = ident.partition("@")[0].partition("/")
+    key, _, quantity = rest.rpartition("/")
+    return history(table, key, quantity) if is_fact_table(table) else ()
+
+
+def sizes() -> tuple[tuple[str, int], ...]:
+    """Tables that can be searched, each with the number of its rows."""
+    found = [name for name in tables() if is_fact_table(name)]
+    return tuple((name, len(rows(name))) for name in (*found, *SINGLE_TABLES, SOURCES))
 
 
 def sources_of(ident: str) -> tuple[Source, ...]:
@@ -163,7 +176,7 @@ def _facts(table: str) -> Iterator[_Line]:
         after = own[number + 1] if number + 1 < len(own) else None
         same = after and (after["key"], after["quantity"]) == (row["key"], row["quantity"])
         ident = f"{table}/{row['key']}/{row['quantity']}" + (f"@{row['year']}" if same else "")
-        place = _named(table, row["key"])
+        place = _named(row["key"])
         yield _line(
             ident, row["year"], place, row["unit"], row["note"], row["verified"],
             row["source"], *cited(row["source"]),
@@ -171,9 +184,8 @@ def _facts(table: str) -> Iterator[_Line]:
 
 
 @cache
-def _named(table: str, key: str) -> str:
+def _named(key: str) -> str:
     """What people call the place with this *key*."""
-    del table
     zone = gazetteer().zone(key.partition("/")[0])
     return zone.name if zone else ""
 
@@ -184,4 +196,3 @@ def _line(ident: str, year: str, *words: str) -> _Line:
 
 def _folded(*words: str) -> str:
     return " ".join(fold(word) for word in words if word)
-

@@ -5,6 +5,7 @@ Here they are only taken out of the file and checked for their shape; what they 
 the catalog knows them, is for the catalog to say.
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -62,17 +63,20 @@ def declared_in(values: Mapping[str, object], path: Path, text: str) -> Declared
 
 def _files(given: object, path: Path) -> tuple[Path, ...]:
     """Paths of the files, against the folder of the settings file *path*."""
-    fits = isinstance(given, list) and len(given) <= MOST_FILES
-    if not fits or not all(isinstance(name, str) and _is_path(name) for name in given):
+    names = given if isinstance(given, list) and len(given) <= MOST_FILES else [None]
+    if not all(isinstance(name, str) and name and name.isprintable() for name in names):
         raise ConfigError(
             f"{FACTOR_FILES} in {path} is no list of files",
             remedy=f'write {FACTOR_FILES} = ["my-factors.csv"], at most {MOST_FILES} of them',
         )
-    return tuple(path.parent / Path(name).expanduser() for name in given)
+    return tuple(path.parent / _expanded(name) for name in names)
 
 
-def _is_path(name: str) -> bool:
-    return bool(name) and name.isprintable() and not name.startswith("~~")
+def _expanded(name: str) -> Path:
+    """*name* with ``~`` for the home of whom it is; as it is where there is no such home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(name).expanduser()
+    return Path(name)
 
 
 def _line_of(text: str, ident: str) -> int | None:

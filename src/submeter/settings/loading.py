@@ -27,7 +27,7 @@ _LINE: Final = re.compile(r"at line (\d+)")
 class Loaded(msgspec.Struct, frozen=True):
     """Settings, the place each value came from, and what was passed over (library use).
 
-    ``declared`` has the factors that files declare, the user's first: what comes later goes before.
+    ``declared`` has the factors that files declare, the user's first; later ones go before.
     """
 
     settings: Settings
@@ -165,7 +165,8 @@ def parse_table(raw: bytes, path: Path, table: tuple[str, ...]) -> dict[str, obj
         )
     if _depth(raw) > DEEPEST:
         raise ConfigError(
-            f"{path} is nested deeper than {DEEPEST} levels", remedy="settings need no such nesting"
+            f"{path} is nested deeper than {DEEPEST} levels",
+            remedy="settings need no such nesting",
         )
     import tomllib  # only who has a file pays for it
 
