@@ -180,12 +180,12 @@ def _catalogued(ident: str) -> Factor:
     """Give the catalog's factor of this id, or say what is near."""
     table, _, rest = ident.partition("/")
     key, _, quantity = rest.rpartition("/")
-    quantity, _, year = quantity.partition("@")
+    quantity, at, year = quantity.partition("@")
     try:
         if table in SINGLE_TABLES:
             return factor(rest)
-        if is_fact_table(table) and key:
-            return fact(table, key, quantity, year=int(year) if year.isdecimal() else None)
+        if is_fact_table(table) and key and (not at or year.isdecimal()):
+            return fact(table, key, quantity, year=int(year) if at else None)
     except CoverageError:
         pass
     raise _BadError(f"the catalog has no {ident[:120]!r}", _near_ids(table, key, quantity))
