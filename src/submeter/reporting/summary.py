@@ -66,13 +66,17 @@ def summary(run: Run, footprint: Footprint, width: int = 80) -> str:
     lines += _row("by device", [device_words(g) for g in groups(run.devices)], width, most=2)
     lines += _row("by phase", _phases(run, node, width), width, most=_PHASE_LINES)
     lines += _row("carbon", carbon_words(footprint), width, most=2, between="   ")
-    lines += _row("water", water_words(footprint), width, most=1)
-    lines += _row("cost", cost_words(footprint), width, most=1)
-    lines += _row("result", _result(run, footprint), width, most=2)
+    said = "; ".join(notes(run, footprint))
     last = [cut(f"  → {_next(run, facility)}", width)]
-    room = MOST_LINES - len(lines) - len(last)
-    said = notes(run, footprint)
-    lines += _prose("note", "; ".join(said), width, most=min(3, room))
+    result = _row("result", _result(run, footprint), width, most=2)
+    room = MOST_LINES - len(lines) - len(result) - len(last) - bool(said)
+    # What is said of the run itself goes before what it amounts to; all of it is in `show`.
+    for label, words in (("water", water_words(footprint)), ("cost", cost_words(footprint))):
+        row = _row(label, words, width, most=1) if room > 0 else []
+        lines += row
+        room -= len(row)
+    lines += result
+    lines += _prose("note", said, width, most=min(3, MOST_LINES - len(lines) - len(last)))
     return "\n".join(lines + last)
 
 
