@@ -111,7 +111,9 @@ def supplied(load: Load, system: Microgrid) -> Supplied:
         from_grid = 0.0
         for k in range(cuts):
             wanted = energy_j / cuts
-            sun = _panel_w(system, load.start_utc_s + i * load.slot_s + (k + 0.5) * step_s) * step_s
+            sun = (
+                _panel_w(system, load.start_utc_s + i * load.slot_s + (k + 0.5) * step_s) * step_s
+            )
             direct = min(sun, wanted)
             into = min(sun - direct, most_j, (full_j - held_j) / one_way)
             out = min(wanted - direct, most_j, held_j * one_way)

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from submeter.catalog.regions import find_zone
 from submeter.catalog.tables import rows
 from submeter.errors import SubmeterError
@@ -74,23 +76,24 @@ def resolve_place(
 
 
 def place_of(place: Mapping[str, str], *, argument: str | None = None) -> Zone:
-    """Place of a run that was recorded as ``zone``, ``zone_origin``, ``cloud``, ``timezone``.
+    """Place of a run that was recorded as ``zone``, ``zone_from``, ``cloud`` and ``timezone``.
 
-    A stored zone that the catalog does not know any more is passed over, and the place says so.
+    What the catalog does not know any more is passed over, and the note says so.
     """
-    said = {
-        "configured": place.get("zone"),
-        "origin": place.get("zone_origin", ""),
-        "cloud": place.get("cloud"),
-    }
+    timezone = place.get("timezone", "")
+    said = {place.get("zone_from", "configuration"): place.get("zone")}
     try:
-        return resolve_place(argument=argument, timezone=place.get("timezone", ""), **said)
+        return resolve_place(
+            argument=argument or said.get("argument"),
+            configured=said.get("configuration"),
+            environment=said.get("environment"),
+            cloud=place.get("cloud"),
+            timezone=timezone,
+        )
     except SubmeterError as exc:
         if argument:
             raise
-        import msgspec
-
-        found = resolve_place(timezone=place.get("timezone", ""))
+        found = resolve_place(timezone=timezone)
         return msgspec.structs.replace(found, note=f"{exc}; {found.note}")
 
 
