@@ -15,8 +15,8 @@ from submeter.records.figures import Missing
 from submeter.units import G_PER_KG, J_PER_WH, WH_PER_MWH
 
 Level = Literal["certificates or contracts", "supplier rate", "residual mix", "location factor"]
-# Guarantees of origin are mutually recognised: Directive (EU) 2018/2001, article 19; the EEA by its
-# joint committee; Switzerland through the hub of the AIB.
+# Guarantees of origin are mutually recognised: Directive (EU) 2018/2001, article 19; in the EEA by
+# its joint committee; in Switzerland through the hub of the AIB.
 _EUROPE: Final = frozenset({
     "AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE",
     "IS", "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK",
