@@ -62,7 +62,7 @@ _SIZES: Final = {
 }  # fmt: skip
 _MOST_BYTES: Final = 2**60
 _LONGEST_NAME: Final = 200
-ARRANGEMENTS: Final = ("own", "colocation", "cloud", "home")
+ARRANGEMENTS: Final = ("own site", "colocation", "cloud customer", "home")
 
 
 def _number(given: object, low: float, high: float) -> float:
