@@ -37,7 +37,8 @@ class Circumstances(msgspec.Struct, frozen=True):
     """Where, when and on whose account a run drew its energy: all that a footprint hangs on.
 
     Intensities and prices are already weighted by when the energy was drawn. ``embodied`` is the
-    hardware's share [gCO2e]. ``matching`` are claims of a provider in words.
+    hardware's share [gCO2e]. ``matching`` are claims of a provider in words. ``grid_ratio`` is
+    the part of the energy that the grid supplies, where there are panels before the meter.
     """
 
     zone: Zone
@@ -61,6 +62,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     price: Factor | Missing = NO_PRICE  # per kWh
     currency: str = ""
     carbon_price_per_t: float | None = None
+    grid_ratio: float = 1.0
     notes: tuple[str, ...] = ()
 
 
@@ -86,17 +88,18 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
         )
     parts = facility_energy(it, around.facility)
     wall = sum_amounts((it, *parts.values()))
-    carbon, used = _carbon(it, parts, wall, around)
+    drawn = wall.scaled(around.grid_ratio)
+    carbon, used = _carbon(it, parts, drawn, around)
     litres = water(
         it,
-        wall,
+        drawn,
         around.facility,
         generation=around.generation,
         loss=_or_none(around.loss),
         recycled_ratio=around.recycled_ratio,
         stress=around.stress,
     )
-    money = _money(wall, carbon.location, around)
+    money = _money(drawn, carbon.location, around)
     hangs = carbon.location if isinstance(carbon.location, Amount) else wall
     intensity = None if isinstance(around.lifecycle, Missing) else around.lifecycle.factor
     slice_ = indicators(it, around.facility, intensity=intensity)
@@ -121,13 +124,14 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
 
 
 def _carbon(
-    it: Amount, parts: dict[str, Amount], wall: Amount, around: Circumstances
+    it: Amount, parts: dict[str, Amount], drawn: Amount, around: Circumstances
 ) -> tuple[Carbon, tuple[Factor | None, ...]]:
-    """Carbon of the energy, and the factors that it took."""
+    """Carbon of the energy *drawn* from the grid, and the factors that it took."""
     given = (around.lifecycle, around.direct, around.loss)
-    whole = location_based(wall, *given)
-    machines = location_based(it, *given)
-    overhead = location_based(sum_amounts(parts.values()), *given) if parts else None
+    whole = location_based(drawn, *given)
+    machines = location_based(it.scaled(around.grid_ratio), *given)
+    rest = sum_amounts(parts.values()).scaled(around.grid_ratio)
+    overhead = location_based(rest, *given) if parts else None
     market = market_based(
         whole,
         around.claims,
@@ -136,7 +140,7 @@ def _carbon(
         supplier=around.supplier,
         residual=around.residual,
     )
-    effect, others = marginal(wall, around.marginals)
+    effect, others = marginal(drawn, around.marginals)
     carbon = Carbon(
         location=whole.total,
         direct=whole.direct,
@@ -154,7 +158,7 @@ def _carbon(
             embodied=around.embodied,
             contract=around.contract,
         ),
-        market_scopes=_market_scopes(machines, overhead, wall, market.located, around),
+        market_scopes=_market_scopes(machines, overhead, market.located, around),
         claims=(*around.matching, *market.refused),
         offsets=shown_apart(around.offsets),
         notes=tuple(
@@ -168,14 +172,15 @@ def _carbon(
 def _market_scopes(
     machines: Located,
     overhead: Located | None,
-    wall: Amount,
     market: Located,
     around: Circumstances,
 ) -> dict[str, Amount]:
     """Market-based emissions by scope: contracts cover machines and overhead alike."""
-    if isinstance(machines.energy, Missing) or wall.value <= 0:
+    if isinstance(machines.energy, Missing) or isinstance(market.energy, Missing):
         return {}
-    ratio = machines.energy.value / wall.value
+    if market.energy.value <= 0:
+        return {}
+    ratio = machines.energy.value / market.energy.value
     return by_scope(
         around.arrangement,
         portion(market, ratio),
