@@ -181,7 +181,8 @@ def stretched(value: float, low: float, high: float) -> tuple[float, float]:
 def spanning(row: Fact, *others: float, note: str = "") -> Fact:
     """*row*, its interval widened so that it holds *others* too."""
     said = f"{row.note}; {note}" if row.note and note else row.note or note
-    return replace(row, low=min(row.low, *others), high=max(row.high, *others), note=said)
+    ends = (row.low, *others, row.high)
+    return replace(row, low=min(ends), high=max(ends), note=said)
 
 
 def number(value: float) -> str:

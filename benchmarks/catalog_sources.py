@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.catalog_cited import Cited
 from benchmarks.catalog_rules import write_attributes
 
 FIELDS = ["key", "title", "year", "licence", "url"]
@@ -96,12 +97,37 @@ PROCESSORS = (
     ("teads", "Teads AWS platform data set, turbostress campaign, as archived by Cloud Carbon Footprint", 2021, "Apache-2.0", GITHUB + "cloud-carbon-footprint/cloud-carbon-coefficients"),
     ("yang2024", "Yang, Adamek, Armour, Part-time power measurements (SC24, arXiv:2312.02741), workbook of results", 2024, "MIT", GITHUB + "JimZeyuYang/GPU_Power_Benchmark"),
 )  # fmt: skip
-OTHERS: tuple[tuple[str, str, int, str, str], ...] = ()
+OTHERS = (
+    ("dell-r740", "Dell, life-cycle assessment of the PowerEdge R740 (2019), as quoted by Teads and in public code", 2019, CITED, "https://www.delltechnologies.com"),
+    ("ecosort2010", "EcoSort project, results of the Sort Benchmark", 2010, CITED, "http://sortbenchmark.org"),
+    ("epa-equivalencies", "US EPA, Greenhouse Gas Equivalencies Calculator, calculations and references (editions 2022 and 2026)", 2026, PUBLIC, "https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references"),
+    ("falk2025", "Falk et al. 2025, life-cycle assessment of an A100 from primary data (arXiv:2509.00093)", 2025, CITED, "https://arxiv.org/abs/2509.00093"),
+    ("flops-export", "Press, tariff pages and estimates by country, as compiled in sfgunkin/flops_export (February 2026): orders of magnitude", 2026, CITED, GITHUB + "sfgunkin/flops_export"),
+    ("iea2020", "IEA (Kamiya 2020), The carbon footprint of streaming video, and what others derive from it", 2020, CITED, "https://www.iea.org/commentaries/the-carbon-footprint-of-streaming-video-fact-checking-the-headlines"),
+    ("luccioni2022", "Luccioni et al. 2022, Estimating the carbon footprint of BLOOM (arXiv:2211.02001)", 2022, CITED, "https://arxiv.org/abs/2211.02001"),
+    ("nvidia-pcf", "NVIDIA, product carbon footprint summaries of HGX H100 and HGX B200", 2025, CITED, "https://www.nvidia.com"),
+    ("palm2022", "Chowdhery et al. 2022, PaLM (arXiv:2204.02311), table 3 and appendix B", 2022, CITED, "https://arxiv.org/abs/2204.02311"),
+    ("patterson2021", "Patterson et al. 2021, Carbon emissions and large neural network training (arXiv:2104.10350), table 4", 2021, CITED, "https://arxiv.org/abs/2104.10350"),
+    ("schneider2025", "Schneider et al. 2025, Life-cycle emissions of AI hardware (arXiv:2502.01671)", 2025, CITED, "https://arxiv.org/abs/2502.01671"),
+    ("smi-listings", "Listings of nvidia-smi and rocm-smi printed in public files, 2018-2026", 2026, "facts", ""),
+    ("swd", "Sustainable Web Design model, versions 3 and 4", 2024, CITED, "https://sustainablewebdesign.org"),
+    ("tannu2022", "Tannu and Nair 2022, The dirty secret of SSDs", 2022, CITED, "https://arxiv.org/abs/2207.10793"),
+    ("act2022", "ACT (Gupta et al. 2022), model files of July 2025 and paper", 2022, "MIT", GITHUB + "facebookresearch/ACT"),
+    ("boavizta-factors", "Boavizta contributors, factors of embodied carbon in boaviztapi 2.5.0, some from ADEME", 2025, "AGPL-3.0 (facts only)", GITHUB + "Boavizta/boaviztapi"),
+    ("eia-prices", "US EIA, electricity retail sales, average industrial price by state 2024", 2024, PUBLIC, "https://www.eia.gov/electricity/data.php"),
+    ("ember-prices", "Ember, European wholesale electricity prices (monthly), means of twelve months", 2024, CCBY, "https://ember-energy.org/data/european-wholesale-electricity-price-data/"),
+    ("eurostat-prices", "Eurostat nrg_pc_205, non-household prices without taxes, mean of two half-years", 2025, CCBY, "https://ec.europa.eu/eurostat/databrowser/view/nrg_pc_205"),
+    ("operators-prices", "Market operators' hourly prices 2024 (ENTSO-E, AEMO, IESO, CAISO, PJM, NYISO, ERCOT, JEPX, KPX, EMC, ONS, CEN, IEX, Eskom), as stored in HewlettPackard/sustain-cluster (MIT); annual means only", 2024, "operators' terms (annual means only)", GITHUB + "HewlettPackard/sustain-cluster"),
+    ("derived-embodied", "Derived from the rows of the catalog's table of embodied carbon", 2026, "Apache-2.0", ""),
+    ("derived-prices", "Derived from the rows of the catalog's table of prices", 2026, "Apache-2.0", ""),
+)  # fmt: skip
 
 
-def make(out: Path) -> None:
+def make(out: Path, cited: Cited) -> None:
+    """Write all sources: those above, and those that rows named in words."""
+    listed = (*GRID, *FUELS, *PLACES, *PROCESSORS, *OTHERS)
     rows = [
         {"key": key, "title": title, "year": str(year), "licence": licence, "url": url}
-        for key, title, year, licence, url in (*GRID, *FUELS, *PLACES, *PROCESSORS, *OTHERS)
+        for key, title, year, licence, url in listed
     ]
-    write_attributes(out / "sources.csv", FIELDS, rows)
+    write_attributes(out / "sources.csv", FIELDS, [*rows, *cited.rows()])
