@@ -5,6 +5,7 @@ from functools import cache
 
 import msgspec
 
+from submeter.catalog.overlay import overridden
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
 from submeter.records.factors import Factor
@@ -55,12 +56,14 @@ def _find(table: str, key: str) -> Factor:
             f"the catalog has no row {key!r} in {table}.csv",
             remedy="reinstall submeter: its data do not fit its code",
         )
-    return row
+    return overridden(row)
 
 
 def pue_prior() -> Factor:
     """Power usage effectiveness of a place of which nothing is known [ratio]."""
     prior = factor("pue-prior")
+    if prior.verified == "declared":
+        return prior
     # The figure was read in its source; that it holds for this place is an assumption.
     return msgspec.structs.replace(prior, verified="assumed")
 
