@@ -49,6 +49,17 @@ def fitted(key: str) -> Factor:
     return _find("fitted", key)
 
 
+def grid_spread(key: str) -> Factor:
+    """Give the measured spread *key*, a standard deviation that ``benchmarks/grid_spread.py`` made.
+
+    Raises
+    ------
+    CoverageError
+        If the catalog has no such row.
+    """
+    return _find("grid_spread", key)
+
+
 def _find(table: str, key: str) -> Factor:
     row = _table(table).get(key)
     if row is None:
