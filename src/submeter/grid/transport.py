@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from submeter.errors import ProviderDownError, ProviderReplyError, UsageError
+from submeter.errors import ProviderDownError, ProviderError, ProviderReplyError, UsageError
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -107,6 +107,8 @@ def _exchange(parts: "SplitResult", headers: Mapping[str, str], end_s: float) ->
             connection.request("GET", target, headers=sent)
             answer = connection.getresponse()
             raw = _body(answer, host)
+    except ProviderError:
+        raise
     except ssl.SSLCertVerificationError as exc:
         raise ProviderDownError(
             f"the certificate of {host} does not hold: {exc.verify_message}",

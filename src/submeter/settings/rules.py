@@ -17,7 +17,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings with their defaults.
 
     ``interval_s`` is the time between two readings, ``pue`` the measured facility factor (None:
-    a cited prior is taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
+    a cited prior is taken), ``provider`` who is asked for live grid data ("": nobody),
+    ``journal_quota_bytes`` how much all journals may keep on disk (0: no
     limit).
     """
 
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: str = ""
     zone: str | None = None
     pue: float | None = None
+    provider: str = ""
     journal_quota_bytes: int = 10 * 2**30
 
 
@@ -41,6 +43,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 _ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+_PROVIDER: Final = re.compile(r"csv:.+|[a-z0-9][a-z0-9_.-]{0,63}")
 _SIZE: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*([kMGT]i?)?B?", re.IGNORECASE)
 _SIZES: Final = {
     "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
@@ -90,6 +93,13 @@ def _zone(given: object) -> str:
     return given
 
 
+def _provider(given: object) -> str:
+    word = _text(given)
+    if word and not _PROVIDER.fullmatch(word):
+        raise ValueError
+    return word
+
+
 def _printable(text: str) -> bool:
     return text == "" or text.isprintable()
 
@@ -112,6 +122,11 @@ RULES: Final[dict[str, Rule]] = {
         "a ratio from 1 to 10",
         "energy of the facility per energy of its machines",
         read=float,
+    ),
+    "provider": Rule(
+        _provider,
+        "electricity-maps, watttime, uk-carbon-intensity, entsoe, eia, csv:PATH, or empty",
+        "who is asked for live grid data, when that is wanted",
     ),
     "journal_quota_bytes": Rule(
         _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"
