@@ -22,7 +22,8 @@ def rows(name: str) -> tuple[Mapping[str, str], ...]:
 
 
 @cache
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """Text of the table *name*, whose lines end in a plain newline."""
     return (DATA / f"{name}.csv").read_text(encoding="utf-8")
 
 
@@ -30,11 +31,11 @@ def line(name: str, key: str) -> Mapping[str, str] | None:
     """Find the row of table *name* whose first column is *key*; None if there is none."""
     if not key or any(c in key for c in ',"\r\n'):
         return None  # such keys are quoted in the file, and no name that we list is
-    text = _text(name)
-    start = text.find(f"\n{key},")
+    lines = text(name)
+    start = lines.find(f"\n{key},")
     if start < 0:
         return None
-    end = text.find("\n", start + 1)
-    head = text[: text.index("\n")]
-    (row,) = csv.DictReader([head, text[start + 1 : end if end >= 0 else None]])
+    end = lines.find("\n", start + 1)
+    head = lines[: lines.index("\n")]
+    (row,) = csv.DictReader([head, lines[start + 1 : end if end >= 0 else None]])
     return row
