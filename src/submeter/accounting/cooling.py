@@ -159,6 +159,9 @@ def plant(
     if cooling < 0 or pue.value <= 1:
         raise UsageError(f"{name}: pumps of {pumps.value:g} in cooling of {whole:g} per IT")
     above = pue.value - 1
+    high = cooling * (pue.high - 1) / above
+    # An overhead that may be next to nothing: its upper end tells how wide the doubt is.
+    low = max(cooling * (pue.low - 1) / above, cooling**2 / high) if cooling > 0 else 0.0
     return Plant(
         key=key,
         name=name,
@@ -166,8 +169,8 @@ def plant(
         cooling=msgspec.structs.replace(
             pue,
             value=cooling,
-            low=cooling * max(0.0, pue.low - 1) / above,
-            high=cooling * (pue.high - 1) / above,
+            low=min(low, cooling),
+            high=high,
             unit="ratio",
             note=f"PUE {pue.value:g} x share {cooling_share.value:g}, without pumps",
         ),

@@ -48,6 +48,17 @@ def fitted(key: str) -> Factor:
     return _find("fitted", key)
 
 
+def cooling(key: str) -> Factor:
+    """Give the coefficient *key* of the component model of cooling, without ``cooling/``.
+
+    Raises
+    ------
+    CoverageError
+        If the catalog has no such row.
+    """
+    return _find("cooling", f"cooling/{key}")
+
+
 def _find(table: str, key: str) -> Factor:
     row = _table(table).get(key)
     if row is None:
