@@ -240,7 +240,7 @@ def by_weather(facility: Facility, cooling: str, load: Load, weather: Weather) -
     Parameters
     ----------
     facility
-        One whose PUE nobody declared or published: such figures are kept as they are.
+        What nobody declared or published for it follows the weather; such figures are kept.
     cooling
         Technology that cools it; free air, evaporative, cooling tower.
     load, weather
@@ -264,13 +264,15 @@ def by_weather(facility: Facility, cooling: str, load: Load, weather: Weather) -
     if PUE in models:
         pue = mean_over(load, weather, models[PUE])
         facility = msgspec.structs.replace(facility, kind="cooling", pue=pue, plant=None)
-    if WUE in models:
+    stated = facility.wue is not None and facility.wue.verified == "declared"
+    if WUE in models and not stated:
         wue = mean_over(load, weather, models[WUE])
         facility = msgspec.structs.replace(
             facility, wue=wue, wue_is="withdrawal", cycles=coefficient("tower/cycles_ratio")
         )
     notes = (*facility.notes, f"weather: {weather.source or 'given'}; pressure ignored")
-    return msgspec.structs.replace(facility, name=found.name, notes=notes)
+    name = found.name if facility.kind == "cooling" else facility.name
+    return msgspec.structs.replace(facility, name=name, notes=notes)
 
 
 def stress(country: str) -> str | Missing:
