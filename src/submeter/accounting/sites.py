@@ -252,7 +252,7 @@ def by_weather(facility: Facility, cooling: str, load: Load, weather: Weather) -
         For a technology that no wet-bulb temperature governs, or weather that does not cover.
     """
     found = technology(cooling)
-    models = _models(found)
+    models = weather_models(found)
     if not models:
         raise CoverageError(
             f"no model of the weather for {found.name}",
@@ -321,7 +321,7 @@ def _pumps(loops: tuple[str, ...]) -> Factor:
     )
 
 
-def _models(found: Technology) -> dict[str, Callable[[float], Factor]]:
+def weather_models(found: Technology) -> dict[str, Callable[[float], Factor]]:
     """Models of PUE and WUE by wet-bulb temperature, as far as there are any."""
     cold_c = coefficient("climate/cold_wet_bulb_c").value
     hot_c = coefficient("climate/hot_wet_bulb_c").value
