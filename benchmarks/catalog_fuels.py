@@ -36,6 +36,7 @@ HYDRO_FLOOR = (24.0, 3.3, 182.0)  # value, low, high of `hydro` below [g/kWh]
 MIX_G_PER_KWH = {  # lifecycle factors with which a mix is checked: IPCC AR5 medians, oil NREL
     "coal": 820.0, "gas": 490.0, "oil": 840.0, "nuclear": 12.0, "hydro": 24.0, "wind": 11.0,
     "solar": 48.0, "bioenergy": 230.0, "geothermal": 38.0, "storage": 380.0, "unknown": 650.0,
+    "other_fossil": 640.0,
 }  # fmt: skip
 BEYOND = math.exp(NORMAL_95 * 0.10)
 
@@ -55,6 +56,7 @@ LIFECYCLE_FIRST = {  # fuel -> technology and source of its value
     "geothermal": ("geothermal", "ipcc-ar5"),
     "ocean": ("tidal and wave", "ipcc-ar5"),
 }
+OWN_RANGE_TOO = {"bioenergy", "geothermal", "gas"}  # whose first source's range is not extremes
 # Water: value, low, high [L/kWh] of the plain keys. Value: the median over tower, once-through
 # and pond of Macknick's generic (gas: combined cycle) medians; interval: his least to his most
 # central value over cooling systems, dry ones apart. Oil burns in steam plants as gas does.
@@ -145,6 +147,9 @@ def plain_carbon(rows: list[Row]) -> list[Fact]:
         if fuel == "oil":
             ends = 650 / BEYOND, ends[1] * 1.2
             note += "; 650 (UK POST) and steam plants of less efficiency within"
+        if fuel in OWN_RANGE_TOO:
+            low, high = (float(chosen[f"lifecycle_{end}_gco2e_per_kwh"]) for end in ("low", "high"))
+            ends = min(low, ends[0]), max(high, ends[1])
         if fuel == "hydro":
             note += "; single reservoirs with much biogenic methane reach 2200"
             ends = HYDRO_FLOOR[1:]

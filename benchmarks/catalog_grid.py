@@ -163,6 +163,8 @@ def aggregate(row: Row) -> Fact:
 def mix_g_per_kwh(row: Row) -> float | None:
     """Lifecycle intensity that the generation shares give with the factors by fuel."""
     shares = {SHARES[k]: float(row.get(f"share_{k}_pct") or 0) for k in SHARES}
+    if row["country_alpha2"] in ONE_FOSSIL:
+        shares["other_fossil"] = shares.pop("oil")
     total = sum(shares.values())
     if total <= 0:
         return None

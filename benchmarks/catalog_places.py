@@ -164,7 +164,7 @@ def cloud_region(row: Row, known: set[str]) -> Row:
         "latitude": row["latitude"],
         "longitude": row["longitude"],
         "aliases": ";".join(dict.fromkeys(a for a in aliases if a)),
-        "source": source_key(row["source"], SOURCES),
+        "source": source_key(row["source"], SOURCES, every=True),
         "verified": row["verified"],
     }
 

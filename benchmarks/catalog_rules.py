@@ -36,7 +36,7 @@ U = {
     "loss": 0.15,  # from year to year
     "loss prior": 0.40,
     "pue site": 0.05,
-    "pue fleet": 0.08,
+    "pue fleet": 0.05,
     "pue default": 0.20,
     "wue site": 0.25,
     "wue fleet": 0.50,  # a fleet's value stands for many sites
@@ -248,12 +248,12 @@ def write_attributes(path: Path, fields: Sequence[str], rows: Iterable[Row]) -> 
     write(path, fields, found)
 
 
-def source_key(text: str, table: Sequence[tuple[str, str]]) -> str:
-    """Keys of all sources whose words *text* has, joined by ``+``, in the order of *table*."""
+def source_key(text: str, table: Sequence[tuple[str, str]], *, every: bool = False) -> str:
+    """The key of the first source whose words *text* has, or of *every*, joined by ``+``."""
     found = list(dict.fromkeys(key for words, key in table if words in text))
     if not found:
         raise ValueError(f"no source is known for {text!r}")
-    return "+".join(found)
+    return "+".join(found) if every else found[0]
 
 
 def slug(text: str) -> str:

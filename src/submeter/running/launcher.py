@@ -92,6 +92,7 @@ def run_command(
     tags: Mapping[str, str] | None = None,
     interval_s: float | None = None,
     project: str | None = None,
+    zone: str | None = None,
 ) -> Outcome:
     """Run *argv*, meter it as one run, and wait until that is settled.
 
@@ -103,6 +104,8 @@ def run_command(
         The command and its arguments.
     name, tags, project
         How the run is called and found.
+    zone
+        Where its electricity comes from; what is configured if None.
     interval_s
         Time between two readings [s]; what is configured if None.
     """
@@ -115,7 +118,7 @@ def run_command(
     if not hasattr(signal, "sigtimedwait"):
         return _unmetered(argv)
     launch = _Launch(argv)
-    launch.prepare(name=name, tags=tags, interval_s=interval_s, project=project)
+    launch.prepare(name=name, tags=tags, interval_s=interval_s, project=project, zone=zone)
     return launch.run()
 
 
@@ -160,6 +163,7 @@ class _Launch:
         tags: Mapping[str, str] | None,
         interval_s: float | None,
         project: str | None,
+        zone: str | None,
     ) -> None:
         """Start the collector; whatever fails is a note, and the command runs all the same."""
         warm = None
@@ -172,6 +176,7 @@ class _Launch:
                 tags=tags,
                 interval_s=interval_s,
                 project=project,
+                zone=zone,
                 leader_pid=os.getpid(),
                 code=code.known,
             )
