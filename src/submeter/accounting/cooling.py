@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
+from submeter.accounting.ratios import per_kwh
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
-from submeter.units import J_PER_KWH
 
 COOLING: Final = "cooling"
 PUMPS: Final = "pumps"
@@ -241,7 +241,7 @@ def under(it: Amount, plant: Plant) -> Side:
     of concentration ``evaporated / (c - 1)`` is blown down. Drift (below 0.5 % of what
     circulates) is not counted.
     """
-    evaporated = it.times(plant.evaporation.scaled(1 / J_PER_KWH))
+    evaporated = per_kwh(it, plant.evaporation)
     return Side(
         plant=plant.name,
         it=it,
