@@ -10,6 +10,7 @@ from msgspec import structs
 
 from submeter.accounting import sites
 from submeter.accounting.cooling import Plant, blown_down, claim, plant, switch, under
+from submeter.accounting.facility import facility_total
 from submeter.catalog import factors
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
@@ -210,6 +211,32 @@ def test_a_site_known_by_its_pue_is_split_without_loss(pue: float, energy_j: flo
     assert side.facility.value == pytest.approx(energy_j * pue, rel=1e-9)
     assert made.cooling.verified == "assumed"
     assert 0.6 <= made.cooling.value / (pue - 1) <= 0.8
+
+
+@given(
+    energy_j=energies,
+    pue=st.floats(1.01, 3.0),
+    word=st.sampled_from(KEYS),
+)
+def test_a_recooled_facility_is_the_after_of_a_switch(
+    energy_j: float, pue: float, word: str
+) -> None:
+    here = sites.facility_for(pue=pue)
+    made, ratio_ = sites.recooled(here, word)
+    it = exact(energy_j) if ratio_ is None else exact(energy_j).times(ratio_)
+    by_switch = switch(exact(energy_j), sites.plant_for(here), sites.plant_of(word)).after
+    assert facility_total(it, made).value == pytest.approx(by_switch.facility.value, rel=1e-9)
+    assert made.kind == "cooling"
+    assert made.pue is None
+    assert "the site" in made.notes[-1]
+
+
+def test_air_by_air_leaves_it_as_it_is() -> None:
+    _made, left = sites.recooled(sites.facility_for(cooling="crac"), "free air")
+    assert left is None
+    _made, left = sites.recooled(sites.facility_for(cooling="crac"), "immersion")
+    assert left is not None
+    assert left.value == pytest.approx(0.92)
 
 
 def test_a_home_has_no_plant_to_exchange() -> None:

@@ -293,8 +293,9 @@ def switch(it: Amount, before: Plant, to: Plant) -> Change:
     The work stays: ``it_after = it * (1 - f_before) / (1 - f_after)`` with ``f`` the part of
     fans in IT. Clocks and leakage, which follow temperature, are taken as unchanged.
     """
-    after = msgspec.structs.replace(to, distribution=before.distribution, other=before.other)
-    fewer = it if before.fans.key == to.fans.key else it.times(_without_fans(before.fans, to.fans))
+    after = at_site_of(before, to)
+    ratio = without_fans(before, to)
+    fewer = it if ratio is None else it.times(ratio)
     notes = (
         "server fans are inside IT: a PUE does not show what is saved there",
         "distribution and lights stay those of the site; clocks and leakage taken as unchanged",
@@ -317,20 +318,31 @@ def claim(side: Side, cut_ratio: float) -> Claim:
     return Claim(cut_ratio, share, cut_ratio * share)
 
 
-def _without_fans(before: Factor, after: Factor) -> Factor:
-    """Energy of IT after a change of its fans, per energy before."""
-    if not before.high < 1 or not after.high < 1:
-        raise UsageError(f"fans cannot be all of IT ({before.key}, {after.key})")
-    return Factor(
-        key=before.key,
-        value=(1 - before.value) / (1 - after.value),
-        low=(1 - before.high) / (1 - after.low),
-        high=(1 - before.low) / (1 - after.high),
+def at_site_of(before: Plant, to: Plant) -> Plant:
+    """Give plant *to* the distribution and the lights of the site where *before* stands."""
+    return msgspec.structs.replace(to, distribution=before.distribution, other=before.other)
+
+
+def without_fans(before: Plant, to: Plant) -> Factor | None:
+    """Energy of IT after a change of its fans, per energy before; None where they stay.
+
+    Raises
+    ------
+    UsageError
+        If fans are all of IT.
+    """
+    old, new = before.fans, to.fans
+    if old.key == new.key:
+        return None
+    if not old.high < 1 or not new.high < 1:
+        raise UsageError(f"fans cannot be all of IT ({old.key}, {new.key})")
+    return msgspec.structs.replace(
+        old,
+        value=(1 - old.value) / (1 - new.value),
+        low=(1 - old.high) / (1 - new.low),
+        high=(1 - old.low) / (1 - new.high),
         unit="ratio",
-        source=before.source,
-        year=before.year,
-        licence=before.licence,
-        verified=before.verified,
+        note=f"IT with the fans of {to.name} per IT with those of {before.name}",
     )
 
 

@@ -16,8 +16,10 @@ from submeter.accounting.cooling import (
     DISTRIBUTION,
     OTHER,
     Plant,
+    at_site_of,
     plant,
     unknown_plant,
+    without_fans,
 )
 from submeter.accounting.facility import Category, Facility, balanced, choose_facility
 from submeter.accounting.water import NO_COUNTRY, Generation
@@ -232,6 +234,44 @@ def plant_for(facility: Facility) -> Plant:
         evaporation=facility.wue or nothing,
         cycles=facility.cycles,
     )
+
+
+def recooled(here: Facility, word: str) -> tuple[Facility, Factor | None]:
+    """Give the same site another cooling, and say what that leaves of the energy of IT.
+
+    Parameters
+    ----------
+    here
+        Facility as it is.
+    word
+        Technology that is to cool it, such as ``immersion``.
+
+    Returns
+    -------
+    tuple
+        The facility with that technology's cooling, pumps and water, and its own distribution
+        and lights; and the ratio by which IT falls or rises with its fans, None where it stays.
+
+    Raises
+    ------
+    UsageError, CoverageError
+        Of a home, and of a technology that nobody knows.
+    """
+    before, to = plant_for(here), plant_of(word)
+    after = at_site_of(before, to)
+    made = msgspec.structs.replace(
+        here,
+        kind="cooling",
+        name=to.name,
+        pue=None,
+        plant=after,
+        wue=after.evaporation,
+        wue_is="consumption",
+        cycles=after.cycles,
+        category="",
+        notes=(*before.notes, f"as if cooled by {to.name}, on the site of {here.name}"),
+    )
+    return made, without_fans(before, to)
 
 
 def by_weather(facility: Facility, cooling: str, load: Load, weather: Weather) -> Facility:
