@@ -18,11 +18,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``interval_s`` is the time between two readings, ``cloud`` the provider and region of a rented
     machine (where no zone is set), ``pue`` the measured facility factor (None: a cited prior is
-    taken), ``provider`` who is asked for live grid data ("": nobody), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
-    limit). ``arrangement`` is whose machines they are (None: a cloud customer where a cloud
-    region is named, else own), ``cooling`` a technology of the site's cooling, ``wue_l_per_kwh``
-    its measured water usage effectiveness, ``electricity_price`` a price per kWh or a tariff by
-    hours in ``currency``; where these are None, cited figures of the place are taken.
+    taken), ``provider`` who is asked for live grid data ("": nobody), ``journal_quota_bytes`` how
+    much all journals may keep on disk (0: no limit). ``arrangement`` is whose machines they are
+    (None: a cloud customer where a cloud region is named, else own), ``cooling`` a technology of
+    the site's cooling, ``wue_l_per_kwh`` its measured water usage effectiveness,
+    ``electricity_price`` a price per kWh or a tariff by hours in ``currency``; where these are
+    None, cited figures of the place are taken.
     """
 
     interval_s: float = 0.1
