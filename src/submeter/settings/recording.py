@@ -12,6 +12,7 @@ from submeter.settings.rules import RULES, Settings, Value
 
 RECORDED: Final = (
     "zone",
+    "cloud",
     "pue",
     "arrangement",
     "cooling",

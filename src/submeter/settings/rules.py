@@ -16,8 +16,9 @@ Value = str | int | float | None
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings with their defaults.
 
-    ``interval_s`` is the time between two readings, ``pue`` the measured facility factor (None:
-    a cited prior is taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
+    ``interval_s`` is the time between two readings, ``cloud`` the provider and region of a rented
+    machine (where no zone is set), ``pue`` the measured facility factor (None: a cited prior is
+    taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
     limit). ``arrangement`` is whose machines they are (None: a cloud customer where a cloud
     region is named, else own), ``cooling`` a technology of the site's cooling, ``wue_l_per_kwh``
     its measured water usage effectiveness, ``electricity_price`` a price per kWh or a tariff by
@@ -27,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interval_s: float = 0.1
     project: str = ""
     zone: str | None = None
+    cloud: str | None = None
     pue: float | None = None
     journal_quota_bytes: int = 10 * 2**30
     arrangement: str | None = None
@@ -50,7 +52,9 @@ class Rule(msgspec.Struct, frozen=True):
     read: Callable[[str], Value] = str
 
 
-_ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+# A code, a name, a cloud region, or two coordinates; the catalog says later what it means.
+_ZONE: Final = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9 _.,:/+-]{0,63}")
+_CLOUD: Final = re.compile(r"[A-Za-z]{2,32}[/: ][A-Za-z0-9][A-Za-z0-9-]{1,63}")
 _SIZE: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*([kMGT]i?)?B?", re.IGNORECASE)
 _SIZES: Final = {
     "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
@@ -58,7 +62,7 @@ _SIZES: Final = {
 }  # fmt: skip
 _MOST_BYTES: Final = 2**60
 _LONGEST_NAME: Final = 200
-ARRANGEMENTS: Final = ("own", "colocation", "cloud", "home")
+ARRANGEMENTS: Final = ("own site", "colocation", "cloud customer", "home")
 
 
 def _number(given: object, low: float, high: float) -> float:
@@ -101,6 +105,12 @@ def _zone(given: object) -> str:
     return given
 
 
+def _cloud(given: object) -> str:
+    if not isinstance(given, str) or not _CLOUD.fullmatch(given):
+        raise ValueError
+    return given
+
+
 def _code(given: object) -> str:
     if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z]{3}", given):
         raise ValueError
@@ -129,6 +139,11 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "zone": Rule(
         _zone, "a grid zone such as DE or US-CAL-CISO", "where the electricity comes from"
+    ),
+    "cloud": Rule(
+        _cloud,
+        "a provider and a region such as aws/us-west-2",
+        "where the machine is rented, if no zone is set",
     ),
     "pue": Rule(
         lambda v: _number(v, 1.0, 10.0),
