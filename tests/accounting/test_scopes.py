@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from submeter.accounting.carbon import NOT_COVERED, location_based
 from submeter.accounting.scopes import PARTS, Arrangement, Contract, by_scope, rule, table
 from submeter.records.figures import Missing
+from submeter.settings.rules import ARRANGEMENTS
 from tests.accounting.figures import (
     energies_j,
     factor,
@@ -32,7 +33,7 @@ CONTRACTS = [
 # 100 kWh of machines and 20 kWh of overhead at 400 g (350 g direct) and 1/20 lost; 7 kg hardware
 WHOLE_G = 120 * 400 / 0.95 + 7000
 CASES = {
-    ("own site", Contract()): {
+    ("own", Contract()): {
         "scope 2": 120 * 350, "scope 3.2": 7000, "scope 3.3": 120 * 400 / 0.95 - 120 * 350,
     },
     ("colocation", Contract()): {
@@ -42,8 +43,8 @@ CASES = {
     ("colocation", Contract(overhead="tenant")): {
         "scope 2": 120 * 350, "scope 3.2": 7000, "scope 3.3": 120 * 400 / 0.95 - 120 * 350,
     },
-    ("cloud customer", Contract()): {"scope 3.1": WHOLE_G},
-    ("cloud customer", Contract(cloud="lease")): {"scope 3.8": WHOLE_G},
+    ("cloud", Contract()): {"scope 3.1": WHOLE_G},
+    ("cloud", Contract(cloud="lease")): {"scope 3.8": WHOLE_G},
     ("home", Contract()): {"outside the inventory": WHOLE_G},
     ("home", Contract(telework=True)): {"scope 3.2": 7000, "scope 3.7": 120 * 400 / 0.95},
 }  # fmt: skip
@@ -104,6 +105,10 @@ def test_scope_2_holds_direct_emissions_alone() -> None:
                 assert "scope 2" not in {found.it[part], found.overhead[part]}
             assert found.embodied != "scope 2"
             assert found.why
+
+
+def test_arrangements_are_the_words_of_the_setting() -> None:
+    assert tuple(Arrangement) == ARRANGEMENTS
 
 
 def test_what_is_not_known_is_in_no_scope() -> None:

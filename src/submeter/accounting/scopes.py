@@ -24,12 +24,17 @@ UNSPLIT: Final = " and "
 
 
 class Arrangement(StrEnum):
-    """Who owns the machine, and who the building."""
+    """Who owns the machine, and who the building; words of the setting ``arrangement``."""
 
-    OWN_SITE = "own site"
+    OWN_SITE = "own"
     COLOCATION = "colocation"
-    CLOUD = "cloud customer"
+    CLOUD = "cloud"
     HOME = "home"
+
+    @property
+    def words(self) -> str:
+        """What a reader is told."""
+        return {"own": "own site", "cloud": "cloud customer"}.get(self, str(self))
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -170,5 +175,5 @@ def table() -> str:
         found = rule(arrangement, contract)
         names = PARTS[:3]
         cells = [found.it[n] for n in names] + [found.overhead[n] for n in names]
-        lines.append(f"| {arrangement}{words} | {' | '.join((*cells, found.embodied))} |")
+        lines.append(f"| {arrangement.words}{words} | {' | '.join((*cells, found.embodied))} |")
     return "\n".join(lines)
