@@ -2,8 +2,8 @@
 """What electricity brings with it, then and there: carbon, water, price, each with its kind.
 
 It never decides, and offline it never asks anybody. Read ``place.py`` first (where a run is),
-then ``traces.py`` (intensity over time), ``weighting.py`` (a load over a trace gives one factor)
-and ``factors.py`` (what is known by year only).
+then ``traces.py`` (intensity over time), ``weighting.py`` (a load over a trace gives one factor),
+``factors.py`` (what is known by year only), and ``live.py`` (who is asked when that is wanted).
 """
 
 from submeter.grid.place import machine_timezone, place_of, resolve_place

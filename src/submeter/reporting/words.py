@@ -29,7 +29,7 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
     joint = _joint_energies(run.phases)
     return {
         "schema": JSON_SCHEMA,
-        "run": _run_words(run),
+        "run": run_words(run),
         "energy": {
             "devices": energy_figure(footprint.devices),
             "node": energy_figure(footprint.node),
@@ -90,7 +90,8 @@ def number(value: float) -> float | dict[str, object]:
     return value if math.isfinite(value) else missing(f"logged as {value}")
 
 
-def _run_words(run: Run) -> dict[str, object]:
+def run_words(run: Run) -> dict[str, object]:
+    """What a run is called, when and where it was, and how it ended."""
     return {
         "id": run.id,
         "name": run.name,
