@@ -181,7 +181,7 @@ def regular(
         tuple(None if p is None else p.value for p in slots),
         sum(p.forecast for p in found) / len(found),
         sum(p.estimated and not p.forecast for p in found) / len(found),
-        tuple(_notes(name, wrong, found, count, len(inside))),
+        tuple(_notes(name, wrong, found, count, len(points))),
     )
 
 
@@ -191,7 +191,12 @@ def _grid(points: Iterable[Point], name: str) -> tuple[float, float]:
     origin = min(p.start_utc_s for p in points)
     spans = [p.length_s for p in points] + [p.start_utc_s - origin for p in points]
     step_s = math.gcd(*(round(span) for span in spans))
-    if step_s < SHORTEST_STEP_S or any(abs(span - round(span)) > _JITTER_S for span in spans):
+    whole = all(p.length_s > 0 for p in points)
+    if (
+        not whole
+        or step_s < SHORTEST_STEP_S
+        or any(abs(span - round(span)) > _JITTER_S for span in spans)
+    ):
         raise ProviderReplyError(
             f"{name} keeps to no step in time", remedy="the annual figure is used instead"
         )
