@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking with patience: status codes, kept answers, keys that stay secret, and what else if not."""
+"""Asking with patience: statuses, kept answers, keys that stay secret, and what else if not."""
 
 import json
 import math
@@ -151,7 +151,7 @@ def changed(**intensity: object) -> Reply:
 
 
 @pytest.mark.parametrize(
-    "value", [-5, math.nan, 1e9, "n/a", True, [1], math.inf], ids=lambda v: str(v)
+    "value", [-5, math.nan, 1e9, "n/a", True, [1], math.inf], ids=str
 )
 def test_e13_a_bad_value_in_a_good_answer_is_a_gap(
     desk: Desk, clock: VirtualClock, value: object
@@ -259,7 +259,7 @@ BILLION_LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE GL_MarketDocument [<!ENTITY 
         (ANSWERS / "entsoe_a75.xml").read_bytes().replace(b"PT60M", b"P1Y"),
         (ANSWERS / "entsoe_a75.xml").read_bytes().replace(b"A1001A83F", b"A1001A65H"),
         (ANSWERS / "entsoe_a75.xml").read_bytes().replace(b"2026-11-10T00:00Z", b"today"),
-        (ANSWERS / "entsoe_a75.xml").read_bytes().replace(b"T02:00Z", b"T02:00Z".replace(b"2026", b"2")).replace(b"<end>2026-11-10T02", b"<end>3026-11-10T02"),
+        (ANSWERS / "entsoe_a75.xml").read_bytes().replace(b"<end>2026-", b"<end>3026-"),
         (ANSWERS / "entsoe_nothing.xml").read_bytes().replace(b"999", b"A02"),
     ],
     ids=["laughs", "page", "open", "cut", "year", "zone", "instant", "for ever", "rejected"],
@@ -382,7 +382,7 @@ def test_two_zones_do_not_share_an_answer(cache: AnswerCache) -> None:
 
     def first_of(zone: Zone) -> float | None:
         return fetch(
-            ElectricityMaps(desk.base),
+            ElectricityMaps(counter.base),
             zone,
             at("2026-09-10T00:00"),
             at("2026-09-10T04:00"),
@@ -392,9 +392,9 @@ def test_two_zones_do_not_share_an_answer(cache: AnswerCache) -> None:
         ).values[0]
 
     france = Zone("FR", "France", "country", "argument")
-    with desk_of(answer) as desk:
+    with desk_of(answer) as counter:
         assert [first_of(z) for z in (DE, france, DE, france)] == [302, 42, 302, 42]
-        assert len(desk.asked) == 2
+        assert len(counter.asked) == 2
 
 
 # ---- keys ----

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetching over real sockets: what is followed, what is cut off, and whom TLS does not let pass."""
+"""Fetching over real sockets: what is followed, what is cut off, whom TLS does not let pass."""
 
 import gzip
 import socket
