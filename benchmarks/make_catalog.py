@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the catalog's tables of CPUs and boards from a folder of hardware tables.
+"""Make the catalog's tables from a folder of facts.
 
     python benchmarks/make_catalog.py --data DIR
 
-reads ``cpus.csv``, ``accelerators.csv``, ``gpu_measured.csv`` in DIR and writes
-``cpus.csv``, ``cpu_families.csv``, ``boards.csv`` and ``architectures.csv`` under
-``src/submeter/catalog/data``. ``factors.csv``, ``cpu_codes.csv`` and ``sources.csv`` there are
-written by hand, each row with its source; ``fitted.csv`` is written by ``fit_cpu.py``.
+reads the tables in DIR and writes those under ``src/submeter/catalog/data``: CPUs, families of
+them, boards and architectures here; the rest by the modules ``catalog_*.py`` beside this one.
+``factors.csv`` and ``cpu_codes.csv`` there are written by hand, each row with its source;
+``fitted.csv`` is written by ``fit_cpu.py``.
 
 Of the models that only boaviztapi's table of specifications knows, the TDP of servers and
 workstations is taken as a fact; desktop and mobile parts fall to their families.
@@ -27,8 +27,18 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "src" / "submeter" / "catalog" / "data"
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks import (  # noqa: E402
+    catalog_everyday,
+    catalog_fuels,
+    catalog_grid,
+    catalog_hardware,
+    catalog_places,
+    catalog_profiles,
+    catalog_sources,
+)
+from benchmarks.catalog_cited import Cited  # noqa: E402
 from submeter.catalog.names import normal_board, normal_cpu  # noqa: E402
 
 Row = dict[str, str]
@@ -408,6 +418,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write(options.out / "cpu_families.csv", FAMILY_FIELDS, family_rows(cpus))
     write(options.out / "boards.csv", BOARD_FIELDS, board_rows(boards, measured))
     write(options.out / "architectures.csv", ARCHITECTURE_FIELDS, architecture_rows(measured))
+    for table in (catalog_grid, catalog_fuels, catalog_places, catalog_profiles):
+        table.make(options.data, options.out)
+    cited = Cited()
+    for table in (catalog_everyday, catalog_hardware):
+        table.make(options.data, options.out, cited)
+    catalog_sources.make(options.out, cited)
     return 0
 
 

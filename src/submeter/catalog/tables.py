@@ -23,7 +23,7 @@ def rows(name: str) -> tuple[Mapping[str, str], ...]:
 
 @cache
 def text(name: str) -> str:
-    """Text of the table *name*, with newlines as ``\\n``."""
+    """Text of the table *name*, whose lines end in a plain newline."""
     return (DATA / f"{name}.csv").read_text(encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ from submeter.records.devices import DeviceKind
 from submeter.records.figures import Figure, Missing, Quantity
 from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, MetricPoint, Run
+from submeter.reporting.impacts import impacts
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -80,7 +81,7 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
     blocks = [_head(run, width), energy]
     blocks += [writers[way](run, footprint) for way in by]
     if everything:
-        blocks.append(_rest(run, footprint, width))
+        blocks += [impacts(footprint, width), _rest(run, footprint, width)]
     return "\n\n".join("\n".join(cut(x, width) for x in block) for block in blocks if block)
 
 
