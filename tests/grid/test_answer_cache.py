@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.grid.cache import FRESH_S, AnswerCache
@@ -51,7 +51,7 @@ def test_answers_are_for_their_owner_only(cache: AnswerCache) -> None:
     ],
 )
 def test_what_is_settled_stays_fresh(
-    cache: AnswerCache, settled: bool, age_s: float, fresh: bool
+    cache: AnswerCache, *, settled: bool, age_s: float, fresh: bool
 ) -> None:
     cache.put(QUESTION, b"x", now_utc_s=NOW, settled=settled)
     kept = cache.get(QUESTION)
@@ -60,6 +60,7 @@ def test_what_is_settled_stays_fresh(
     assert kept.age_s(NOW + age_s) == max(0, age_s)
 
 
+@settings(deadline=None)
 @given(questions=st.lists(st.text(max_size=40), unique=True, max_size=8), data=st.data())
 def test_another_question_never_gets_the_answer(
     tmp_path_factory: pytest.TempPathFactory, questions: list[str], data: st.DataObject
@@ -85,6 +86,7 @@ def test_a_file_under_the_name_of_another_question_is_none(cache: AnswerCache) -
     assert cache.get("other") is None
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 10_000), flip=st.integers(1, 255))
 def test_e13_a_flipped_bit_makes_no_answer_and_the_next_one_is_kept(
     tmp_path_factory: pytest.TempPathFactory, at: int, flip: int

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import CoverageError, UsageError
@@ -210,6 +210,7 @@ kinds = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.none() | st.floats(0, 3000), min_size=1, max_size=40),
     start=st.integers(0, 2**31).map(lambda s: float(s * 60)),
@@ -221,6 +222,7 @@ kinds = st.builds(
     source=words,
 )
 def test_what_is_written_is_read_back(
+    *,
     values: list[float | None],
     start: float,
     step_s: float,

@@ -4,6 +4,8 @@
 import json
 import math
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -150,9 +152,7 @@ def changed(**intensity: object) -> Reply:
     return Reply(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize(
-    "value", [-5, math.nan, 1e9, "n/a", True, [1], math.inf], ids=str
-)
+@pytest.mark.parametrize("value", [-5, math.nan, 1e9, "n/a", True, [1], math.inf], ids=str)
 def test_e13_a_bad_value_in_a_good_answer_is_a_gap(
     desk: Desk, clock: VirtualClock, value: object
 ) -> None:
@@ -560,3 +560,14 @@ def test_a_time_that_is_none_is_refused(desk: Desk, start: str, end: str) -> Non
     with pytest.raises(UsageError, match="days of live data"):
         fetch(UkCarbonIntensity(desk.base), GB, at(start), at(end), clock=clock_at(NOW), keys={})
     assert desk.asked == []
+
+
+def test_nothing_of_the_network_is_loaded_before_it_is_needed() -> None:
+    code = (
+        "import sys, submeter.grid.live, submeter.grid.providers.entsoe as e;"
+        "import submeter.grid.providers.eia, submeter.grid.providers.watttime;"
+        "print(sorted({'ssl', 'http', 'urllib.request', 'socket', 'xml', 'importlib.metadata',"
+        " 'email'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -74,25 +74,25 @@ class GridProviderContract:
 
     def test_it_says_who_it_is(self, provider: Provider) -> None:
         """A name for settings, variables for keys, and where to get those."""
-        assert provider.name
-        assert provider.name == provider.name.lower().strip()
-        for name in provider.requires:
-            assert name.isidentifier()
-            assert name == name.upper()
-        assert provider.register or not provider.requires
+        name = provider.name
+        _require(name and name == name.lower().strip(), f"{name!r} is no name for settings")
+        for key in provider.requires:
+            _require(key.isidentifier() and key.isupper(), f"{key!r} is no variable")
+        _require(provider.register or not provider.requires, "where is a key to be had?")
 
-    def test_its_kind_does_not_change(self, provider: Provider) -> None:
+    def test_its_kind_is_known_beforehand(self, provider: Provider) -> None:
         """The kind is known before anything is asked, and the trace has it."""
         trace, _ = self._fetched(provider)
-        assert isinstance(provider.kind(None), Kind)
-        assert trace.kind == provider.kind(self.ask(provider).scope)
+        _require(isinstance(provider.kind(None), Kind), "there is no kind by default")
+        said = provider.kind(self.ask(provider).scope)
+        _require(trace.kind == said, f"{trace.kind} came where {said} was promised")
 
     def test_a_place_that_is_not_is_none_of_its(self, provider: Provider) -> None:
         """An unknown zone is refused before anything is asked."""
         try:
             place = provider.place(_NOWHERE)
         except CoverageError as exc:
-            assert exc.remedy  # noqa: PT017
+            _require(exc.remedy, "the refusal has no remedy")
         else:
             raise AssertionError(f"{provider.name} takes {place!r} for a place")
 
@@ -101,36 +101,37 @@ class GridProviderContract:
         ask = self.ask(provider)
         trace, _ = self._fetched(provider)
         end_utc_s = trace.start_utc_s + len(trace.values) * trace.step_s
-        assert trace.start_utc_s <= ask.start_utc_s < ask.end_utc_s <= end_utc_s
-        assert end_utc_s - ask.end_utc_s < trace.step_s
-        assert any(v is not None for v in trace.values)
-        for value in trace.values:
-            assert value is None or (math.isfinite(value) and value >= 0)
-        assert trace.unit == "g/kWh"
-        assert trace.zone == ask.zone.code
+        _require(trace.start_utc_s <= ask.start_utc_s, "the trace begins too late")
+        _require(0 <= end_utc_s - ask.end_utc_s < trace.step_s, "the trace ends elsewhere")
+        known = [v for v in trace.values if v is not None]
+        _require(known, "a good answer has no value")
+        _require(all(math.isfinite(v) and v >= 0 for v in known), f"no intensities: {known}")
+        _require(trace.unit == "g/kWh", f"the unit is {trace.unit!r}")
+        _require(trace.zone == ask.zone.code, f"the zone is {trace.zone!r}")
 
     def test_a_trace_says_where_it_is_from(self, provider: Provider) -> None:
         """Source, year, licence, the key of its doubt, and an interval around it."""
         trace, _ = self._fetched(provider)
-        assert trace.key
-        assert trace.source
-        assert trace.licence
-        assert trace.year > 2000  # noqa: PLR2004
-        assert trace.verified in {"live", "declared"}
-        assert 0 < trace.low_ratio <= 1 <= trace.high_ratio < math.inf
+        _require(trace.key, "the doubt has no key")
+        _require(trace.source and trace.licence, "source or licence is not said")
+        _require(trace.year > 2000, f"the year is {trace.year}")  # noqa: PLR2004
+        _require(trace.verified in {"live", "declared"}, f"verified is {trace.verified}")
+        low, high = trace.low_ratio, trace.high_ratio
+        _require(0 < low <= 1 <= high < math.inf, f"{low} to {high} is no interval around one")
 
     def test_no_secret_leaves_its_place(self, provider: Provider) -> None:
         """Keys stand in headers and in secret parts, never in what is kept or shown."""
         trace, requests = self._fetched(provider)
-        assert requests or self.asks_nobody(provider)
+        _require(requests or self.asks_nobody(provider), "nobody was asked")
         shown = [msgspec.json.encode(trace).decode()]
         shown += [f"{r.question} {r.address(secret=False)}" for r in requests]
-        assert not [text for text in shown if _SECRET in text]
+        _require(not [text for text in shown if _SECRET in text], "a key is shown")
 
     def test_equal_questions_are_asked_equally(self, provider: Provider) -> None:
         """So that an answer that is kept is found again."""
         first, second = (self._fetched(provider)[1] for _ in range(2))
-        assert [r.question for r in first] == [r.question for r in second]
+        same = [r.question for r in first] == [r.question for r in second]
+        _require(same, "the same was asked in two ways")
 
     def test_a_bad_answer_is_refused_in_one_sentence(self, provider: Provider) -> None:
         """Whatever comes, it is an error of ours that names what to do, or a gap in coverage."""
@@ -138,11 +139,18 @@ class GridProviderContract:
             return
         for name, body in _BAD.items():
             try:
-                provider.fetch(
-                    self.ask(provider), lambda _request, body=body: body, self._keys(provider)
-                )
+                self._fetched_from(provider, body)
             except (ProviderReplyError, CoverageError) as exc:
-                assert exc.remedy, name  # noqa: PT017
-                assert _SECRET not in f"{exc} {exc.remedy}", name  # noqa: PT017
+                _require(exc.remedy, f"no remedy for {name}")
+                _require(_SECRET not in f"{exc} {exc.remedy}", f"a key is shown for {name}")
             else:
                 raise AssertionError(f"{provider.name} takes {name} for an answer")
+
+    def _fetched_from(self, provider: Provider, body: bytes) -> None:
+        provider.fetch(self.ask(provider), lambda _request: body, self._keys(provider))
+
+
+def _require(found: object, what: str) -> None:
+    """Fail with *what* unless *found* holds; asserts would go under ``python -O``."""
+    if not found:
+        raise AssertionError(what)
