@@ -12,7 +12,7 @@ import pytest
 from submeter.catalog import factor, fitted, source, tables
 
 DATA = tables.DATA
-FACTORS = ["factors", "fitted"]
+FACTORS = ["cooling", "factors", "fitted"]
 LARGE = ["cpus", "cpu_families", "boards", "architectures", "cpu_codes"]
 VERIFIED = {"copy", "recall", "derived", "assumed"}
 

@@ -204,7 +204,7 @@ def tower_wue(
     most = heat_ratio * evaporated.value * cycles / (cycles - 1)
     value = min(curve, most)
     return Factor(
-        key="facility/curve/cooling_tower_wue_curve",
+        key="facility/curve/cooling_tower/wue_l_per_kwh",
         value=value,
         low=value / 2,
         high=max(curve, most),
