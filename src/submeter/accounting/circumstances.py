@@ -15,6 +15,7 @@ from submeter.accounting.carbon import Intensity
 from submeter.accounting.embodied import embodied_by_hours
 from submeter.accounting.equivalents import equivalents
 from submeter.accounting.footprints import Circumstances, amounts_to
+from submeter.accounting.hardware import hardware_of
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.scopes import Arrangement
 from submeter.accounting.sites import facility_for, stress
@@ -64,7 +65,11 @@ class Known(msgspec.Struct, frozen=True):
     offsets: tuple[Claim, ...] = ()
 
 
-def reckon(run: Run, asked: Asked = Asked(), known: Known = Known()) -> Footprint:
+AS_IT_WAS: Final = Asked()
+OFFLINE: Final = Known()
+
+
+def reckon(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Footprint:
     """All that *run* amounts to where and when it was, or as *asked*.
 
     Raises
@@ -85,7 +90,7 @@ def reckon(run: Run, asked: Asked = Asked(), known: Known = Known()) -> Footprin
     return msgspec.structs.replace(made, equivalents=everyday)
 
 
-def circumstances_of(run: Run, asked: Asked = Asked(), known: Known = Known()) -> Circumstances:
+def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Circumstances:
     """Circumstances of *run*, or those *asked* for: see `reckon`."""
     settings = _with(restored(run.place), asked)
     zone = place_of(run.place, argument=asked.zone)
@@ -101,9 +106,7 @@ def circumstances_of(run: Run, asked: Asked = Asked(), known: Known = Known()) -
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
     carbon, water, more = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
-    hardware = embodied_by_hours(
-        picking.hardware_of(run, settings.hardware_life_years), run.duration_s
-    )
+    hardware = embodied_by_hours(hardware_of(run, settings.hardware_life_years), run.duration_s)
     residual = grid.residual_factor(zone)
     return Circumstances(
         zone=zone,
@@ -268,9 +271,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
         value=value,
         low=value * direct.low / direct.value,
         high=min(value * direct.high / direct.value, max(value, lifecycle.high)),
-        source="; ".join(
-            dict.fromkeys((*direct.source.split("; "), *upstream.source.split("; ")))
-        ),
+        source="; ".join(dict.fromkeys(f"{direct.source}; {upstream.source}".split("; "))),
         verified="derived" if lifecycle.verified != "assumed" else "assumed",
     )
 
