@@ -106,6 +106,7 @@ def test_a_broken_pyproject_that_is_not_ours_does_not_matter(
         ("interval_s = 0", ["interval_s"]),
         ("zone = 3", ["zone"]),
         ('zone = "DE\\nX"', ["zone"]),
+        ('cloud = "us-west-2"', ["cloud", "aws/us-west-2"]),
         ("project = 1979-05-27", ["project"]),
         ('project = "\\u001b[31mred"', ["project"]),
         ("journal_quota_bytes = 1.5", ["journal_quota_bytes"]),

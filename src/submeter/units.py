@@ -14,6 +14,11 @@ NS_PER_MS: Final = 1_000_000
 UJ_PER_J: Final = 1_000_000
 MJ_PER_J: Final = 1_000  # millijoules
 PPM: Final = 1_000_000
+WH_PER_MWH: Final = 1_000_000
+G_PER_KG: Final = 1_000
+G_PER_T: Final = 1_000_000
+S_PER_H: Final = 3600
+H_PER_YEAR: Final = 8760  # of 365 days, as embodied and certificate accounts count it
 
 
 def joule_to_kwh(energy_j: float) -> float:
@@ -39,3 +44,13 @@ def ns_to_s(duration_ns: int) -> float:
 def s_to_ns(duration_s: float) -> int:
     """Convert a duration from seconds to whole nanoseconds."""
     return round(duration_s * NS_PER_S)
+
+
+def joule_to_mwh(energy_j: float) -> float:
+    """Convert energy from joules to megawatt-hours."""
+    return energy_j / (J_PER_KWH * 1000)
+
+
+def wh_to_joule(energy_wh: float) -> float:
+    """Convert energy from watt-hours to joules."""
+    return energy_wh * J_PER_WH

@@ -78,9 +78,9 @@ def test_an_interval_is_written_in_the_unit_of_its_value(
     assume(down > 0.01 and up > 0.01)
     shown = figure(value, value * math.exp(-down), value * math.exp(up))
     size_j = SIZES[write(shown).partition(" ")[2]]
-    found = re.fullmatch(r"\(([\d.]+) – ([\d.]+)\)", interval(shown))
+    found = re.fullmatch(r"\(([\d. ]+) – ([\d. ]+)\)", interval(shown))
     assert found is not None
-    low_j, high_j = float(found[1]) * size_j, float(found[2]) * size_j
+    low_j, high_j = (float(end.replace(" ", "")) * size_j for end in found.groups())
     step_j = read(write(shown))[1]
     assert low_j == pytest.approx(shown.low, rel=0.06, abs=step_j)
     assert high_j == pytest.approx(shown.high, rel=0.06, abs=step_j)
@@ -102,14 +102,22 @@ def test_g01_an_interval_that_reaches_zero_is_below_resolution(value: float, hig
     [
         (figure(1944, 1080, 3420), "0.54 Wh", "(0.30 – 0.95)"),
         (figure(5.112e6, 3.96e6, 7.2e6), "1.42 kWh", "(1.10 – 2.00)"),
-        (figure(486, 390, 600, "gCO2e"), "490 gCO2e", "(390 – 600)"),
+        (figure(486, 390, 600, "gCO2e"), "490 g CO2e", "(390 – 600)"),
         (figure(0.05, 0.0, 0.3), "below resolution (≤ 0.3 J)", ""),
         (figure(0.0, 0.0, 0.0), "0 J", ""),
         (figure(3600, 3600, 3600), "1.00 Wh", ""),
         (figure(12345.678, 12345.5, 12346), "3.429 Wh", "(±0.002 %)"),
-        (figure(100, 1, 1e6), "28 mWh", "(0.28 – 280000)"),
+        (figure(100, 1, 1e6), "28 mWh", "(0.28 – 280 000)"),
         (figure(0.09, 0.05, 0.2, "J per token"), "0.09 J per token", "(0.05 – 0.20)"),
         (figure(2e-5, 1e-5, 4e-5, "J per token"), "20 µJ per token", "(10 – 40)"),
+        (figure(6.5e6, 3.5e6, 1.1e7, "gCO2e"), "6.5 t CO2e", "(3.5 – 11.0)"),
+        (figure(0.02, 0.01, 0.04, "gCO2e per token"), "20 mg CO2e per token", "(10 – 40)"),
+        (figure(1900, 1300, 2870, "L"), "1900 L", "(1300 – 2900)"),
+        (figure(2.7e5, 1.9e5, 4e5, "L"), "270 m³", "(190 – 400)"),
+        (figure(0.002, 0.001, 0.004, "L"), "2.0 mL", "(1.0 – 4.0)"),
+        (figure(0.31, 0.2, 0.5, "EUR"), "€0.31", "(0.20 – 0.50)"),
+        (figure(38121, 27000, 57000, "USD"), "$38 000", "(27 000 – 57 000)"),
+        (figure(12, 9.5, 15.5, "CHF"), "12.0 CHF", "(9.5 – 15.5)"),
     ],
 )
 def test_figures_as_a_person_reads_them(shown: Figure, words: str, ends: str) -> None:

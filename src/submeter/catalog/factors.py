@@ -49,6 +49,28 @@ def fitted(key: str) -> Factor:
     return _find("fitted", key)
 
 
+def grid_spread(key: str) -> Factor:
+    """Give the spread *key*, a standard deviation that ``benchmarks/grid_spread.py`` measured.
+
+    Raises
+    ------
+    CoverageError
+        If the catalog has no such row.
+    """
+    return _find("grid_spread", key)
+
+
+def cooling(key: str) -> Factor:
+    """Give the coefficient *key* of the component model of cooling, without ``cooling/``.
+
+    Raises
+    ------
+    CoverageError
+        If the catalog has no such row.
+    """
+    return _find("cooling", f"cooling/{key}")
+
+
 def _find(table: str, key: str) -> Factor:
     row = _table(table).get(key)
     if row is None:

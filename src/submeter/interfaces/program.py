@@ -248,6 +248,7 @@ def measure(
     tags: Mapping[str, str] | None = None,
     interval_s: float | None = None,
     project: str | None = None,
+    zone: str | None = None,
     strict: bool = False,
 ) -> Measurement: ...
 
@@ -258,6 +259,7 @@ def measure(
     tags: Mapping[str, str] | None = None,
     interval_s: float | None = None,
     project: str | None = None,
+    zone: str | None = None,
     strict: bool = False,
 ) -> Measurement | Callable[P, R]:
     """Meter what this program does, as a context manager or a decorator.
@@ -272,6 +274,9 @@ def measure(
         Time between two readings [s], 0.01 to 60; what is configured if None.
     project
         Project that it belongs to; what is configured if None.
+    zone
+        Where its electricity comes from: a country, a grid zone, a cloud region; what is
+        configured if None.
     strict
         Raise what keeps us from metering. Otherwise that is one warning, and the program goes on.
 
@@ -295,7 +300,13 @@ def measure(
     >>> run.energy.kwh  # doctest: +SKIP
     0.00054
     """
-    options = {"tags": tags, "interval_s": interval_s, "project": project, "strict": strict}
+    options = {
+        "tags": tags,
+        "interval_s": interval_s,
+        "project": project,
+        "zone": zone,
+        "strict": strict,
+    }
     if callable(name):
         return Measurement("", options)(name)
     return Measurement("" if name is None else _words(name), options)

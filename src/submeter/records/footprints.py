@@ -103,7 +103,9 @@ class Footprint(msgspec.Struct, frozen=True):
     money: Money = Money()
     equivalents: tuple[Equivalent, ...] = ()
     doubts: tuple[Doubt, ...] = ()  # of the location-based carbon, or of the energy without it
-    indicators: dict[str, Amount] = {}  # interim ISO/IEC 30134 indicators of the run's slice
+    indicators: dict[
+        str, Amount | Missing
+    ] = {}  # interim ISO/IEC 30134 indicators of the run's slice
     factors: tuple[Factor, ...] = ()  # every factor used
     unknown: tuple[str, ...] = ()  # parts that no figure holds: the figures are lower bounds
     notes: tuple[str, ...] = ()  # what a reader should know about the boundaries

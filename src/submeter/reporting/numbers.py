@@ -26,6 +26,7 @@ _LOPSIDED: Final = 1.25  # sides of an interval that differ by more are told apa
 _NARROW: Final = 5.0  # [%] below it they are not
 _WIDEST_SPAN: Final = 1e4  # of numbers that can be read in one unit
 _LEAST_DIGITS: Final = 2  # of the end of an interval
+_APART_FROM: Final = 5  # digits before the point
 
 
 class _Unit(NamedTuple):
@@ -51,6 +52,24 @@ _WATT_HOURS: Final = (
     _Unit(1e-3 * J_PER_WH, "mWh"),
     *_JOULES[3:],
 )
+_GRAMS: Final = (
+    _Unit(1e12, "Mt"),
+    _Unit(1e9, "kt"),
+    _Unit(1e6, "t"),
+    _Unit(1e3, "kg"),
+    _Unit(1.0, "g"),
+    _Unit(1e-3, "mg"),
+    _Unit(1e-6, "µg"),
+    _Unit(1e-9, "ng"),
+)
+_LITRES: Final = (
+    _Unit(1e6, "ML"),
+    _Unit(1e3, "m³"),
+    _Unit(1.0, "L"),
+    _Unit(1e-3, "mL"),
+    _Unit(1e-6, "µL"),
+)
+_CURRENCIES: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _PREFIXES: Final = (
     (1e12, "T"),
     (1e9, "G"),
@@ -61,9 +80,10 @@ _PREFIXES: Final = (
     (1e-6, "µ"),
     (1e-9, "n"),
 )
-_WITH_PREFIX: Final = frozenset({"s", "W", "Hz", "g", "gCO2e", "L"})
+_WITH_PREFIX: Final = frozenset({"s", "W", "Hz"})
 # These serve earlier, because they read better: 0.54 Wh, not 540 mWh; 0.09 J per sample.
-_EARLY: Final = {"Wh": 0.1, "J": 0.01, "s": 0.1}
+# These serve later, for the same reason: 1900 L, not 1.9 m³; 20 000 m³.
+_EARLY: Final = {"Wh": 0.1, "J": 0.01, "s": 0.1, "g": 0.1, "m³": 10.0, "ML": 100.0}
 
 
 def write(
@@ -118,7 +138,8 @@ def interval(
         return ""
     scale, places = _layout(figure, joules=joules, like=like)
     low, high = (
-        _end(x / scale.size, places, figure.value / scale.size) for x in (figure.low, figure.high)
+        _apart(_end(x / scale.size, places, figure.value / scale.size))
+        for x in (figure.low, figure.high)
     )
     return f"({low} – {high})" if low != high else f"({write_doubt(figure)})"
 
@@ -238,7 +259,18 @@ def _scale(value: float, unit: str, *, joules: bool = False) -> _Unit:
             if abs(value) >= size * _EARLY.get(name, 1.0):
                 return _Unit(size, unit.replace("J", name, 1))
         return _Unit(1.0, unit) if not value else _Unit(1e-6, unit.replace("J", "µJ", 1))
+    for base, ladder in (("gCO2e", _GRAMS), ("g", _GRAMS), ("L", _LITRES)):
+        if unit == base or unit.startswith(f"{base} per "):
+            return _step(value, ladder, base, unit)
     return _si(value, unit) if unit in _WITH_PREFIX else _Unit(1.0, unit)
+
+
+def _step(value: float, ladder: tuple[_Unit, ...], base: str, unit: str) -> _Unit:
+    """Unit of *ladder* for *value*, put in the place of *base* in *unit*: kg CO2e per token."""
+    substance = " CO2e" if base == "gCO2e" else ""
+    sizes = (u for u in ladder if abs(value) >= u.size * _EARLY.get(u.name, 1.0))
+    found = next(sizes, ladder[-1] if value else _Unit(1.0, base[0]))
+    return _Unit(found.size, unit.replace(base, found.name + substance, 1))
 
 
 def _si(value: float, unit: str) -> _Unit:
@@ -289,7 +321,18 @@ def _decimal(value: float, places: int) -> str:
 
 
 def _with_unit(number: str, scale: _Unit) -> str:
-    return f"{number} {scale.name}".rstrip()
+    code, _, per = scale.name.partition(" ")
+    if code in _CURRENCIES:  # the sign stands before the amount: €0.31 per run
+        return f"{_CURRENCIES[code]}{_apart(number)} {per}".rstrip()
+    return f"{_apart(number)} {scale.name}".rstrip()
+
+
+def _apart(number: str) -> str:
+    """*number* with its thousands apart from five digits on: 20 000."""
+    whole, point, fraction = number.partition(".")
+    if len(whole) < _APART_FROM:
+        return number
+    return f"{int(whole):,}".replace(",", " ") + point + fraction
 
 
 def _up(value: float, unit: str) -> str:
@@ -300,4 +343,4 @@ def _up(value: float, unit: str) -> str:
     step = 10.0 ** (_magnitude(shown) - (1 if leading < _FINER_BELOW else 0))
     # A hair of tolerance, so that 0.3 stays 0.3.
     up = math.ceil(shown / step - 1e-9) * step
-    return f"{_decimal(up, max(0, -_magnitude(step)))} {scale.name}"
+    return _with_unit(_decimal(up, max(0, -_magnitude(step))), scale)

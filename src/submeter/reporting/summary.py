@@ -13,6 +13,7 @@ from submeter.records.devices import DeviceKind
 from submeter.records.figures import WEAK_SHARE, Basis, Figure, Missing, Quantity, total
 from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, Run
+from submeter.reporting.impacts import carbon_words, cost_words, water_words
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -64,11 +65,18 @@ def summary(run: Run, footprint: Footprint, width: int = 80) -> str:
     lines += _energy(run, footprint, facility, width)
     lines += _row("by device", [device_words(g) for g in groups(run.devices)], width, most=2)
     lines += _row("by phase", _phases(run, node, width), width, most=_PHASE_LINES)
-    lines += _row("result", _result(run, footprint), width, most=2)
+    lines += _row("carbon", carbon_words(footprint), width, most=2, between="   ")
+    said = "; ".join(notes(run, footprint))
     last = [cut(f"  → {_next(run, facility)}", width)]
-    room = MOST_LINES - len(lines) - len(last)
-    said = notes(run, footprint)
-    lines += _prose("note", "; ".join(said), width, most=min(3, room))
+    result = _row("result", _result(run, footprint), width, most=2)
+    room = MOST_LINES - len(lines) - len(result) - len(last) - bool(said)
+    # What is said of the run itself goes before what it amounts to; all of it is in `show`.
+    for label, words in (("water", water_words(footprint)), ("cost", cost_words(footprint))):
+        row = _row(label, words, width, most=1) if room > 0 else []
+        lines += row
+        room -= len(row)
+    lines += result
+    lines += _prose("note", said, width, most=min(3, MOST_LINES - len(lines) - len(last)))
     return "\n".join(lines + last)
 
 
@@ -332,9 +340,11 @@ def _next(run: Run, facility: Figure | Missing) -> str:
     return f"{words}{_BETWEEN}narrower: submeter doctor" if soft else words
 
 
-def _row(label: str, pieces: Sequence[str], width: int, *, most: int) -> list[str]:
+def _row(
+    label: str, pieces: Sequence[str], width: int, *, most: int, between: str = _BETWEEN
+) -> list[str]:
     """Set *pieces* into a labelled line, wrapped between them, at most *most* times."""
-    return _labelled(label, fill(pieces, width - _LABEL, between=_BETWEEN), width, most)
+    return _labelled(label, fill(pieces, width - _LABEL, between=between), width, most)
 
 
 def _prose(label: str, words: str, width: int, *, most: int) -> list[str]:

@@ -4,12 +4,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from submeter.accounting.doubts import doubts
 from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.records.amounts import Amount
 from submeter.records.devices import DeviceKind
 from submeter.records.figures import Figure, Missing, Quantity
 from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, MetricPoint, Run
+from submeter.reporting.impacts import impacts
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -40,19 +42,7 @@ _INDENT: Final = "  "
 _NAME: Final = 28  # most columns of a name
 _DEVICE: Final = 24  # of the name of a device, beside five more columns
 _LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
-_LEAST_SHARE: Final = 0.01
 _MARKS: Final = (("~", "modelled"), ("?", "assumed"))
-_DOUBTS: Final = (  # how the key of a doubt begins, and the name that a reader has for it
-    ("pue", "PUE"),
-    ("cpu-", "processor model"),
-    ("dram-model", "memory model"),
-    ("rest-model", "rest of node"),
-    ("rapl-", "sensor gain"),
-    ("nvml-gain", "sensor gain"),
-    ("split-by-cpu-time", "split by CPU time"),
-    ("phase-split", "split by phase"),
-    ("unseen", "time without readings"),
-)
 
 
 def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: int = 80) -> str:
@@ -80,7 +70,7 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
     blocks = [_head(run, width), energy]
     blocks += [writers[way](run, footprint) for way in by]
     if everything:
-        blocks.append(_rest(run, footprint, width))
+        blocks += [impacts(footprint, width), _rest(run, footprint, width)]
     return "\n\n".join("\n".join(cut(x, width) for x in block) for block in blocks if block)
 
 
@@ -161,20 +151,8 @@ def _hangs_on(amount: Amount | Missing) -> list[str]:
     """Name sources of doubt by their part in the variance, largest first."""
     if isinstance(amount, Missing):
         return []
-    parts: dict[str, float] = {}
-    for key, ratio in amount.shares_of_variance().items():
-        name = _doubt(key)
-        parts[name] = parts.get(name, 0.0) + ratio
-    ranked = sorted(parts.items(), key=lambda row: -row[1])
-    told = [f"{name} {write_ratio(part)}" for name, part in ranked if part >= _LEAST_SHARE]
+    told = [f"{plain(d.name, width=_NAME)} {write_ratio(d.share_ratio)}" for d in doubts(amount)]
     return [f"{words} ·" for words in told[:-1]] + told[-1:]
-
-
-def _doubt(key: str) -> str:
-    """Name that a reader has for a source of doubt."""
-    return next(
-        (name for begin, name in _DOUBTS if key.startswith(begin)), plain(key, width=_NAME)
-    )
 
 
 def _devices(run: Run, footprint: Footprint, width: int, *, alone: bool) -> list[str]:

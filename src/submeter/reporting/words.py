@@ -13,10 +13,9 @@ from submeter.records.amounts import Amount
 from submeter.records.figures import Missing, Quantity
 from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, PhaseEnergy, Run
+from submeter.reporting.footprint_words import figure_words, footprint_words, missing
 
 JSON_SCHEMA: Final = 1
-
-_LATER: Final = "not computed by this version"
 
 
 def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
@@ -30,14 +29,14 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
     joint = _joint_energies(run.phases)
     return {
         "schema": JSON_SCHEMA,
-        "run": _run_words(run),
+        "run": run_words(run),
         "energy": {
             "devices": energy_figure(footprint.devices),
             "node": energy_figure(footprint.node),
             "it": energy_figure(footprint.it),
             "facility": energy_figure(footprint.facility),
             "unknown": list(footprint.unknown),
-            "factors": [factor.source for factor in footprint.factors],
+            "factors": [f.source for f in footprint.factors if "pue" in f.key],
         },
         "devices": [_device(row) for row in run.devices],
         "phases": [_phase(row, joint) for row in run.phases],
@@ -47,16 +46,7 @@ def run_document(run: Run, footprint: Footprint) -> dict[str, object]:
         ],
         "outside_phases": energy_figure(run.outside_phases),
         "unattributed": energy_figure(run.unattributed),
-        "carbon": {
-            kind: missing(_LATER) for kind in ("location", "market", "marginal", "embodied")
-        },
-        "water": {
-            "onsite": missing(_LATER),
-            "offsite": missing(_LATER),
-            "stress": missing(_LATER),
-        },
-        "cost": missing(_LATER),
-        "equivalents": [],
+        **footprint_words(footprint),
         "metrics": {name: number(value) for name, value in run.metrics.items()},
         "metric_history": [
             {
@@ -92,17 +82,7 @@ def to_json(document: object, *, indent: int | None = 2) -> str:
 
 def energy_figure(quantity: Quantity | Amount | Missing) -> dict[str, object]:
     """*quantity* as a figure in J, or ``{"missing": why}``."""
-    if isinstance(quantity, Missing):
-        return missing(quantity.why)
-    figure = quantity.figure("J")
-    if not all(math.isfinite(x) for x in (figure.value, figure.low, figure.high)):
-        return missing("not a finite number")
-    return figure.to_dict()
-
-
-def missing(why: str) -> dict[str, object]:
-    """Say that a value is not there, and why."""
-    return {"missing": why or "not known"}
+    return figure_words(quantity, "J")
 
 
 def number(value: float) -> float | dict[str, object]:
@@ -110,7 +90,8 @@ def number(value: float) -> float | dict[str, object]:
     return value if math.isfinite(value) else missing(f"logged as {value}")
 
 
-def _run_words(run: Run) -> dict[str, object]:
+def run_words(run: Run) -> dict[str, object]:
+    """What a run is called, when and where it was, and how it ended."""
     return {
         "id": run.id,
         "name": run.name,

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from submeter.errors import SubmeterError
 from submeter.running import joined
@@ -169,6 +169,7 @@ def begin(
     tags: Mapping[str, str] | None = None,
     interval_s: float | None = None,
     project: str | None = None,
+    zone: str | None = None,
     strict: bool = False,
 ) -> Session:
     """Start a run of this process, or join the one that it is in already.
@@ -184,7 +185,8 @@ def begin(
         if member is not None:
             session.enter(member.folder)
         else:
-            _start(session, interval_s=interval_s, project=project, strict=strict)
+            given = {"interval_s": interval_s, "project": project, "zone": zone}
+            _start(session, given, strict=strict)
     except (SubmeterError, OSError, ValueError) as exc:
         if strict:
             raise
@@ -198,16 +200,14 @@ def begin(
     return session
 
 
-def _start(
-    session: Session, *, interval_s: float | None, project: str | None, strict: bool
-) -> None:
+def _start(session: Session, given: Mapping[str, Any], *, strict: bool) -> None:
     from submeter.running import rendezvous
     from submeter.running.collectors import Warm
 
     key = rendezvous.launch_key(os.environ)
     if not key:
         warm = Warm()  # first of all: it takes longest
-        session.start(_order(session, warm, interval_s, project), warm, strict=strict)
+        session.start(_order(session, warm, given), warm, strict=strict)
         return
     from submeter.storing.places import writable_home
 
@@ -217,18 +217,13 @@ def _start(
             session.enter(folder)
             return
         warm = Warm()
-        made = _order(session, warm, interval_s, project, launched=True)
+        made = _order(session, warm, given, launched=True)
         session.start(made, warm, strict=strict)
         meeting.propose(Path(made.folder))
 
 
 def _order(
-    session: Session,
-    warm: "Warm",
-    interval_s: float | None,
-    project: str | None,
-    *,
-    launched: bool = False,
+    session: Session, warm: "Warm", given: Mapping[str, Any], *, launched: bool = False
 ) -> "Order":
     try:
         from submeter.running.orders import code_state, new_order
@@ -240,8 +235,7 @@ def _order(
             name=session.name,
             command=_own_command(),
             tags=session.tags,
-            interval_s=interval_s,
-            project=project,
+            **given,
             leader_pid=parent if parent > 1 else os.getpid(),
             code=code.known,
         )

@@ -35,6 +35,7 @@ def new_order(
     tags: Mapping[str, str] | None = None,
     interval_s: float | None = None,
     project: str | None = None,
+    zone: str | None = None,
     leader_pid: int,
     code: Callable[[], dict[str, str]] = dict,
 ) -> Order:
@@ -46,13 +47,12 @@ def new_order(
         If no folder for it can be made anywhere.
     """
     from submeter.settings import load
+    from submeter.settings.recording import recorded
 
-    loaded = load(strict=False)
+    loaded = load(strict=False, arguments={"zone": zone})
     home, elsewhere = writable_home()
     utc_ns = time.time_ns()
-    place = {} if loaded.settings.zone is None else {"zone": _text(loaded.settings.zone)}
-    if loaded.settings.pue is not None:  # a later setting must not change this run's figures
-        place["pue"] = str(loaded.settings.pue)
+    place = {key: _text(word) for key, word in recorded(loaded).items()}
     visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     order = Order(
         run_id="",

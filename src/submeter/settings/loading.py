@@ -15,8 +15,12 @@ from submeter.settings.declared import NESTED, Declared, declared_in
 from submeter.settings.rules import RULES, Settings, Value, accept, unknown
 
 PREFIX: Final = "SUBMETER_"
-# Ours, and no settings: places, the run to join, switches of single commands.
-NOT_SETTINGS: Final = frozenset({"HOME", "RUN", "DEBUG", "COMPLETE", "USER_CONFIG"})
+# Ours, and no settings: places, the run to join, switches of single commands, and keys of
+# providers, which belong in no file.
+NOT_SETTINGS: Final = frozenset(
+    {"HOME", "RUN", "DEBUG", "COMPLETE", "USER_CONFIG"}
+    | {"ELECTRICITYMAPS_TOKEN", "WATTTIME_USER", "WATTTIME_PASSWORD", "ENTSOE_TOKEN", "EIA_KEY"}
+)
 LARGEST_FILE_BYTES: Final = 2**20
 DEEPEST: Final = 64
 TABLE: Final = ("tool", "submeter")

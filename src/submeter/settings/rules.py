@@ -3,7 +3,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -16,16 +16,30 @@ Value = str | int | float | None
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings with their defaults.
 
-    ``interval_s`` is the time between two readings, ``pue`` the measured facility factor (None:
-    a cited prior is taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
-    limit).
+    ``interval_s`` is the time between two readings, ``cloud`` the provider and region of a rented
+    machine (where no zone is set), ``pue`` the measured facility factor (None: a cited prior is
+    taken), ``provider`` who is asked for live grid data ("": nobody), ``journal_quota_bytes`` how
+    much all journals may keep on disk (0: no limit). ``arrangement`` is whose machines they are
+    (None: a cloud customer where a cloud region is named, else own), ``cooling`` a technology of
+    the site's cooling, ``wue_l_per_kwh`` its measured water usage effectiveness,
+    ``electricity_price`` a price per kWh or a tariff by hours in ``currency``; where these are
+    None, cited figures of the place are taken.
     """
 
     interval_s: float = 0.1
     project: str = ""
     zone: str | None = None
+    cloud: str | None = None
     pue: float | None = None
+    provider: str = ""
     journal_quota_bytes: int = 10 * 2**30
+    arrangement: str | None = None
+    cooling: str | None = None
+    wue_l_per_kwh: float | None = None
+    electricity_price: str | None = None
+    currency: str = "USD"
+    carbon_price_per_t: float | None = None
+    hardware_life_years: float | None = None
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -40,7 +54,10 @@ class Rule(msgspec.Struct, frozen=True):
     read: Callable[[str], Value] = str
 
 
-_ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+# A code, a name, a cloud region, or two coordinates; the catalog says later what it means.
+_ZONE: Final = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9 _.,:/+-]{0,63}")
+_CLOUD: Final = re.compile(r"[A-Za-z]{2,32}[/: ][A-Za-z0-9][A-Za-z0-9-]{1,63}")
+_PROVIDER: Final = re.compile(r"csv:.+|[a-z0-9][a-z0-9_.-]{0,63}")
 _SIZE: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*([kMGT]i?)?B?", re.IGNORECASE)
 _SIZES: Final = {
     "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
@@ -48,6 +65,7 @@ _SIZES: Final = {
 }  # fmt: skip
 _MOST_BYTES: Final = 2**60
 _LONGEST_NAME: Final = 200
+ARRANGEMENTS: Final = ("own site", "colocation", "cloud customer", "home")
 
 
 def _number(given: object, low: float, high: float) -> float:
@@ -90,6 +108,31 @@ def _zone(given: object) -> str:
     return given
 
 
+def _cloud(given: object) -> str:
+    if not isinstance(given, str) or not _CLOUD.fullmatch(given):
+        raise ValueError
+    return given
+
+
+def _code(given: object) -> str:
+    if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z]{3}", given):
+        raise ValueError
+    return given.upper()
+
+
+def _one_of(given: object, words: Collection[str]) -> str:
+    if not isinstance(given, str) or given.strip().lower() not in words:
+        raise ValueError
+    return given.strip().lower()
+
+
+def _provider(given: object) -> str:
+    word = _text(given)
+    if word and not _PROVIDER.fullmatch(word):
+        raise ValueError
+    return word
+
+
 def _printable(text: str) -> bool:
     return text == "" or text.isprintable()
 
@@ -107,11 +150,47 @@ RULES: Final[dict[str, Rule]] = {
     "zone": Rule(
         _zone, "a grid zone such as DE or US-CAL-CISO", "where the electricity comes from"
     ),
+    "cloud": Rule(
+        _cloud,
+        "a provider and a region such as aws/us-west-2",
+        "where the machine is rented, if no zone is set",
+    ),
     "pue": Rule(
         lambda v: _number(v, 1.0, 10.0),
         "a ratio from 1 to 10",
         "energy of the facility per energy of its machines",
         read=float,
+    ),
+    "arrangement": Rule(
+        lambda v: _one_of(v, ARRANGEMENTS), ", ".join(ARRANGEMENTS), "whose machines these are"
+    ),
+    "cooling": Rule(_zone, "a technology such as immersion", "how the site is cooled"),
+    "wue_l_per_kwh": Rule(
+        lambda v: _number(v, 0.0, 50.0),
+        "litres per kWh from 0 to 50",
+        "water on the site per energy of its machines",
+        read=float,
+    ),
+    "electricity_price": Rule(
+        _text,
+        "a price per kWh such as 0.31, or a tariff: 22:00-06:00=0.18,else=0.31",
+        "what electricity costs",
+        read=str,
+    ),
+    "currency": Rule(_code, "a code of three letters such as EUR", "currency of all prices"),
+    "carbon_price_per_t": Rule(
+        lambda v: _number(v, 0.0, 1e6), "a price from 0", "price of a tonne of CO2e", read=float
+    ),
+    "hardware_life_years": Rule(
+        lambda v: _number(v, 0.1, 50.0),
+        "years from 0.1 to 50",
+        "how long the machines serve",
+        read=float,
+    ),
+    "provider": Rule(
+        _provider,
+        "electricity-maps, watttime, uk-carbon-intensity, entsoe, eia, csv:PATH, or empty",
+        "who is asked for live grid data, when that is wanted",
     ),
     "journal_quota_bytes": Rule(
         _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"

@@ -14,7 +14,7 @@ from submeter.interfaces.cli.looking import Look, look_at
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Figure, Missing, Quantity
-from submeter.reporting.words import missing
+from submeter.reporting.footprint_words import missing
 from submeter.sensors import Finding, Roots, discover
 from submeter.settings import load
 from submeter.storing.ledger import open_ledger

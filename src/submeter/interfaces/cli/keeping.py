@@ -57,7 +57,8 @@ def at_the_wall(
 ) -> dict[str, dict[str, object]]:
     """Energy of the facility of each run, in the words of the JSON, each with its own PUE."""
     from submeter.accounting.overhead import reckoned
-    from submeter.reporting.words import energy_figure, missing
+    from submeter.reporting.footprint_words import missing
+    from submeter.reporting.words import energy_figure
 
     words: dict[str, dict[str, object]] = {}
     for row in rows:

@@ -42,6 +42,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 )
 @click.option("--interval", "interval_s", type=float, help="Seconds between readings.")
 @click.option("--project", help="Project that the run belongs to.")
+@click.option("--zone", metavar="ZONE", help="Where the electricity comes from, such as DE.")
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
 def run(  # click gives them by name
@@ -49,6 +50,7 @@ def run(  # click gives them by name
     tags: dict[str, str],
     interval_s: float | None,
     project: str | None,
+    zone: str | None,
     quiet: bool,  # noqa: FBT001  # click gives it by name
     command: tuple[str, ...],
 ) -> None:
@@ -78,7 +80,9 @@ def run(  # click gives them by name
 
         check_name(name, "submeter run --name baseline -- …")
     name = name or default_name(words)
-    outcome = run_command(words, name=name, tags=tags, interval_s=interval_s, project=project)
+    outcome = run_command(
+        words, name=name, tags=tags, interval_s=interval_s, project=project, zone=zone
+    )
     if not outcome.run_id and not outcome.notes and outcome.exit_code:
         what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
         click.echo(f"error: {words[0]}: {what}", err=True)

@@ -10,9 +10,10 @@ from submeter.errors import SensorAbsentError, SensorPermissionError
 from submeter.interfaces.cli.looking import Look, look_at, roots, roots_options
 from submeter.records.devices import Measures
 from submeter.records.figures import Basis, Missing
+from submeter.reporting.footprint_words import missing
 from submeter.reporting.numbers import MARKS, MISSING, write, write_duration, write_ratio
 from submeter.reporting.text import plain, table
-from submeter.reporting.words import JSON_SCHEMA, missing, to_json
+from submeter.reporting.words import JSON_SCHEMA, to_json
 from submeter.sensors import Finding, discover
 
 _NAME, _SOURCE = 60, 26

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run draws its electricity: what somebody said, else what the clock of the machine says.
+
+Never a network look-up, and never a country made up: who says nothing, on a machine that keeps
+UTC, gets the mean of the world with its interval.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from submeter.catalog.regions import find_zone
+from submeter.catalog.tables import rows
+from submeter.errors import SubmeterError
+from submeter.records.places import Known, Zone
+
+WORLD: Final = Zone("WORLD", "the world's mean", "world", "world")
+_DATABASE: Final = "zoneinfo/"  # what follows is the name of the zone
+
+
+def resolve_place(
+    *,
+    argument: str | None = None,
+    configured: str | None = None,
+    origin: str = "",
+    environment: str | None = None,
+    cloud: str | None = None,
+    timezone: str = "",
+) -> Zone:
+    """Place of a run: argument > configuration > environment > cloud region > time zone > world.
+
+    Parameters
+    ----------
+    argument
+        What the caller asked for: any word that `submeter.catalog.regions.find_zone` knows.
+    configured, origin
+        The setting ``zone`` and where it stands; one that stands in the environment is not taken
+        for configuration.
+    environment
+        ``SUBMETER_ZONE``.
+    cloud
+        Provider/region that the user gave.
+    timezone
+        IANA name of the time zone of the machine, as `machine_timezone` gives it.
+
+    Raises
+    ------
+    SubmeterError
+        If what somebody said means no place, or several; what the clock says is never an error.
+    """
+    if configured and origin.startswith("environment"):
+        configured, environment = None, environment or configured
+    said: tuple[tuple[str | None, Known, str], ...] = (
+        (argument, "argument", "argument zone"),
+        (configured, "configuration", origin or "the setting zone"),
+        (environment, "environment", "environment SUBMETER_ZONE"),
+        (cloud, "cloud region", "the setting cloud"),
+    )
+    for word, how, place in said:
+        if word:
+            return _named(word, how, place)
+    country = country_of(timezone)
+    if country:
+        note = f"guessed from the machine's time zone {timezone}: set zone to make it sure"
+        return _zone(country, "time zone", note)
+    note = (
+        f"the machine's time zone {timezone} tells no country: set zone"
+        if timezone
+        else "nobody said where this runs: set zone"
+    )
+    return _zone(WORLD.code, "world", note)
+
+
+def place_of(place: Mapping[str, str], *, argument: str | None = None) -> Zone:
+    """Place of a run that was recorded as ``zone``, ``zone_from``, ``cloud`` and ``timezone``.
+
+    What the catalog does not know any more is passed over, and the note says so.
+    """
+    timezone = place.get("timezone", "")
+    said = {place.get("zone_from", "configuration"): place.get("zone")}
+    try:
+        return resolve_place(
+            argument=argument or said.get("argument"),
+            configured=said.get("configuration"),
+            environment=said.get("environment"),
+            cloud=place.get("cloud"),
+            timezone=timezone,
+        )
+    except SubmeterError as exc:
+        if argument:
+            raise
+        found = resolve_place(timezone=timezone)
+        return msgspec.structs.replace(found, note=f"{exc}; {found.note}")
+
+
+def machine_timezone(root: Path = Path("/"), env: Mapping[str, str] | None = None) -> str:
+    """IANA name of the time zone of this machine, or "" if it tells none.
+
+    A ``TZ`` that names a place goes first, then where ``/etc/localtime`` leads to, then
+    ``/etc/timezone``, which is left behind when only the link is changed.
+    """
+    env = os.environ if env is None else env
+    given = env.get("TZ", "").lstrip(":")
+    name = given.rpartition(_DATABASE)[2]
+    if "/" in name and not name.startswith(("/", "Etc/")):
+        return name.removeprefix("posix/").removeprefix("right/")
+    try:
+        target = os.readlink(root / "etc" / "localtime")  # noqa: PTH115  # is not followed
+        if _DATABASE in target:
+            found = target.rpartition(_DATABASE)[2]
+            return found.removeprefix("posix/").removeprefix("right/")
+    except OSError:
+        pass
+    try:
+        with (root / "etc" / "timezone").open(encoding="utf-8") as file:
+            return file.read(100).strip().split("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return name  # such as UTC, or nothing
+
+
+def country_of(timezone: str) -> str:
+    """ISO 3166-1 alpha-2 code of the one country that a time zone lies in, else ""."""
+    return _countries().get(timezone, "")
+
+
+@cache
+def _countries() -> Mapping[str, str]:
+    return {row["key"]: row["country"] for row in rows("timezones")}
+
+
+def _named(word: str, how: Known, place: str) -> Zone:
+    try:
+        return _zone(word, how, "")
+    except SubmeterError as exc:
+        raise type(exc)(f"{place}: {exc}", remedy=exc.remedy) from None
+
+
+def _zone(word: str, how: Known, note: str) -> Zone:
+    row = find_zone(word)
+    return Zone(
+        code=row.code,
+        name=row.name,
+        kind=row.kind,
+        how=how,
+        country=row.country,
+        parents=row.parents,
+        cloud=row.cloud,
+        timezone=row.timezone,
+        latitude=row.latitude,
+        longitude=row.longitude,
+        note="; ".join(filter(None, (row.note, note))),
+    )

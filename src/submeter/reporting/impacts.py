@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run amounts to, in words: carbon, water, hardware, money, and everyday things."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from submeter.records.amounts import Amount
+from submeter.records.figures import Figure, Missing
+from submeter.records.footprints import NOT_RECKONED, Footprint
+from submeter.records.places import Zone
+from submeter.reporting.numbers import MISSING, interval, mark, with_interval, write, write_ratio
+from submeter.reporting.text import cut, fill, pad, plain, table
+
+GRAMS: Final = "gCO2e"
+LITRES: Final = "L"
+_INDENT: Final = "  "
+_HOW: Final = {
+    "argument": "as asked",
+    "configuration": "",
+    "environment": "",
+    "cloud region": "",
+    "time zone": "guessed from the time zone",
+    "world": "place not known",
+}
+
+
+def carbon_words(footprint: Footprint) -> list[str]:
+    """Location-based carbon with its interval, and of which grid: the line of a summary."""
+    location = _figure(footprint.carbon.location, GRAMS)
+    if location is None:
+        return []
+    if isinstance(location, Missing):
+        return [f"{MISSING} {plain(location.why)}"]
+    said = [with_interval(location) + mark(location)]
+    if footprint.zone is not None:
+        said.append(place_words(footprint.zone))
+    return said
+
+
+def water_words(footprint: Footprint) -> list[str]:
+    """Water on the site and at the generators: the line of a summary."""
+    found = []
+    for name, amount in (
+        ("on-site", footprint.water.onsite),
+        ("off-site", footprint.water.offsite),
+        ("without reservoirs", footprint.water.offsite_dry),
+    ):
+        figure = _figure(amount, LITRES)
+        if isinstance(figure, Figure):
+            found.append(f"{write(figure)}{mark(figure)} {name}")
+    return found
+
+
+def cost_words(footprint: Footprint) -> list[str]:
+    """What the electricity costs: the line of a summary."""
+    figure = _figure(footprint.money.electricity, footprint.money.currency)
+    return [with_interval(figure) + mark(figure)] if isinstance(figure, Figure) else []
+
+
+def equivalent_words(footprint: Footprint) -> list[str]:
+    """The same in the words of everyday life."""
+    return [plain(row.text) for row in footprint.equivalents]
+
+
+def place_words(zone: Zone) -> str:
+    """Name of *zone*, and how it is known if nobody said so: ``Germany, guessed from …``."""
+    how = _HOW[zone.how]
+    return f"{plain(zone.name, width=40)}, {how}" if how else plain(zone.name, width=40)
+
+
+def impacts(footprint: Footprint, width: int) -> list[str]:
+    """Lines of all that the energy amounts to; none where nothing was reckoned."""
+    carbon, water, money = footprint.carbon, footprint.water, footprint.money
+    lines: list[str] = []
+    zone = "" if footprint.zone is None else f"  {place_words(footprint.zone)}"
+    lines += _block(
+        f"carbon{zone}",
+        [
+            ("location-based", carbon.location, GRAMS, _parts_words(footprint)),
+            ("market-based", carbon.market, GRAMS, plain(carbon.market_how)),
+            ("marginal", carbon.marginal, GRAMS, _others(carbon.marginal_others)),
+            ("embodied", carbon.embodied, GRAMS, "hardware, its share of this time"),
+        ],
+        width,
+    )
+    for name, grams in (("by location", carbon.scopes), ("by market", carbon.market_scopes)):
+        words = [f"{scope} {write(amount.figure(GRAMS))}" for scope, amount in grams.items()]
+        lines += _said(f"scopes {name}", words, width)
+    for label, claimed in (("claim", carbon.claims), ("offset", carbon.offsets)):
+        for claim in claimed:
+            lines += _said(f"{label}, not subtracted", [plain(claim)], width)
+    stress = "" if isinstance(water.stress, Missing) else f"  water stress {plain(water.stress)}"
+    lines += _block(
+        f"water{stress}",
+        [
+            ("on-site", water.onsite, LITRES, ""),
+            ("off-site", water.offsite, LITRES, "with evaporation from reservoirs"),
+            ("", water.offsite_dry, LITRES, "without"),
+        ],
+        width,
+    )
+    lines += _block(
+        "cost",
+        [
+            ("electricity", money.electricity, money.currency, ""),
+            ("carbon", money.carbon, money.currency, "at the price set"),
+        ],
+        width,
+    )
+    for i, said in enumerate(equivalent_words(footprint)):
+        lines.append(cut(pad("" if i else "that is", 16) + said, width))
+    hangs = [f"{plain(d.name)} {write_ratio(d.share_ratio)}" for d in footprint.doubts]
+    lines += _said("the carbon's interval hangs on", hangs, width)
+    cures = dict.fromkeys(d.remedy for d in footprint.doubts if d.remedy)
+    lines += _said("narrower", [plain(c) for c in cures][:1], width)
+    return lines
+
+
+class Row(NamedTuple):
+    """One line of a comparison: its name, its unit, where its amount stands."""
+
+    name: str
+    unit: str
+    amounts: tuple[Amount | Missing, ...]
+
+
+def side_by_side(
+    columns: Sequence[tuple[str, Footprint]], width: int, *, signs: Sequence[str] = ()
+) -> list[str]:
+    """*columns* of a name and a footprint as one table, the change against the first at its end.
+
+    *signs* are warnings, such as a saving whose sign differs between average and marginal.
+    """
+    heads = [["", *(plain(name, width=24) for name, _ in columns)]]
+    if len(columns) == 2:  # noqa: PLR2004  # here and there
+        heads[0].append("change")
+    body = [_compared(row) for row in _rows([f for _, f in columns])]
+    lines = table([*heads, *body])
+    notes = [f"{plain(name, width=24)}: {plain(note)}" for name, f in columns for note in f.notes]
+    for words in (*signs, *dict.fromkeys(notes)):
+        lines += fill(plain(words).split(" "), width)
+    return [cut(line, width) for line in lines]
+
+
+def _rows(prints: Sequence[Footprint]) -> list[Row]:
+    currency = next((f.money.currency for f in prints if f.money.currency), "")
+    same = all(f.money.currency in {currency, ""} for f in prints)
+    picked = [
+        Row("energy, facility", "J", tuple(f.facility for f in prints)),
+        Row("carbon, location", GRAMS, tuple(f.carbon.location for f in prints)),
+        Row("carbon, marginal", GRAMS, tuple(f.carbon.marginal for f in prints)),
+        Row("carbon, market", GRAMS, tuple(f.carbon.market for f in prints)),
+        Row("carbon, embodied", GRAMS, tuple(f.carbon.embodied for f in prints)),
+        Row("water, on-site", LITRES, tuple(f.water.onsite for f in prints)),
+        Row("water, off-site", LITRES, tuple(f.water.offsite for f in prints)),
+        Row("  without reservoirs", LITRES, tuple(f.water.offsite_dry for f in prints)),
+    ]
+    if same:
+        picked.append(Row("cost", currency, tuple(f.money.electricity for f in prints)))
+    return [r for r in picked if any(isinstance(a, Amount) for a in r.amounts)]
+
+
+def _compared(row: Row) -> list[str]:
+    figures = [_figure(a, row.unit) for a in row.amounts]
+    cells = [
+        f"{write(f)}{mark(f)} {interval(f)}".rstrip() if isinstance(f, Figure) else MISSING
+        for f in figures
+    ]
+    if len(figures) == 2:  # noqa: PLR2004  # here and there
+        cells.append(_change(*figures))
+    return [row.name, *cells]
+
+
+def _change(before: Figure | Missing | None, after: Figure | Missing | None) -> str:
+    if not isinstance(before, Figure) or not isinstance(after, Figure) or before.value <= 0:
+        return ""
+    change_ratio = after.value / before.value - 1
+    sign = "−" if change_ratio < 0 else "+"
+    return f"{sign}{write_ratio(abs(change_ratio))}"
+
+
+def _block(
+    head: str, rows: Sequence[tuple[str, Amount | Missing, str, str]], width: int
+) -> list[str]:
+    """A heading and its rows of name, value, interval, remark; nothing if none was reckoned."""
+    cells = []
+    for name, amount, unit, remark in rows:
+        figure = _figure(amount, unit)
+        if figure is None:
+            continue
+        if isinstance(figure, Missing):
+            cells.append([f"{_INDENT}{name}", MISSING, "", plain(figure.why)])
+        else:
+            value = f"{write(figure)}{mark(figure)}"
+            cells.append([f"{_INDENT}{name}", value, interval(figure), remark])
+    return [cut(x, width) for x in (head, *table(cells, right=(1,)))] if cells else []
+
+
+def _said(label: str, pieces: Sequence[str], width: int) -> list[str]:
+    """*pieces* behind their *label*, wrapped; nothing if there are none."""
+    if not pieces:
+        return []
+    lines = fill([f"{_INDENT}{label}: {pieces[0]}", *pieces[1:]], width, between=" · ")
+    return [lines[0], *(f"{_INDENT * 2}{x}" for x in lines[1:])]
+
+
+def _parts_words(footprint: Footprint) -> str:
+    parts = (
+        ("direct", footprint.carbon.direct),
+        ("upstream", footprint.carbon.upstream),
+        ("grid loss", footprint.carbon.loss),
+    )
+    known = [(name, a) for name, a in parts if isinstance(a, Amount) and a.value > 0]
+    whole = sum(a.value for _, a in known)
+    return " · ".join(f"{name} {write_ratio(a.value / whole)}" for name, a in known)
+
+
+def _others(amounts: Sequence[Amount]) -> str:
+    values = [write(a.figure(GRAMS)) for a in amounts]
+    return f"another maker says {', '.join(values)}" if values else ""
+
+
+def _figure(amount: Amount | Missing, unit: str) -> Figure | Missing | None:
+    """*amount* as a person is shown it; None where nobody asked for it."""
+    if amount is NOT_RECKONED or amount == NOT_RECKONED:
+        return None
+    return amount if isinstance(amount, Missing) else amount.figure(unit)
