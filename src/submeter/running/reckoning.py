@@ -10,6 +10,7 @@ from pathlib import Path
 
 from submeter.accounting.circumstances import AS_IT_WAS, Asked, Known, TraceOf, reckon
 from submeter.errors import LedgerError
+from submeter.grid.traces import intensity
 from submeter.records.footprints import Footprint
 from submeter.records.places import Zone
 from submeter.records.runs import Run
@@ -37,25 +38,24 @@ def reckoned(
 
 def known_of(run: Run, home: Path, provider: str = "") -> Known:
     """What files and providers know of *run*."""
-    trace_of = {"trace_of": live(provider, home)} if provider else {}
+    trace_of = live(provider, home) if provider else intensity
     from submeter.storing.certificates import CLAIMS_FILE
 
     path = home / CLAIMS_FILE
     if not path.exists():
-        return Known(**trace_of)
+        return Known(trace_of=trace_of)
     from submeter.storing.certificates import open_claims
 
     with contextlib.suppress(LedgerError), open_claims(path) as account:
         others = tuple(b.claim for b in account.balances() if not b.claim.is_energy)
-        return Known(allocations=account.of_run(run.id), offsets=others, **trace_of)
-    return Known(**trace_of)
+        return Known(allocations=account.of_run(run.id), offsets=others, trace_of=trace_of)
+    return Known(trace_of=trace_of)
 
 
 def live(provider: str, home: Path) -> TraceOf:
     """Ask *provider* for the intensity of a span, kept answers first; the catalog if it fails."""
     from submeter.grid.cache import AnswerCache
     from submeter.grid.live import live_or_offline
-    from submeter.grid.traces import intensity
     from submeter.grid.weighting import repair
 
     cache = AnswerCache(home / ANSWERS)
