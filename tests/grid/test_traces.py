@@ -13,8 +13,10 @@ from msgspec import structs
 
 from submeter.catalog.facts import fact, keys
 from submeter.errors import CoverageError, UsageError
-from submeter.grid import intensity, mix, resolve_place, weighted
 from submeter.grid.factors import direct_factor
+from submeter.grid.place import resolve_place
+from submeter.grid.traces import intensity
+from submeter.grid.weighting import mix, weighted
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Load, Trace
 
@@ -258,7 +260,7 @@ def test_a_day_of_seconds_is_one_factor() -> None:
 
 def test_importing_the_room_reads_no_table() -> None:
     code = (
-        "import submeter.grid, submeter.grid.supply, submeter.grid.microgrid\n"
+        "import submeter.grid.supply, submeter.grid.microgrid, submeter.grid.traces\n"
         "from submeter.catalog import tables\n"
         "caches = [f for f in vars(tables).values() if hasattr(f, 'cache_info')]\n"
         "assert len(caches) >= 2\n"
