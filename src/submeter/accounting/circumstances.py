@@ -285,7 +285,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
 
 def _loss(zone: Zone) -> Factor | Missing:
     try:
-        return grid.loss_factor(zone)
+        return grid.loss_ratio(zone)
     except CoverageError as exc:
         return Missing(str(exc))
 
