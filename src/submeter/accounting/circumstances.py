@@ -17,6 +17,7 @@ from submeter.accounting.equivalents import equivalents
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
+from submeter.accounting.published import refuse_another, scope_notes, told_pue
 from submeter.accounting.scopes import Arrangement
 from submeter.accounting.sites import facility_for, stress
 from submeter.accounting.water import Generation
@@ -92,12 +93,13 @@ def reckon(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Footpr
 
 def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Circumstances:
     """Circumstances of *run*, or those *asked* for: see `reckon`."""
+    refuse_another(run, asked.pue, asked.cooling)
     settings = _with(restored(run.place), asked)
     zone = place_of(run.place, argument=asked.zone)
     load = _moved(load_of(run), asked)
     year = year_of(load)
     facility = facility_for(
-        pue=settings.pue,
+        pue=told_pue(run, settings.pue),
         wue=settings.wue_l_per_kwh,
         cloud=zone.cloud,
         cooling=settings.cooling or "",
@@ -135,7 +137,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         currency=currency,
         carbon_price_per_t=settings.carbon_price_per_t,
         grid_ratio=grid_ratio,
-        notes=tuple(dict.fromkeys((*notes, *more, *hardware.notes))),
+        notes=tuple(dict.fromkeys((*scope_notes(run), *notes, *more, *hardware.notes))),
     )
 
 
@@ -159,6 +161,7 @@ def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
             "a supply, panels or a battery are no place to keep a run under",
             remedy="submeter replay without --save",
         )
+    refuse_another(run, asked.pue, asked.cooling)
     changed = {
         "zone": asked.zone,
         "zone_from": "argument" if asked.zone else None,

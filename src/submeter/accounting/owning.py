@@ -19,6 +19,7 @@ from submeter.units import H_PER_YEAR
 
 FAMILY_WIDER: Final = 1.5  # others stand in for a device that nobody has looked at
 UNKNOWN_WIDER: Final = 2.0  # nobody knows the device: from a desktop's board to a chip of a pod
+ACCELERATORS: Final = "accelerators"  # key of the machine of a published run's one host
 EIGHT: Final = 8  # accelerators in a host that was built around them: HGX, OAM
 _MANY: Final = 4
 GUESTS_SOCKETS: Final = 2  # of the server around a virtual machine: the usual build
@@ -109,6 +110,8 @@ def hardware_of(
     Boards of a form that is only built in eights (SXM, OAM) take an eighth of such a host each;
     others share one server between those that the run held. At home the host is a desktop.
     """
+    if run.origin == "published":
+        return _published(run, life_years)
     desk = _DESK if arrangement is Arrangement.HOME else ""
     hosts = dict.fromkeys((*(h.name for h in run.hosts), *(d.device.host for d in run.devices)))
     found: list[Hardware] = []
@@ -155,6 +158,15 @@ def server_ratio(run: Run) -> float | None:
 def accelerator_hour() -> Factor:
     """Span of published figures per accelerator-hour [kgCO2e/h], of different boundaries."""
     return catalog.fact("embodied", "accelerator-hour", "embodied_kg_per_h")
+
+
+def _published(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
+    """Hardware of a run that was published: its accelerators in hosts of eight, if it tells."""
+    boards = [d.device.name for d in run.devices if d.device.kind is DeviceKind.GPU]
+    if not run.hosts or not boards:
+        return ()
+    held = float(run.hosts[0].machine[ACCELERATORS])
+    return (accelerator_hardware(boards[0], held, life_years=life_years),)
 
 
 def _bare(cpu_ratio: float | None, host: str, life_years: float | None) -> Hardware:
