@@ -64,12 +64,14 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     ]
     covered = {d.device.host for d in rest}
     lacking = dict.fromkeys(d.device.host for d in seen if d.device.host not in covered)
-    unknown += [f"rest of {host or 'the node'}: neither measured nor modelled" for host in lacking]
+    published = run.place.get(SCOPE, "")
+    why = "not in the published energy" if published else "neither measured nor modelled"
+    whose = (host if host and not published else "the node" for host in lacking)
+    unknown += [f"rest of {host}: {why}" for host in whose]
     node = _known(parts, "no device of this run could be read or modelled")
     several = len(run.hosts) > 1
     if several:
         unknown.append("fabric and storage between the hosts: not metered")
-    published = run.place.get(SCOPE, "")
     if published == "node":
         unknown.append("fabric and storage between the nodes: not in the published energy")
     notes = () if several or published else (ONE_MACHINE,)

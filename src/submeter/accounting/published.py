@@ -6,6 +6,7 @@ Here it becomes a `Run` that knows which, so that no PUE is applied to what alre
 what stops at the devices is never taken for a node.
 """
 
+import math
 import re
 import zlib
 from typing import Final, Literal, get_args
@@ -22,7 +23,7 @@ from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.factors import Factor
-from submeter.records.figures import Basis, Missing, Quantity
+from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.footprints import NOT_RECKONED, Footprint
 from submeter.records.places import Zone
 from submeter.records.runs import DeviceEnergy, Host, Run
@@ -32,7 +33,7 @@ from submeter.units import G_PER_T, J_PER_KWH, S_PER_H
 Scope = Literal["device", "device x pue", "node", "it", "facility"]
 PUE_TOLD: Final = "published_pue"  # key of a run's place
 HOST: Final = "published"
-_DATE: Final = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?")
+_DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 _DIVIDED: Final = {"device x pue": "device", "facility": "it"}
 UNDIVIDED: Final = (
     "the published energy holds the facility already: PUE 1 here, and on-site water, being per "
@@ -50,6 +51,7 @@ def published_run(
     low_kwh: float | None = None,
     high_kwh: float | None = None,
     pue: float | None = None,
+    wue_l_per_kwh: float | None = None,
     started: str = "",
     hours: float = 0.0,
     device: str = "",
@@ -66,9 +68,12 @@ def published_run(
         Its energy, and what that holds: ``device`` (accelerators alone), ``device x pue``
         (accelerators times PUE, no host), ``node``, ``it``, or ``facility`` (PUE included).
     low_kwh, high_kwh
-        Between which the energy lies: ends of a rounding, or a limit that it cannot exceed.
+        Between which the energy lies: what a printed figure may have been rounded from, or what
+        else is known of it. The wider side serves for both.
     pue
         PUE that the energy holds, or that was published beside it.
+    wue_l_per_kwh
+        Water on the site per kWh of IT, if it was published.
     started
         ``2022``, ``2022-03`` or ``2022-03-11``.
     hours, device, devices
@@ -85,33 +90,29 @@ def published_run(
     -------
     Run
         Of origin ``published``. Its rows never hold more than IT where *pue* tells how to divide
-        it out; where an energy holds an unknown PUE, the run says so (`boundaries.within_facility`) and any
-        PUE but 1 is refused.
+        it out. Where an energy holds an unknown PUE the run says so, and any PUE but 1 is refused
+        (`submeter.accounting.boundaries.within_facility`).
 
     Raises
     ------
     UsageError
         For figures and words that make no sense.
     """
-    if scope not in get_args(Scope):
-        raise UsageError(f"an energy is of {', '.join(get_args(Scope))}, not of {scope!r}")
     low, high = (energy_kwh if e is None else e for e in (low_kwh, high_kwh))
-    if not 0 < low <= energy_kwh <= high < float("inf"):
-        raise UsageError(f"{name}: {low:g} – {energy_kwh:g} – {high:g} kWh is no energy")
-    if pue is not None and not 1 <= pue < float("inf"):
-        raise UsageError(f"a PUE is 1 or more, not {pue}")
+    _check(name, scope, (low, energy_kwh, high), pue, wue_l_per_kwh, str(basis))
     holds_pue = scope in _DIVIDED
     divisor = pue if holds_pue and pue is not None else 1.0
     energy = Quantity.of(
         energy_kwh * J_PER_KWH / divisor,
         basis=Basis(basis),
-        bound_low=(energy_kwh - low) * J_PER_KWH / divisor,
-        bound_high=(high - energy_kwh) * J_PER_KWH / divisor,
+        terms=(_tolerance(name, low, energy_kwh, high),),
         source=source or f"{name}, published",
     )
     place = {SCOPE: _DIVIDED[scope] if holds_pue and pue is not None else scope}
     if pue is not None:
         place |= {"pue": repr(pue), PUE_TOLD: repr(pue)}
+    if wue_l_per_kwh is not None:
+        place["wue_l_per_kwh"] = repr(float(wue_l_per_kwh))
     if zone:
         place |= {"zone": zone, "zone_from": "argument"}
     began = _began(started)
@@ -149,7 +150,8 @@ def as_published(
     pue
         For an energy that does not hold it yet; that of the run if it has one, else 1.
     wue_l_per_kwh, water_l_per_kwh
-        Water on the site per kWh of IT, and of the electricity per kWh at the wall [L/kWh].
+        Water on the site per kWh of IT (that of the run if it has one), and of the electricity
+        per kWh at the wall [L/kWh].
     embodied_t
         The hardware's share [tCO2e].
     claims
@@ -160,13 +162,14 @@ def as_published(
     UsageError
         For a PUE on an energy that holds one.
     """
-    told = pue if pue is not None else told_pue(run, _recorded(run))
+    told = pue if pue is not None else told_pue(run, _recorded(run, "pue"))
     ratio = 1.0 if told is None else told if isinstance(told, int | float) else told.value
+    wue = _recorded(run, "wue_l_per_kwh") if wue_l_per_kwh is None else wue_l_per_kwh
     facility = Facility(
         kind="site",
         name="the site",
         pue=_exact("pue", ratio, "ratio"),
-        wue=None if wue_l_per_kwh is None else _exact("wue", wue_l_per_kwh, "L/kWh"),
+        wue=None if wue is None else _exact("wue", wue, "L/kWh"),
     )
     dry = None if water_l_per_kwh is None else _exact("generation", water_l_per_kwh, "L/kWh")
     around = Circumstances(
@@ -225,6 +228,28 @@ def scope_notes(run: Run) -> tuple[str, ...]:
 # --- inside -------------------------------------------------------------------------------------
 
 
+def _check(
+    name: str,
+    scope: str,
+    ends: tuple[float, float, float],
+    pue: float | None,
+    wue: float | None,
+    basis: str,
+) -> None:
+    """Raise `UsageError` for words and figures that make no sense."""
+    if scope not in get_args(Scope):
+        raise UsageError(f"an energy is of {', '.join(get_args(Scope))}, not of {scope!r}")
+    if basis not in set(Basis):
+        raise UsageError(f"an energy is {', '.join(Basis)}, not {basis!r}")
+    low, value, high = ends
+    if not 0 < low <= value <= high < math.inf:
+        raise UsageError(f"{name}: {low:g} – {value:g} – {high:g} kWh is no energy")
+    if pue is not None and not 1 <= pue < math.inf:
+        raise UsageError(f"a PUE is 1 or more, not {pue}")
+    if wue is not None and not 0 <= wue < math.inf:
+        raise UsageError(f"a WUE is 0 L/kWh or more, not {wue}")
+
+
 def _rows(scope: Scope, energy: Quantity, device: str) -> tuple[DeviceEnergy, ...]:
     """Rows of a run: all of it the accelerators', or of the node with them in it."""
     board = Device(f"gpu:{HOST}", DeviceKind.GPU, device or "accelerators", HOST)
@@ -238,6 +263,12 @@ def _rows(scope: Scope, energy: Quantity, device: str) -> tuple[DeviceEnergy, ..
     )
 
 
+def _tolerance(name: str, low: float, value: float, high: float) -> ErrorTerm:
+    """Doubt of an energy that lies anywhere in an interval: uniform, so ``half / sqrt(3)``."""
+    half = max(value - low, high - value)
+    return ErrorTerm(f"published/{name}", half / value / math.sqrt(3), shape="uniform")
+
+
 def _began(started: str) -> str:
     """Instant of a date, its first where only the year is told."""
     found = _DATE.fullmatch(started or "2020")
@@ -247,8 +278,8 @@ def _began(started: str) -> str:
     return f"{year}-{month}-{day}T00:00:00.000Z"
 
 
-def _recorded(run: Run) -> float | None:
-    word = run.place.get("pue")
+def _recorded(run: Run, key: str) -> float | None:
+    word = run.place.get(key)
     return None if word is None else float(word)
 
 

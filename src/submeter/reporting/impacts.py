@@ -14,6 +14,8 @@ from submeter.reporting.text import cut, fill, pad, plain, table
 GRAMS: Final = "gCO2e"
 LITRES: Final = "L"
 _INDENT: Final = "  "
+_HUNDREDTH: Final = 0.01
+_ROUNDING: Final = 1e-9  # two ways to the same number
 _HOW: Final = {
     "argument": "as asked",
     "configuration": "",
@@ -175,7 +177,11 @@ def _change(before: Figure | Missing | None, after: Figure | Missing | None) -> 
     if not isinstance(before, Figure) or not isinstance(after, Figure) or before.value <= 0:
         return ""
     change_ratio = after.value / before.value - 1
+    if abs(change_ratio) < _ROUNDING:
+        return "0 %"
     sign = "−" if change_ratio < 0 else "+"
+    if abs(change_ratio) < _HUNDREDTH:
+        return f"< {sign}1 %"
     return f"{sign}{write_ratio(abs(change_ratio))}"
 
 
