@@ -50,7 +50,7 @@ def fitted(key: str) -> Factor:
 
 
 def grid_spread(key: str) -> Factor:
-    """Give the measured spread *key*, a standard deviation that ``benchmarks/grid_spread.py`` made.
+    """Give the spread *key*, a standard deviation that ``benchmarks/grid_spread.py`` measured.
 
     Raises
     ------

@@ -173,7 +173,7 @@ class _Launch:
         """
         self._mask = _hold()
         try:
-            self._make_ready(name, tags, interval_s, project)
+            self._make_ready(name, tags, interval_s, project, zone)
         except Exception as exc:  # noqa: BLE001  # the command runs, whatever this is
             ours = isinstance(exc, (SubmeterError, OSError))
             self.notes.append(f"not metered: {exc if ours else repr(exc)}")
@@ -190,6 +190,7 @@ class _Launch:
         tags: Mapping[str, str] | None,
         interval_s: float | None,
         project: str | None,
+        zone: str | None,
     ) -> None:
         warm: Warm | None = Warm()  # first of all: it takes longest
         try:

@@ -69,7 +69,7 @@ def _files(given: object, path: Path) -> tuple[Path, ...]:
             f"{FACTOR_FILES} in {path} is no list of files",
             remedy=f'write {FACTOR_FILES} = ["my-factors.csv"], at most {MOST_FILES} of them',
         )
-    return tuple(path.parent / _expanded(name) for name in names)
+    return tuple(path.parent / _expanded(str(name)) for name in names)
 
 
 def _expanded(name: str) -> Path:
