@@ -33,7 +33,7 @@ CONTRACTS = [
 # 100 kWh of machines and 20 kWh of overhead at 400 g (350 g direct) and 1/20 lost; 7 kg hardware
 WHOLE_G = 120 * 400 / 0.95 + 7000
 CASES = {
-    ("own", Contract()): {
+    ("own site", Contract()): {
         "scope 2": 120 * 350, "scope 3.2": 7000, "scope 3.3": 120 * 400 / 0.95 - 120 * 350,
     },
     ("colocation", Contract()): {
@@ -43,8 +43,8 @@ CASES = {
     ("colocation", Contract(overhead="tenant")): {
         "scope 2": 120 * 350, "scope 3.2": 7000, "scope 3.3": 120 * 400 / 0.95 - 120 * 350,
     },
-    ("cloud", Contract()): {"scope 3.1": WHOLE_G},
-    ("cloud", Contract(cloud="lease")): {"scope 3.8": WHOLE_G},
+    ("cloud customer", Contract()): {"scope 3.1": WHOLE_G},
+    ("cloud customer", Contract(cloud="lease")): {"scope 3.8": WHOLE_G},
     ("home", Contract()): {"outside the inventory": WHOLE_G},
     ("home", Contract(telework=True)): {"scope 3.2": 7000, "scope 3.7": 120 * 400 / 0.95},
 }  # fmt: skip

@@ -37,7 +37,7 @@ class Window(msgspec.Struct, frozen=True):
 
     start_s: int  # since midnight
     end_s: int  # since midnight, after the start, at most a day
-    price: float
+    price_per_kwh: float
 
 
 class Tariff(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Tariff(msgspec.Struct, frozen=True):
     @property
     def is_flat(self) -> bool:
         """Whether the hour makes no difference."""
-        return len({window.price for window in self.windows}) == 1
+        return len({window.price_per_kwh for window in self.windows}) == 1
 
 
 def parse_tariff(words: str, currency: str) -> Tariff:
@@ -96,7 +96,7 @@ def tariff_price(
     within a slot of the load. Clocks may change between any two quarters of an hour.
     """
     if tariff.is_flat:
-        return _stated(tariff, tariff.windows[0].price)
+        return _stated(tariff, tariff.windows[0].price_per_kwh)
     if isinstance(load, Missing):
         return load
     if isinstance(utc_offset_s, Missing):
@@ -115,7 +115,7 @@ def tariff_price(
             weight = _until(load, sums, stop_s) - _until(load, sums, begin_s)
         paid.append(weight * price)
         weights.append(weight)
-    prices = [window.price for window in tariff.windows]
+    prices = [window.price_per_kwh for window in tariff.windows]
     mean = math.fsum(paid) / math.fsum(weights)
     return _stated(tariff, min(max(mean, min(prices)), max(prices)))  # rounding stays inside
 
@@ -189,9 +189,9 @@ def currency_of(price: Factor) -> str:
 # --- inside -------------------------------------------------------------------------------------
 
 
-def _stated(tariff: Tariff, price: float) -> Factor:
+def _stated(tariff: Tariff, price_per_kwh: float) -> Factor:
     unit = f"{tariff.currency}/kWh"
-    return exactly("price/tariff", price, unit, f"tariff {tariff.words}, declared")
+    return exactly("price/tariff", price_per_kwh, unit, f"tariff {tariff.words}, declared")
 
 
 def _wrong(words: str, why: str) -> UsageError:
@@ -240,7 +240,7 @@ def _priced(
             low = max(at_s, midnight_s + window.start_s)
             high = min(stop_s, midnight_s + window.end_s)
             if low < high:
-                found.append((low, high, window.price))
+                found.append((low, high, window.price_per_kwh))
         at_s = stop_s
     return found
 

@@ -26,15 +26,10 @@ UNSPLIT: Final = " and "
 class Arrangement(StrEnum):
     """Who owns the machine, and who the building; words of the setting ``arrangement``."""
 
-    OWN_SITE = "own"
+    OWN_SITE = "own site"
     COLOCATION = "colocation"
-    CLOUD = "cloud"
+    CLOUD = "cloud customer"
     HOME = "home"
-
-    @property
-    def words(self) -> str:
-        """What a reader is told."""
-        return {"own": "own site", "cloud": "cloud customer"}.get(self, str(self))
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -175,5 +170,5 @@ def table() -> str:
         found = rule(arrangement, contract)
         names = PARTS[:3]
         cells = [found.it[n] for n in names] + [found.overhead[n] for n in names]
-        lines.append(f"| {arrangement.words}{words} | {' | '.join((*cells, found.embodied))} |")
+        lines.append(f"| {arrangement}{words} | {' | '.join((*cells, found.embodied))} |")
     return "\n".join(lines)
