@@ -118,6 +118,7 @@ def test_electricity_maps_ten_days_at_a_time() -> None:
         ("SE-SE3", ("SE",), "SE-SE3"),
         ("US-CA", ("US", "WORLD"), "US"),
         ("CAMX", ("US", "WORLD"), "US"),
+        ("CN-GD", ("CN", "WORLD"), "CN"),
         ("aws/us-west-2", ("US-NW-PACW", "US"), "US-NW-PACW"),
     ],
 )
