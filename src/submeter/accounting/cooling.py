@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
+from submeter.accounting.ratios import per_kwh
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
-from submeter.units import J_PER_KWH
 
 COOLING: Final = "cooling"
 PUMPS: Final = "pumps"
@@ -159,6 +159,9 @@ def plant(
     if cooling < 0 or pue.value <= 1:
         raise UsageError(f"{name}: pumps of {pumps.value:g} in cooling of {whole:g} per IT")
     above = pue.value - 1
+    high = cooling * (pue.high - 1) / above
+    # An overhead that may be next to nothing: its upper end tells how wide the doubt is.
+    low = max(cooling * (pue.low - 1) / above, cooling**2 / high) if cooling > 0 else 0.0
     return Plant(
         key=key,
         name=name,
@@ -166,8 +169,8 @@ def plant(
         cooling=msgspec.structs.replace(
             pue,
             value=cooling,
-            low=cooling * max(0.0, pue.low - 1) / above,
-            high=cooling * (pue.high - 1) / above,
+            low=min(low, cooling),
+            high=high,
             unit="ratio",
             note=f"PUE {pue.value:g} x share {cooling_share.value:g}, without pumps",
         ),
@@ -238,7 +241,7 @@ def under(it: Amount, plant: Plant) -> Side:
     of concentration ``evaporated / (c - 1)`` is blown down. Drift (below 0.5 % of what
     circulates) is not counted.
     """
-    evaporated = it.times(plant.evaporation.scaled(1 / J_PER_KWH))
+    evaporated = per_kwh(it, plant.evaporation)
     return Side(
         plant=plant.name,
         it=it,
@@ -290,8 +293,9 @@ def switch(it: Amount, before: Plant, to: Plant) -> Change:
     The work stays: ``it_after = it * (1 - f_before) / (1 - f_after)`` with ``f`` the part of
     fans in IT. Clocks and leakage, which follow temperature, are taken as unchanged.
     """
-    after = msgspec.structs.replace(to, distribution=before.distribution, other=before.other)
-    fewer = it if before.fans.key == to.fans.key else it.times(_without_fans(before.fans, to.fans))
+    after = at_site_of(before, to)
+    ratio = without_fans(before, to)
+    fewer = it if ratio is None else it.times(ratio)
     notes = (
         "server fans are inside IT: a PUE does not show what is saved there",
         "distribution and lights stay those of the site; clocks and leakage taken as unchanged",
@@ -314,20 +318,31 @@ def claim(side: Side, cut_ratio: float) -> Claim:
     return Claim(cut_ratio, share, cut_ratio * share)
 
 
-def _without_fans(before: Factor, after: Factor) -> Factor:
-    """Energy of IT after a change of its fans, per energy before."""
-    if not before.high < 1 or not after.high < 1:
-        raise UsageError(f"fans cannot be all of IT ({before.key}, {after.key})")
-    return Factor(
-        key=before.key,
-        value=(1 - before.value) / (1 - after.value),
-        low=(1 - before.high) / (1 - after.low),
-        high=(1 - before.low) / (1 - after.high),
+def at_site_of(before: Plant, to: Plant) -> Plant:
+    """Give plant *to* the distribution and the lights of the site where *before* stands."""
+    return msgspec.structs.replace(to, distribution=before.distribution, other=before.other)
+
+
+def without_fans(before: Plant, to: Plant) -> Factor | None:
+    """Energy of IT after a change of its fans, per energy before; None where they stay.
+
+    Raises
+    ------
+    UsageError
+        If fans are all of IT.
+    """
+    old, new = before.fans, to.fans
+    if old.key == new.key:
+        return None
+    if not old.high < 1 or not new.high < 1:
+        raise UsageError(f"fans cannot be all of IT ({old.key}, {new.key})")
+    return msgspec.structs.replace(
+        old,
+        value=(1 - old.value) / (1 - new.value),
+        low=(1 - old.high) / (1 - new.low),
+        high=(1 - old.low) / (1 - new.high),
         unit="ratio",
-        source=before.source,
-        year=before.year,
-        licence=before.licence,
-        verified=before.verified,
+        note=f"IT with the fans of {to.name} per IT with those of {before.name}",
     )
 
 

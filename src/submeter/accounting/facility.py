@@ -15,6 +15,8 @@ from submeter.accounting.cooling import COOLING, DISTRIBUTION, OTHER, PUMPS, Pla
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
+from submeter.records.figures import Missing
+from submeter.records.footprints import Footprint
 
 FacilityKind = Literal["site", "cloud region", "cooling", "industry", "home"]
 Category = Literal["PUE1", "PUE2", "PUE3", ""]
@@ -54,6 +56,21 @@ class Facility(msgspec.Struct, frozen=True):
     category: Category = ""
     year: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def pue_ratio(self) -> float:
+        """Power usage effectiveness at best estimate, of a component model too [ratio]."""
+        if self.plant is not None:
+            return self.plant.pue
+        if self.pue is None:
+            raise UsageError(f"neither PUE nor cooling of {self.name} is known")
+        return self.pue.value
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Every factor that its energy and water rest on."""
+        energy = tuple(self.plant.overhead.values()) if self.plant else (self.pue,)
+        return tuple(f for f in (*energy, self.wue) if f is not None)
 
 
 def choose_facility(
@@ -112,7 +129,9 @@ def choose_facility(
     kind, name, pue, plant = _energy(
         site, cloud, cloud_pue, None if at_home else cooling, home if at_home else None, prior
     )
-    chosen = pue.year if pue is not None else 0
+    if pue is not None and kind in ("cloud region", "industry"):
+        pue = balanced(pue)
+    chosen = pue.year if pue is not None and not at_home else 0
     notes = [] if kind in ("home", "cooling") else [NOT_ANNUAL]
     if kind == "site":
         notes.append(f"{category}: {CATEGORIES[category]}" if category else CATEGORIES[""])
@@ -171,6 +190,35 @@ def facility_total(it: Amount, facility: Facility) -> Amount:
     return sum_amounts((it, *facility_energy(it, facility).values()))
 
 
+def in_facility(made: Footprint, facility: Facility) -> Footprint:
+    """Put the energies of *made* into *facility* instead of the one that it was reckoned with."""
+    if isinstance(made.it, Missing):
+        return made
+    parts = facility_energy(made.it, facility)
+    return msgspec.structs.replace(
+        made,
+        facility=sum_amounts((made.it, *parts.values())),
+        parts=parts,
+        factors=facility.factors,
+        notes=tuple(dict.fromkeys((*made.notes, *facility.notes))),
+    )
+
+
+def balanced(pue: Factor) -> Factor:
+    """Give *pue* with a lower side no wider than its upper one, in the logarithm of ``PUE - 1``.
+
+    Notes
+    -----
+    An interval that ends just above 1 would say, on that scale, that the overhead may be a
+    thousandth: then its upper end, which somebody looked at, tells how wide the doubt is.
+    """
+    if not pue.low <= pue.value <= pue.high or not pue.value > 1:
+        return pue
+    above = pue.value - 1
+    least = 1 + above * above / (pue.high - 1)
+    return msgspec.structs.replace(pue, low=min(pue.value, max(pue.low, least)))
+
+
 def _energy(
     site: Factor | None,
     cloud: str,
@@ -198,7 +246,7 @@ def _water(
     if at_home:
         return Factor("wue-home", 0.0, 0.0, 0.0, "L/kWh", verified="derived"), "none at home"
     if cloud is not None:
-        return cloud, "of the cloud region"
+        return cloud, "as its operator publishes"
     if cooling is not None:
         return cooling.evaporation, f"of {cooling.name}"
     return prior, "average of the industry, wide" if prior is not None else ""

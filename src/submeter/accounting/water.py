@@ -12,12 +12,12 @@ import msgspec
 
 from submeter.accounting.cooling import blown_down
 from submeter.accounting.facility import Facility
+from submeter.accounting.ratios import lost_per_used, per_kwh
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.footprints import Water
-from submeter.units import J_PER_KWH
 
 NO_WUE: Final = Missing("no WUE of this place is known")
 NO_COUNTRY: Final = Missing("no country is known")
@@ -115,7 +115,7 @@ def onsite(it: Amount, facility: Facility) -> tuple[Amount | Missing, Amount | M
     wue = facility.wue
     if wue is None:
         return NO_WUE, NO_WUE
-    counted = it.times(wue.scaled(1 / J_PER_KWH))
+    counted = per_kwh(it, wue)
     if wue.high <= 0:
         return counted, counted  # no water comes in, so none goes out
     cycles = facility.cycles
@@ -133,10 +133,10 @@ def offsite(
     """Water of the electricity *drawn* [J] at an *intensity* [L/kWh], losses included [L]."""
     if intensity is None:
         return NO_INTENSITY
-    arrived = drawn.times(intensity.scaled(1 / J_PER_KWH))
+    arrived = per_kwh(drawn, intensity)
     if loss is None or not at_generator:
         return arrived
-    return sum_amounts((arrived, arrived.times(_lost_per_used(loss))))
+    return sum_amounts((arrived, arrived.times(lost_per_used(loss))))
 
 
 def _potable(taken: Amount | Missing, recycled_ratio: float | None) -> Amount | Missing:
@@ -158,14 +158,6 @@ def _consumed_of_withdrawn(cycles: Factor) -> Factor:
         raise UsageError(f"cycles of concentration are above 1, not {cycles.value:g}")
     low, value, high = (1 - 1 / c for c in (cycles.low, cycles.value, cycles.high))
     return msgspec.structs.replace(cycles, low=low, value=value, high=high, unit="ratio")
-
-
-def _lost_per_used(loss: Factor) -> Factor:
-    """Energy lost in the lines for each unit that arrives: ``loss / (1 - loss)``."""
-    if not 0 <= loss.low <= loss.value <= loss.high < 1:
-        raise UsageError(f"a loss of {loss.value:g} ({loss.low:g} – {loss.high:g}) is no ratio")
-    low, value, high = (r / (1 - r) for r in (loss.low, loss.value, loss.high))
-    return msgspec.structs.replace(loss, low=low, value=value, high=high)
 
 
 def _notes(
