@@ -13,7 +13,7 @@ from submeter.errors import SubmeterError
 from submeter.interfaces.cli.looking import Look, look_at
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.factors import Factor
-from submeter.records.figures import Basis, Figure, Missing, Quantity
+from submeter.records.figures import Basis, Figure, Missing
 from submeter.reporting.footprint_words import missing
 from submeter.sensors import Finding, Roots, discover
 from submeter.settings import load
@@ -153,7 +153,7 @@ def _total(
     if not loads:
         return None
     facility = footprint(typical_run(loads, rest, rest_ratio), pue).facility
-    return facility.figure("J") if isinstance(facility, Quantity) else None
+    return None if isinstance(facility, Missing) else facility.figure("J")
 
 
 def _gains(
