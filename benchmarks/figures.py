@@ -25,6 +25,7 @@ class Maker(NamedTuple):
 MAKERS = (
     Maker("benchmarks.fit_cpu", "docs/accuracy-cpu.md: processor models", takes_data=True),
     Maker("benchmarks.accuracy", "docs/accuracy.md: errors on machines with known energy"),
+    Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )
 

@@ -161,7 +161,7 @@ def of_places(data: Path) -> list[dict[str, object]]:
         zone, code = line["zone"], line["country_alpha2"]
         whole = number(countries.get(code, {}), "consumption_ci_lifecycle_2024_gco2e_per_kwh")
         value = float(line["carbon_intensity_gco2e_per_kwh"] or 0)
-        if zone != code and code != "ES" and line["year"] == "2024" and whole and value:
+        if code not in {zone, "ES"} and line["year"] == "2024" and whole and value:
             inside[code].append(math.log(value / whole))
     many = {code: found for code, found in sorted(inside.items()) if len(found) >= 4}
     rows = [

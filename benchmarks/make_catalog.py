@@ -30,12 +30,15 @@ OUT = ROOT / "src" / "submeter" / "catalog" / "data"
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks import (  # noqa: E402
+    catalog_everyday,
     catalog_fuels,
     catalog_grid,
+    catalog_hardware,
     catalog_places,
     catalog_profiles,
     catalog_sources,
 )
+from benchmarks.catalog_cited import Cited  # noqa: E402
 from submeter.catalog.names import normal_board, normal_cpu  # noqa: E402
 
 Row = dict[str, str]
@@ -417,7 +420,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write(options.out / "architectures.csv", ARCHITECTURE_FIELDS, architecture_rows(measured))
     for table in (catalog_grid, catalog_fuels, catalog_places, catalog_profiles):
         table.make(options.data, options.out)
-    catalog_sources.make(options.out)
+    cited = Cited()
+    for table in (catalog_everyday, catalog_hardware):
+        table.make(options.data, options.out, cited)
+    catalog_sources.make(options.out, cited)
     return 0
 
 

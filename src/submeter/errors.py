@@ -66,6 +66,18 @@ class ProviderError(SubmeterError, OSError):
     exit_code = 5
 
 
+class ProviderDownError(ProviderError):
+    """A service does not answer, or cannot for now."""
+
+
+class ProviderRefusedError(ProviderError, PermissionError):
+    """A service wants a key, or another one; the remedy names the variable to set."""
+
+
+class ProviderReplyError(ProviderError):
+    """A service answered, but not with what it promises."""
+
+
 class LedgerError(SubmeterError):
     """The ledger or a journal cannot be read or written."""
 

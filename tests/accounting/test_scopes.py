@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from submeter.accounting.carbon import NOT_COVERED, location_based
 from submeter.accounting.scopes import PARTS, Arrangement, Contract, by_scope, rule, table
 from submeter.records.figures import Missing
+from submeter.settings.rules import ARRANGEMENTS
 from tests.accounting.figures import (
     energies_j,
     factor,
@@ -104,6 +105,10 @@ def test_scope_2_holds_direct_emissions_alone() -> None:
                 assert "scope 2" not in {found.it[part], found.overhead[part]}
             assert found.embodied != "scope 2"
             assert found.why
+
+
+def test_arrangements_are_the_words_of_the_setting() -> None:
+    assert tuple(Arrangement) == ARRANGEMENTS
 
 
 def test_what_is_not_known_is_in_no_scope() -> None:

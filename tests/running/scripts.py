@@ -47,6 +47,7 @@ def finish(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     prepare: Callable[[], None] | None = None,
+    cwd: Path | None = None,
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run *argv* to its end."""
     return subprocess.run(
@@ -57,6 +58,7 @@ def finish(
         timeout=PATIENCE_S,
         check=False,
         preexec_fn=prepare,
+        cwd=cwd,
     )
 
 

@@ -16,19 +16,41 @@ import sys
 from submeter.running import launcher
 launch = launcher._Launch(["true"])
 launch.prepare(name="", tags=None, interval_s=None, project=None)
+launch._let_in()
 print("ready", flush=True)
 sys.stdin.read()
 """
+# is interrupted again and again, each time at another instant of preparing or of clearing away
 INTERRUPTED = """
+import os, signal, time
+from submeter.running import launcher
+pid, left, tries = os.getpid(), 0, 25
+for i in range(tries):
+    launch = launcher._Launch(["true"])
+    if os.fork() == 0:
+        time.sleep(0.15 * i / tries)
+        os.kill(pid, signal.SIGINT)
+        os._exit(0)
+    try:
+        while True:
+            launch.prepare(name="", tags=None, interval_s=None, project=None)
+            launch._discard()
+            launch._let_in()
+    except KeyboardInterrupt:
+        left += 1
+    os.wait()
+print(left)
+"""
+# the interrupt comes when the collector is ready, and the command is not yet started
+AT_THE_LAST_INSTANT = """
 import os, signal
 from submeter.running import launcher
-from submeter.running.collectors import CollectorHandle
-launch = launcher._Launch(["true"])
-signal.setitimer(signal.ITIMER_REAL, 0.05)
-signal.signal(signal.SIGALRM, signal.default_int_handler)
-while True:
-    launch.prepare(name="", tags=None, interval_s=None, project=None)
-    launch._discard()
+prepare = launcher._Launch.prepare
+def interrupted(self, **words):
+    prepare(self, **words)
+    os.kill(os.getpid(), signal.SIGNAL)
+launcher._Launch.prepare = interrupted
+launcher.run_command(["touch", "began"])
 """
 
 
@@ -48,7 +70,20 @@ def test_a_launcher_killed_before_its_command_leaves_no_run(tmp_path: Path, numb
 def test_a_launcher_interrupted_while_it_prepares_leaves_no_run(tmp_path: Path) -> None:
     home = tmp_path / "home"
     done = finish([sys.executable, python_file(tmp_path, INTERRUPTED)], home)
-    assert b"KeyboardInterrupt" in done.stderr
+    assert (done.stdout, done.stderr) == (b"25\n", b"")
+    assert folders(home) == []
+    assert in_ledger(home) == []
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_launcher_asked_to_stop_before_its_command_does_not_start_it(
+    tmp_path: Path, name: str
+) -> None:
+    home = tmp_path / "home"
+    code = python_file(tmp_path, AT_THE_LAST_INSTANT.replace("SIGNAL", name))
+    done = finish([sys.executable, code], home, cwd=tmp_path)
+    assert done.returncode == -getattr(signal, name)
+    assert not (tmp_path / "began").exists()
     assert folders(home) == []
     assert in_ledger(home) == []
 

@@ -244,8 +244,8 @@ def difference(before: Amount, after: Amount) -> Difference:
         for term in amount.terms:
             for key, log_sd in term.log_sds.items():
                 moved[key] = moved.get(key, 0.0) + sign * term.value * log_sd
-            if term.zero:
-                moved[term.zero] = moved.get(term.zero, 0.0) + sign * term.value
+            for key in term.zeros:
+                moved[key] = moved.get(key, 0.0) + sign * term.value
     value = after.value - before.value
     reach = NORMAL_95 * math.hypot(*moved.values())
     return Difference(

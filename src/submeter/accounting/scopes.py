@@ -24,7 +24,7 @@ UNSPLIT: Final = " and "
 
 
 class Arrangement(StrEnum):
-    """Who owns the machine, and who the building."""
+    """Who owns the machine, and who the building; words of the setting ``arrangement``."""
 
     OWN_SITE = "own site"
     COLOCATION = "colocation"

@@ -143,7 +143,7 @@ def _potable(taken: Amount | Missing, recycled_ratio: float | None) -> Amount | 
     """Part of the water taken in that is drinking water [L]."""
     if isinstance(taken, Missing):
         return taken
-    if taken.value <= 0 and not any(t.zero for t in taken.terms):
+    if taken.value <= 0 and not any(t.zeros for t in taken.terms):
         return taken
     if recycled_ratio is None:
         return NO_RECYCLED

@@ -5,6 +5,7 @@ from functools import cache
 
 import msgspec
 
+from submeter.catalog.overlay import overridden
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
 from submeter.records.factors import Factor
@@ -48,6 +49,17 @@ def fitted(key: str) -> Factor:
     return _find("fitted", key)
 
 
+def grid_spread(key: str) -> Factor:
+    """Give the spread *key*, a standard deviation that ``benchmarks/grid_spread.py`` measured.
+
+    Raises
+    ------
+    CoverageError
+        If the catalog has no such row.
+    """
+    return _find("grid_spread", key)
+
+
 def cooling(key: str) -> Factor:
     """Give the coefficient *key* of the component model of cooling, without ``cooling/``.
 
@@ -66,12 +78,14 @@ def _find(table: str, key: str) -> Factor:
             f"the catalog has no row {key!r} in {table}.csv",
             remedy="reinstall submeter: its data do not fit its code",
         )
-    return row
+    return overridden(row)
 
 
 def pue_prior() -> Factor:
     """Power usage effectiveness of a place of which nothing is known [ratio]."""
     prior = factor("pue-prior")
+    if prior.verified == "declared":
+        return prior
     # The figure was read in its source; that it holds for this place is an assumption.
     return msgspec.structs.replace(prior, verified="assumed")
 

@@ -15,6 +15,7 @@ from functools import cache
 
 import msgspec
 
+from submeter.catalog.overlay import overridden
 from submeter.catalog.tables import DATA, line, text
 from submeter.errors import CoverageError
 from submeter.records.factors import Factor, Verified
@@ -149,7 +150,7 @@ def _block(table: str, start: str) -> Iterator[_Row]:
 
 def _factor(table: str, row: _Row, *, dated: bool = False) -> Factor:
     title, licence = cited(row.source)
-    return Factor(
+    catalogued = Factor(
         key=f"{table}/{row.key}/{row.quantity}{f'@{row.year}' if dated else ''}",
         value=row.value,
         low=row.low,
@@ -161,6 +162,7 @@ def _factor(table: str, row: _Row, *, dated: bool = False) -> Factor:
         verified=row.verified,
         note=row.note,
     )
+    return overridden(catalogued)
 
 
 @cache

@@ -106,6 +106,11 @@ class Gazetteer:
         """All cloud regions, as provider/region."""
         return tuple(self._regions)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All words that mean a place, as they are written."""
+        return tuple(self._spelled)
+
     def find(self, word: str) -> ZoneRow:
         """Find the one place that *word* means.
 

@@ -6,6 +6,7 @@ flat. What making panels and battery emitted is not in any figure here.
 """
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -16,6 +17,8 @@ from submeter.units import kwh_to_joule
 
 STEP_S: Final = 3600.0  # longest step; a load of longer slots is cut for the reckoning
 _DAY_S: Final = 86400.0
+_POLE: Final = 90.0
+_DATE_LINE: Final = 180.0
 _YEAR_DAYS: Final = 365.0
 _TEST_W_PER_M2: Final = 1000.0  # irradiance at which peak power is rated, IEC 61215
 
@@ -67,7 +70,7 @@ def clear_sky_w_per_m2(at_utc_s: float, latitude: float, longitude: float) -> fl
     equation of time after Spencer 1971.
     """
     day = at_utc_s / _DAY_S
-    of_year = _day_of_year(day)
+    of_year = _day_of_year(math.floor(day))
     turn = 2 * math.pi * (of_year - 1) / _YEAR_DAYS
     declination = math.radians(23.45) * math.sin(2 * math.pi * (283 + of_year) / _YEAR_DAYS)
     late_min = 229.18 * (
@@ -142,7 +145,8 @@ def _panel_w(system: Microgrid, at_utc_s: float) -> float:
     return system.panel_kw * 1e3 * sky * ratio
 
 
-def _day_of_year(day: float) -> int:
+@lru_cache(maxsize=400)
+def _day_of_year(day: int) -> int:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(day * _DAY_S, UTC).timetuple().tm_yday
@@ -155,7 +159,7 @@ def _check(system: Microgrid) -> None:
         raise UsageError("panels and battery have sizes that are finite and not below zero")
     if not 0 < system.efficiency_ratio <= 1 or not all(0 <= r <= 1 for r in ratios):
         raise UsageError("ratios of a microgrid lie between 0 and 1")
-    if not -90 <= system.latitude <= 90 or not -180 <= system.longitude <= 180:
+    if not (abs(system.latitude) <= _POLE and abs(system.longitude) <= _DATE_LINE):
         raise UsageError(
             f"{system.latitude:g}, {system.longitude:g} is no place on Earth",
             remedy="give latitude and longitude in degrees",

@@ -236,13 +236,17 @@ def _slots(trace: Trace) -> tuple[float, float, int]:
 _WHY: Final = (
     (
         "method",
-        "what contracts claim replaces the grid's figure, so both together count twice and"
-        " neither is a part of the other",
+        (
+            "what contracts claim replaces the grid's figure, so both together count twice and"
+            " neither is a part of the other"
+        ),
     ),
     (
         "signal",
-        "an average shares out what is emitted anyway, a marginal one tells what one more"
-        " kilowatt-hour adds",
+        (
+            "an average shares out what is emitted anyway, a marginal one tells what one more"
+            " kilowatt-hour adds"
+        ),
     ),
     ("scope", "a lifecycle figure already holds the direct emissions"),
     ("flow", "what is generated in a zone and what is consumed there differ by its trade"),

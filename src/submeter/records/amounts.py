@@ -14,21 +14,23 @@ import msgspec
 
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Figure, Quantity
+from submeter.records.intervals import Row, interval
 
-_ORDER: Final = {basis: i for i, basis in enumerate(Basis)}
+_NOTHING: Final = 100.0  # a value that its deviation exceeds as often is as good as zero
+_rank: Final = list(Basis).index
 
 
 class Term(msgspec.Struct, frozen=True):
     """One product: ``value * prod_k exp(log_sds[k] * Z_k)``, or a doubt about zero.
 
-    ``zero`` names the variable of a term ``value * |Z|``, which is nothing at best estimate and
-    ``value`` per standard deviation: a factor of zero may be a little more.
+    ``zeros`` names the variables of a term ``value * prod |Z|``, which is nothing at best estimate
+    and ``value`` per standard deviation: a factor of zero may be a little more.
     """
 
     value: float
     basis: Basis
     log_sds: dict[str, float] = {}
-    zero: str = ""
+    zeros: tuple[str, ...] = ()
 
 
 class Amount(msgspec.Struct, frozen=True, tag="amount"):
@@ -46,26 +48,26 @@ class Amount(msgspec.Struct, frozen=True, tag="amount"):
 
     @classmethod
     def of(cls, quantity: Quantity) -> "Amount":
-        """Take a metered *quantity*; its doubts become factors on its parts."""
-        whole = {
-            s.source_key: _log_sd(s.sd, quantity.value)
-            for s in quantity.spreads
-            if s.part is None and s.sd > 0 and quantity.value > 0
-        }
-        parts = [s for s in quantity.spreads if s.part and s.sd > 0 and quantity.value > 0]
-        left = 1.0
-        terms: list[Term] = []
-        for s in parts:
-            ratio = min(left, (s.part or 0.0) / quantity.value)
-            left -= ratio
-            own = {**whole, s.source_key: _log_sd(s.sd, s.part or 0.0)}
-            terms += [Term(v * ratio, b, own) for b, v in quantity.basis.items() if v > 0]
-        if left > 0:
-            terms += [Term(v * left, b, whole) for b, v in quantity.basis.items() if v > 0]
-        if quantity.value <= 0:
-            terms = [
-                Term(s.sd, Basis.MEASURED, zero=s.source_key) for s in quantity.spreads if s.sd > 0
-            ] or [Term(0.0, b) for b in quantity.basis]
+        """Take a metered *quantity*; each of its doubts becomes a factor on it.
+
+        A doubt with a standard deviation ``s`` about a value ``v`` gets ``sqrt(ln(1 + (s/v)^2))``
+        in the log domain, so that no interval crosses zero. Where ``v`` is nothing beside ``s``,
+        it may be a little more.
+        """
+        value, doubts = quantity.value, [s for s in quantity.spreads if s.sd > 0]
+        split = {b: v for b, v in quantity.basis.items() if v > 0}
+        most = max(
+            split,
+            key=split.__getitem__,
+            default=max(quantity.basis, default=Basis.ASSUMED, key=_rank),
+        )
+        rest = value - math.fsum(split.values())  # a rounding, or all of it
+        split[most] = split.get(most, 0.0) + rest
+        sds = {s.source_key: _log_sd(s.sd, value) for s in doubts if s.sd <= _NOTHING * value}
+        terms = [Term(v, b, sds) for b, v in split.items()]
+        terms += [
+            Term(s.sd, most, zeros=(s.source_key,)) for s in doubts if s.source_key not in sds
+        ]
         return cls(
             terms=_merged(terms),
             bound_low=quantity.bound_low,
@@ -82,14 +84,14 @@ class Amount(msgspec.Struct, frozen=True, tag="amount"):
     @property
     def value(self) -> float:
         """Best estimate, the sum of the terms."""
-        return math.fsum(t.value for t in self.terms if not t.zero)
+        return math.fsum(t.value for t in self.terms if not t.zeros)
 
     @property
     def basis(self) -> dict[Basis, float]:
         """The value split by what it rests on."""
         split: dict[Basis, float] = {}
         for term in self.terms:
-            if not term.zero:
+            if not term.zeros:
                 split[term.basis] = split.get(term.basis, 0.0) + term.value
         return split
 
@@ -127,32 +129,33 @@ class Amount(msgspec.Struct, frozen=True, tag="amount"):
         for term in self.terms:
             for key, sd in term.log_sds.items():
                 sds[key] = sds.get(key, 0.0) + term.value * sd
-            if term.zero:
-                sds[term.zero] = sds.get(term.zero, 0.0) + term.value
-        whole = math.fsum(sd * sd for sd in sds.values())
-        ranked = sorted(sds.items(), key=lambda row: -row[1])
-        return {key: sd * sd / whole for key, sd in ranked if sd > 0}
+            for key in term.zeros:
+                sds[key] = sds.get(key, 0.0) + term.value
+        largest = max(sds.values(), default=0.0)
+        squares = {key: (sd / largest) ** 2 for key, sd in sds.items() if sd > 0}
+        whole = math.fsum(squares.values())
+        ranked = sorted(squares.items(), key=lambda row: -row[1])
+        return {key: square / whole for key, square in ranked if square > 0}
 
     def figure(self, unit: str, *, level: float = 0.95, source: str = "") -> Figure:
         """What a person is shown.
 
         Notes
         -----
-        Mean and variance of the sum are those of its model, exactly; the interval is that of the
-        log-normal distribution with the same two (Fenton and Wilkinson). The hard bounds are added
-        outside.
+        The interval holds the sum of the terms with probability *level* (see `interval`), and the
+        value in any case: what may only be more begins at it. The hard bounds are added outside.
         """
-        low, high = _interval(self, level)
-        split = self.basis
-        whole = math.fsum(split.values())
+        rows = [Row(t.value, t.log_sds, t.zeros) for t in self.terms]
+        low, high = interval(rows, uniform=self.uniform, level=level)
+        whole, split = self.value, self.basis
         shares = {b: split[b] / whole for b in Basis if split.get(b, 0.0) > 0} if whole > 0 else {}
         return Figure(
-            value=self.value,
-            low=max(0.0, low - self.bound_low),
-            high=high + self.bound_high,
+            value=whole,
+            low=max(0.0, min(low, whole) - self.bound_low),
+            high=max(high, whole) + self.bound_high,
             unit=unit,
             level=level,
-            kind="propagated" if any(t.log_sds or t.zero for t in self.terms) else "bound",
+            kind="propagated" if any(t.log_sds or t.zeros for t in self.terms) else "bound",
             source=source or "; ".join(self.sources),
             basis_shares=shares,
         )
@@ -171,15 +174,16 @@ def sum_amounts(parts: Iterable[Amount]) -> Amount:
 
 
 def _product(term: Term, factor: Factor) -> list[Term]:
-    basis = max(term.basis, factor.basis, key=lambda b: _ORDER[b])
+    basis = max(term.basis, factor.basis, key=_rank)
     if factor.value > 0:
         sds = dict(term.log_sds)
         if factor.log_sd > 0:
             sds[factor.key] = sds.get(factor.key, 0.0) + factor.log_sd
-        return [Term(term.value * factor.value, basis, sds, term.zero)]
+        return [Term(term.value * factor.value, basis, sds, term.zeros)]
     made = [Term(0.0, basis)]
-    if factor.zero_sd > 0 and not term.zero:  # twice nothing is nothing
-        made.append(Term(term.value * factor.zero_sd, basis, term.log_sds, factor.key))
+    if factor.zero_sd > 0:
+        zeros = (*term.zeros, factor.key)
+        made.append(Term(term.value * factor.zero_sd, basis, term.log_sds, zeros))
     return made
 
 
@@ -187,7 +191,7 @@ def _merged(terms: Iterable[Term]) -> tuple[Term, ...]:
     """Terms of equal doubt and basis as one."""
     by_doubt: dict[tuple[object, ...], Term] = {}
     for term in terms:
-        key = (term.basis, term.zero, frozenset(term.log_sds.items()))
+        key = (term.basis, term.zeros, frozenset(term.log_sds.items()))
         old = by_doubt.get(key)
         by_doubt[key] = (
             term if old is None else msgspec.structs.replace(old, value=old.value + term.value)
@@ -199,38 +203,3 @@ def _log_sd(sd: float, value: float) -> float:
     """Deviation of the logarithm of *value*, which has a deviation of *sd*."""
     ratio = sd / value
     return math.sqrt(math.log1p(ratio * ratio))
-
-
-_Z: Final = {0.95: 1.959964, 0.90: 1.644854}
-
-
-def _interval(amount: Amount, level: float) -> tuple[float, float]:
-    """Ends of the interval, bounds apart."""
-    terms = [t for t in amount.terms if t.value > 0]
-    means = [_moment(amount, t) for t in terms]
-    mean = math.fsum(means)
-    if mean <= 0:
-        return 0.0, 0.0
-    square = math.fsum(_moment(amount, a, b) for a in terms for b in terms)
-    variance = math.log(max(1.0, square / mean**2))
-    middle = math.log(mean) - variance / 2
-    reach = _Z[level] * math.sqrt(variance)
-    return math.exp(middle - reach), math.exp(middle + reach)
-
-
-def _moment(amount: Amount, *terms: Term) -> float:
-    """Expectation of the product of *terms*."""
-    sds: dict[str, float] = {}
-    zeros: dict[str, int] = {}
-    for term in terms:
-        for key, sd in term.log_sds.items():
-            sds[key] = sds.get(key, 0.0) + sd
-        if term.zero:
-            zeros[term.zero] = zeros.get(term.zero, 0) + 1
-    moment = math.prod(t.value for t in terms)
-    for key, sd in sds.items():
-        reach = math.sqrt(3.0) * sd
-        moment *= math.sinh(reach) / reach if key in amount.uniform else math.exp(sd * sd / 2)
-    for power in zeros.values():
-        moment *= math.sqrt(2 / math.pi) if power == 1 else 1.0
-    return moment

@@ -150,6 +150,7 @@ class _Launch:
         self.pid = 0
         self.status: int | None = None  # wait status of the command
         self.ended_ns = 0
+        self._folder: Path | None = None
         self._mask: set[int | signal.Signals] = set()
         self._restart_at_ns: int | None = None
         self._pause_s = 0.0
@@ -165,10 +166,34 @@ class _Launch:
         project: str | None,
         zone: str | None,
     ) -> None:
-        """Start the collector; whatever fails is a note, and the command runs all the same."""
-        warm = None
+        """Start the collector; whatever fails is a note, and the command runs all the same.
+
+        Who asks us to leave is heard while we wait for the collector, and again by `run`: at any
+        other step an interrupt would leave a folder behind that nobody knows of.
+        """
+        self._mask = _hold()
         try:
-            warm = Warm()  # first of all: it takes longest
+            self._make_ready(name, tags, interval_s, project, zone)
+        except Exception as exc:  # noqa: BLE001  # the command runs, whatever this is
+            ours = isinstance(exc, (SubmeterError, OSError))
+            self.notes.append(f"not metered: {exc if ours else repr(exc)}")
+            self._discard()
+        except BaseException:  # asked to leave before anything ran
+            _hold()
+            self._discard()
+            self._let_in()
+            raise
+
+    def _make_ready(
+        self,
+        name: str,
+        tags: Mapping[str, str] | None,
+        interval_s: float | None,
+        project: str | None,
+        zone: str | None,
+    ) -> None:
+        warm: Warm | None = Warm()  # first of all: it takes longest
+        try:
             code = code_state()
             order = new_order(
                 name=name or Path(self.argv[0]).name,
@@ -180,34 +205,40 @@ class _Launch:
                 leader_pid=os.getpid(),
                 code=code.known,
             )
+            self._folder = Path(order.folder)
             self.notes += order.notes
             warm, made = None, warm
             self.collector = CollectorHandle(order, made)
-            self.collector.begin(READY_S)
-        except Exception as exc:  # noqa: BLE001  # the command runs, whatever this is
-            ours = isinstance(exc, (SubmeterError, OSError))
-            self.notes.append(f"not metered: {exc if ours else repr(exc)}")
-            self._discard()
-        except BaseException:  # asked to leave before anything ran
-            self._discard()
-            raise
         finally:
             if warm is not None:
                 warm.drop()
+        try:
+            self._let_in()
+            self.collector.begin(READY_S)
+        finally:
+            _hold()
+
+    def _let_in(self) -> None:
+        """Take the signals that waited, as this process would have taken them without us."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _discard(self) -> None:
-        """End the collector and forget the run, which has not begun."""
+        """End the collector and forget the run, which has not begun; signals are held."""
+        from submeter.storing.folders import discard
+
         collector, self.collector = self.collector, None
         if collector is not None:
-            from submeter.storing.folders import discard
-
             collector.kill()
-            discard(Path(collector.order.folder))
+        if self._folder is not None:
+            discard(self._folder)
 
     def run(self) -> Outcome:
         """Start the command, stay with it to its end, settle its run."""
         _adopt_orphans()
-        self._mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR))
+        if _asked_to_stop():
+            self._discard()
+            self._let_in()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
         try:
             try:
                 self._start()
@@ -217,7 +248,7 @@ class _Launch:
                 self._step()
         finally:
             self._drain()
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            self._let_in()
         return self._settle()
 
     def _start(self) -> None:
@@ -356,6 +387,17 @@ class _Launch:
         return End(
             self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by)
         )
+
+
+def _hold() -> "set[int | signal.Signals]":
+    """Have those wait who ask us to stop; the mask before that."""
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_STOP))
+
+
+def _asked_to_stop() -> bool:
+    """Whether a signal waits that asks us to stop; one that is ignored may wait, and does not."""
+    waiting = signal.sigpending() & _ASKED_TO_STOP
+    return any(signal.getsignal(number) is not signal.SIG_IGN for number in waiting)
 
 
 def _status(killed_by: int, code: int) -> str:

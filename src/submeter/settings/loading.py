@@ -11,11 +11,16 @@ from typing import Final
 import msgspec
 
 from submeter.errors import ConfigError
+from submeter.settings.declared import NESTED, Declared, declared_in
 from submeter.settings.rules import RULES, Settings, Value, accept, unknown
 
 PREFIX: Final = "SUBMETER_"
-# Ours, and no settings: places, the run to join, switches of single commands.
-NOT_SETTINGS: Final = frozenset({"HOME", "RUN", "DEBUG", "COMPLETE", "USER_CONFIG"})
+# Ours, and no settings: places, the run to join, switches of single commands, and keys of
+# providers, which belong in no file.
+NOT_SETTINGS: Final = frozenset(
+    {"HOME", "RUN", "DEBUG", "COMPLETE", "USER_CONFIG"}
+    | {"ELECTRICITYMAPS_TOKEN", "WATTTIME_USER", "WATTTIME_PASSWORD", "ENTSOE_TOKEN", "EIA_KEY"}
+)
 LARGEST_FILE_BYTES: Final = 2**20
 DEEPEST: Final = 64
 TABLE: Final = ("tool", "submeter")
@@ -24,11 +29,15 @@ _LINE: Final = re.compile(r"at line (\d+)")
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings, the place each value came from, and what was passed over (library use)."""
+    """Settings, the place each value came from, and what was passed over (library use).
+
+    ``declared`` has the factors that files declare, the user's first; later ones go before.
+    """
 
     settings: Settings
     origin: dict[str, str]
     warnings: tuple[str, ...] = ()
+    declared: tuple[Declared, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -37,6 +46,7 @@ class Source(msgspec.Struct, frozen=True):
     values: dict[str, object]
     places: dict[str, str]
     words: bool = False
+    declared: Declared | None = None
 
 
 def load(
@@ -70,6 +80,7 @@ def load(
     warnings: list[str] = []
     origin = dict.fromkeys(RULES, "default")
     merged: dict[str, Value] = {}
+    declared: list[Declared] = []
     readers: tuple[Callable[[], Source], ...] = (
         lambda: _file_source(user_file(env), ()),
         lambda: _local_source(cwd, warnings),
@@ -91,7 +102,9 @@ def load(
             continue
         merged |= checked
         origin |= {k: source.places[k] for k in checked}
-    return Loaded(msgspec.convert(merged, Settings), origin, tuple(warnings))
+        if source.declared is not None:
+            declared.append(source.declared)
+    return Loaded(msgspec.convert(merged, Settings), origin, tuple(warnings), tuple(declared))
 
 
 def user_file(env: Mapping[str, str] | None = None) -> Path:
@@ -156,7 +169,8 @@ def parse_table(raw: bytes, path: Path, table: tuple[str, ...]) -> dict[str, obj
         )
     if _depth(raw) > DEEPEST:
         raise ConfigError(
-            f"{path} is nested deeper than {DEEPEST} levels", remedy="settings need no nesting"
+            f"{path} is nested deeper than {DEEPEST} levels",
+            remedy="settings need no such nesting",
         )
     import tomllib  # only who has a file pays for it
 
@@ -190,16 +204,32 @@ def line_of(text: str, key: str, table: tuple[str, ...]) -> int | None:
     return None
 
 
+def declared_file(path: Path) -> Declared | None:
+    """What the settings file *path* declares, be it a ``submeter.toml`` or a ``pyproject.toml``.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or declares something that is no table of factors.
+    """
+    if not path.exists():
+        raise ConfigError(f"there is no file {path}", remedy="name a .toml or .csv file")
+    source = _file_source(path, TABLE if path.name == "pyproject.toml" else ())
+    return source.declared
+
+
 def _file_source(path: Path, table: tuple[str, ...]) -> Source:
     values = read_table(path, table)
     if not values:
         return Source({}, {})
     text = _raw(path).decode("utf-8")
+    declared = declared_in(values, path, text)
+    values = {key: value for key, value in values.items() if key not in NESTED}
     places = {}
     for key in values:
         line = line_of(text, key, table)
         places[key] = f"{path}:{line}" if line else str(path)
-    return Source(values, places)
+    return Source(values, places, declared=declared)
 
 
 def _local_source(cwd: Path | None, warnings: list[str]) -> Source:

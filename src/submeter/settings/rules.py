@@ -18,11 +18,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``interval_s`` is the time between two readings, ``cloud`` the provider and region of a rented
     machine (where no zone is set), ``pue`` the measured facility factor (None: a cited prior is
-    taken), ``journal_quota_bytes`` how much all journals may keep on disk (0: no
-    limit). ``arrangement`` is whose machines they are (None: a cloud customer where a cloud
-    region is named, else own), ``cooling`` a technology of the site's cooling, ``wue_l_per_kwh``
-    its measured water usage effectiveness, ``electricity_price`` a price per kWh or a tariff by
-    hours in ``currency``; where these are None, cited figures of the place are taken.
+    taken), ``provider`` who is asked for live grid data ("": nobody), ``journal_quota_bytes`` how
+    much all journals may keep on disk (0: no limit). ``arrangement`` is whose machines they are
+    (None: a cloud customer where a cloud region is named, else own), ``cooling`` a technology of
+    the site's cooling, ``wue_l_per_kwh`` its measured water usage effectiveness,
+    ``electricity_price`` a price per kWh or a tariff by hours in ``currency``; where these are
+    None, cited figures of the place are taken.
     """
 
     interval_s: float = 0.1
@@ -30,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str | None = None
     cloud: str | None = None
     pue: float | None = None
+    provider: str = ""
     journal_quota_bytes: int = 10 * 2**30
     arrangement: str | None = None
     cooling: str | None = None
@@ -55,6 +57,7 @@ class Rule(msgspec.Struct, frozen=True):
 # A code, a name, a cloud region, or two coordinates; the catalog says later what it means.
 _ZONE: Final = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9 _.,:/+-]{0,63}")
 _CLOUD: Final = re.compile(r"[A-Za-z]{2,32}[/: ][A-Za-z0-9][A-Za-z0-9-]{1,63}")
+_PROVIDER: Final = re.compile(r"csv:.+|[a-z0-9][a-z0-9_.-]{0,63}")
 _SIZE: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*([kMGT]i?)?B?", re.IGNORECASE)
 _SIZES: Final = {
     "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
@@ -123,6 +126,13 @@ def _one_of(given: object, words: Collection[str]) -> str:
     return given.strip().lower()
 
 
+def _provider(given: object) -> str:
+    word = _text(given)
+    if word and not _PROVIDER.fullmatch(word):
+        raise ValueError
+    return word
+
+
 def _printable(text: str) -> bool:
     return text == "" or text.isprintable()
 
@@ -176,6 +186,11 @@ RULES: Final[dict[str, Rule]] = {
         "years from 0.1 to 50",
         "how long the machines serve",
         read=float,
+    ),
+    "provider": Rule(
+        _provider,
+        "electricity-maps, watttime, uk-carbon-intensity, entsoe, eia, csv:PATH, or empty",
+        "who is asked for live grid data, when that is wanted",
     ),
     "journal_quota_bytes": Rule(
         _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"

@@ -220,6 +220,11 @@ class Ledger:
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (run_id,))  # noqa: S608
         import shutil
 
+        from submeter.storing.certificates import release_removed
+
+        if self.path.name == LEDGER_FILE:
+            release_removed(self.home, run_id)
+
         for rest in folder.parent.glob(".removed-*"):
             shutil.rmtree(rest, ignore_errors=True)
         return run

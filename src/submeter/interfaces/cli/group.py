@@ -30,9 +30,11 @@ VERBS: Final = {
     "run": Verb("run:run", "Meter a command: submeter run -- python train.py", _METER),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
+    "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
     "tag": Verb("tag:tag", "Add or remove tags of a run.", _KEEP),
     "rm": Verb("rm:rm", "Remove runs and their journals.", _KEEP),
     "export": Verb("export:export", "Write runs to one archive file.", _KEEP),
+    "claim": Verb("claim:claim", "Keep certificates; no megawatt-hour twice.", _KEEP),
     "import": Verb("import_:import_runs", "Read runs from an archive file.", _KEEP),
     "doctor": Verb(
         "doctor:doctor", "Say what can be measured here, and how to open more.", _SETUP
@@ -54,6 +56,8 @@ ALIASES: Final = {
     "delete": "rm",
     "check": "doctor",
     "sensor": "sensors",
+    "factor": "factors",
+    "catalog": "factors",
     "settings": "config",
     "exec": "run",
 }

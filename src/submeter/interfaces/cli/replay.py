@@ -77,4 +77,4 @@ def _save(run: "Run", question: "Asked", name: str) -> str:
     made = replayed(run, question, run_id=new_run_id(time.time_ns()), name=name)
     with open_ledger() as ledger:
         ledger.put(made)
-    return made.id
+    return str(made.id)

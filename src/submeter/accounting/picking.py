@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which facts of the catalog the accounting of carbon, hardware and everyday words takes.
+
+The only file of this kind here: all others take factors and amounts as arguments.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from submeter.accounting.carbon import Intensity
+from submeter.accounting.embodied import Hardware, accelerator_share
+from submeter.accounting.equivalents import MOST_PIECES, ONE, Dimension, Everyday
+from submeter.accounting.market import Backed, matching_claim
+from submeter.accounting.ratios import spanning
+from submeter.catalog import facts as catalog
+from submeter.catalog.tables import rows
+from submeter.errors import CoverageError, UsageError
+from submeter.records.claims import Allocation
+from submeter.records.factors import Factor
+from submeter.records.figures import Missing
+from submeter.records.places import Zone
+from submeter.records.traces import Kind
+from submeter.units import G_PER_KG, H_PER_YEAR, J_PER_KWH
+
+DAYS_PER_YEAR: Final = 365
+FAMILY_WIDER: Final = 1.5  # a relative of the device stands in for it
+UNKNOWN_WIDER: Final = 2.0  # nobody knows the device: boards from a desktop's to a chip of a pod
+_MANY: Final = 4  # so many accelerators sit in a host that was built around them
+SUPPLIES: Final = ("wind", "solar", "hydro", "nuclear", "mix")
+_MIX: Final = ("wind", "solar", "hydro", "nuclear")
+_LIFECYCLE: Final = Kind()
+_DIRECT: Final = Kind(scope="direct")
+_RESIDUAL: Final = Kind(scope="direct", method="market")
+_MARGIN: Final = Kind(signal="marginal", scope="direct")
+_BY_WORD: Final = {
+    "average_lifecycle_production_g_per_kwh": _LIFECYCLE,
+    "average_lifecycle_consumption_g_per_kwh": Kind(flow="consumption"),
+    "average_direct_g_per_kwh": _DIRECT,
+    "residual_mix_g_per_kwh": _RESIDUAL,
+    "operating_margin_g_per_kwh": _MARGIN,
+    "marginal_g_per_kwh": _MARGIN,
+    "lifecycle_g_per_kwh": _LIFECYCLE,
+    "direct_g_per_kwh": _DIRECT,
+}
+
+
+def intensity(factor: Factor) -> Intensity:
+    """*factor* of the catalog with the kind that its quantity says.
+
+    Raises
+    ------
+    UsageError
+        If it is no intensity that may be used as one, such as a provider's matching claim.
+    """
+    word = factor.key.rpartition("/")[2].partition("@")[0]
+    if word not in _BY_WORD:
+        raise UsageError(f"{factor.key} is no intensity that energy may be multiplied with")
+    return Intensity(factor, _BY_WORD[word])
+
+
+# --- the grid -----------------------------------------------------------------------------------
+
+
+def of_zone(zone: Zone, quantity: str, tables: Sequence[str] = ("grid",)) -> Factor | Missing:
+    """Find *quantity* of *zone*, or of its country: never of the world in place of a country."""
+    for code in dict.fromkeys((zone.code, *zone.parents)):
+        if code == "WORLD" and zone.kind != "world":
+            continue
+        for table in tables:
+            if catalog.has(table, code, quantity):
+                return catalog.fact(table, code, quantity)
+    return Missing(f"no {quantity} is known for {zone.name or zone.code}")
+
+
+def line_loss(zone: Zone) -> Factor | Missing:
+    """Find the part of what is generated that the lines of *zone* lose [ratio]."""
+    return of_zone(zone, "td_loss_ratio")
+
+
+def residual_mix(zone: Zone) -> Intensity | Missing:
+    """Find what is left of the mix of *zone* when all claims on it are taken away."""
+    found = of_zone(zone, "residual_mix_g_per_kwh")
+    return found if isinstance(found, Missing) else intensity(found)
+
+
+def marginals(zone: Zone) -> tuple[Intensity, ...]:
+    """Marginal intensities by each maker that has one: of the cloud region, of the country."""
+    found: list[Factor | Missing] = [of_zone(zone, "operating_margin_g_per_kwh")]
+    if zone.cloud and catalog.has("cloud", zone.cloud, "marginal_g_per_kwh"):
+        found.insert(0, catalog.fact("cloud", zone.cloud, "marginal_g_per_kwh"))
+    return tuple(intensity(row) for row in found if isinstance(row, Factor))
+
+
+def supply(source: str) -> tuple[Intensity, Intensity]:
+    """Lifecycle and direct intensity of a *source* of power, or of a ``mix`` without fire.
+
+    Raises
+    ------
+    UsageError
+        If the catalog has no such source.
+    """
+    names = _MIX if source == "mix" else (source,)
+    try:
+        found = [_generation(name) for name in names]
+    except CoverageError as exc:
+        known = sorted({k for k in catalog.keys("generation") if ":" not in k} | {"mix"})
+        raise UsageError(
+            f"no source of power is called {source!r}", remedy=f"one of {', '.join(known)}"
+        ) from exc
+    if len(found) == 1:
+        return found[0]
+    lifecycle = spanning("generation/mix/lifecycle_g_per_kwh", [row.factor for row, _ in found])
+    direct = found[0][1].factor
+    zero = msgspec.structs.replace(
+        direct,
+        key="generation/mix/direct_g_per_kwh",
+        value=0.0,
+        low=0.0,
+        high=max(row.factor.high for _, row in found),
+    )
+    return Intensity(lifecycle, _LIFECYCLE), Intensity(zero, _DIRECT)
+
+
+def _generation(name: str) -> tuple[Intensity, Intensity]:
+    lifecycle = catalog.fact("generation", name, "lifecycle_g_per_kwh")
+    direct = catalog.fact("generation", name, "direct_g_per_kwh")
+    return Intensity(lifecycle, _LIFECYCLE), Intensity(direct, _DIRECT)
+
+
+def backed(allocations: Iterable[Allocation]) -> tuple[Backed, ...]:
+    """Allocations with the intensities of their sources; an unnamed one is taken as a mix."""
+    made = []
+    for allocation in allocations:
+        fuel = allocation.claim.fuel
+        try:
+            lifecycle, direct = supply("mix" if fuel in {"", "renewable"} else fuel)
+        except UsageError as exc:
+            why = Missing(str(exc))
+            made.append(Backed(allocation, why, why))
+        else:
+            made.append(Backed(allocation, direct, lifecycle))
+    return tuple(made)
+
+
+def provider_claim(cloud: str) -> tuple[str, ...]:
+    """Put the annual matching claim of a cloud region beside its hourly carbon-free share."""
+    annual, hourly = (
+        catalog.fact("cloud", cloud, name)
+        if cloud and catalog.has("cloud", cloud, name)
+        else Missing("not published")
+        for name in ("cfe_annual_ratio", "cfe_hourly_ratio")
+    )
+    provider, _, region = cloud.partition("/")
+    said = list(matching_claim(f"{provider} in {region}", annual, hourly))
+    if cloud and catalog.has("cloud", cloud, "matching_claim_g_per_kwh"):
+        own = catalog.fact("cloud", cloud, "matching_claim_g_per_kwh")
+        said.append(
+            f"{provider} reports {own.value:.4g} g/kWh for {region} after its annual matching "
+            f"({own.year}): a claim, no factor"
+        )
+    return tuple(said)
+
+
+# --- hardware -----------------------------------------------------------------------------------
+
+
+def accelerator_hardware(
+    key: str | None,
+    reserved: float,
+    *,
+    in_host: float = 8,
+    host: str = "",
+    instance: str = "",
+    life_years: float | None = None,
+) -> Hardware:
+    """What a run reserved of accelerators of the catalog row *key*, with their hosts.
+
+    Parameters
+    ----------
+    key
+        Row of ``accelerators``; None where nobody knows the device.
+    in_host
+        How many of them sit in a host.
+    host
+        Row of ``embodied`` that is the host without them; by their number where not given.
+    instance
+        Row of ``instances``, whose host is known better than that of a typical server.
+
+    Notes
+    -----
+    A device without a figure of its own takes the span of its architecture, widened; one without
+    relatives that of all published figures per accelerator-hour, widened. Either says so.
+    """
+    each, note = _accelerator(key)
+    life = _life("lifetime-accelerator", life_years)
+    name = key or "unknown accelerator"
+    if each is None:
+        prior = spanning("embodied/any/per_h", [accelerator_hour()], wider=UNKNOWN_WIDER)
+        return Hardware(name, life, accelerators=reserved, per_h=prior, notes=(note,))
+    row = host or ("host-8-accelerators" if in_host >= _MANY else "server")
+    return Hardware(
+        name=name,
+        lifetime=life,
+        accelerators=reserved,
+        accelerator=each,
+        host=catalog.fact("instance_facts", instance, "host_embodied_kg")
+        if instance and catalog.has("instance_facts", instance, "host_embodied_kg")
+        else catalog.fact("embodied", row, "embodied_kg"),
+        host_ratio=accelerator_share(reserved, in_host),
+        notes=(note,) if note else (),
+    )
+
+
+def server_hardware(cpu_ratio: float, *, life_years: float | None = None) -> Hardware:
+    """Share of a server without accelerators, by the processors that a run reserved."""
+    return Hardware(
+        name="server",
+        lifetime=_life("lifetime-server", life_years),
+        host=catalog.fact("embodied", "server", "embodied_kg"),
+        host_ratio=cpu_ratio,
+    )
+
+
+def accelerator_hour() -> Factor:
+    """Span of published figures per accelerator-hour [kgCO2e/h], of different boundaries."""
+    return catalog.fact("embodied", "accelerator-hour", "embodied_kg_per_h")
+
+
+def _accelerator(key: str | None) -> tuple[Factor | None, str]:
+    if key and catalog.has("accelerator_facts", key, "embodied_kg"):
+        return catalog.fact("accelerator_facts", key, "embodied_kg"), ""
+    row = catalog.attributes("accelerators", key) if key else None
+    family = row["architecture"] if row else ""
+    kin = [
+        catalog.fact("accelerator_facts", other["key"], "embodied_kg")
+        for other in (rows("accelerators") if family else ())
+        if other["architecture"] == family
+        and catalog.has("accelerator_facts", other["key"], "embodied_kg")
+    ]
+    if kin:
+        span = spanning(f"embodied/{family}/embodied_kg", kin, wider=FAMILY_WIDER)
+        return span, f"{key}: no figure of its own; the span of {family}, widened"
+    words = f"{key or 'unknown accelerator'}: no figure, nor one of a relative"
+    return None, f"{words}; the span of all published ones per hour, widened"
+
+
+def _life(key: str, years: float | None) -> Factor:
+    if years is None:
+        return catalog.fact("embodied", key, "lifetime_years").scaled(H_PER_YEAR, "h")
+    life_h = years * H_PER_YEAR
+    source = f"a life of {years:g} years, declared"
+    return Factor(
+        f"embodied/{key}/declared", life_h, life_h, life_h, "h", source=source,
+        verified="declared",
+    )  # fmt: skip
+
+
+# --- everyday words -----------------------------------------------------------------------------
+
+_EUROPEAN: Final = frozenset({
+    "AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU",
+    "IE", "IS", "IT", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK",
+})  # fmt: skip
+_HOUSEHOLD: Final = "household_electricity_year_"
+
+
+def everyday(country: str = "") -> tuple[Everyday, ...]:
+    """What people of *country* (ISO 3166-1 alpha-2) know, and what one of it amounts to.
+
+    A household is one of the country, else of Europe for a European country; elsewhere none is
+    made up.
+    """
+    home = next((c for c in (country, "EU" if country in _EUROPEAN else "") if _has_home(c)), "")
+    driven = "car_km_eu_green_algorithms" if country in _EUROPEAN else "car_km_gasoline_us"
+    road = "in Europe" if country in _EUROPEAN else "in the US"
+    flight = _fact("flight_ny_sf_green_algorithms", "carbon_kg")
+    flown = spanning(
+        "equivalents/flight_ny_sf/carbon_kg",
+        [flight, _fact("flight_ny_sf_one_passenger", "carbon_kg")],
+    )
+    made = [
+        _of("car_lifetime", "car_lifetime_incl_fuel", "carbon", "a car's lifetime including fuel",
+            "car lifetimes including fuel", least=0.001),
+        Everyday("flight_ny_sf", "carbon", flown.scaled(G_PER_KG, "g"),
+                 "a passenger's flight from New York to San Francisco",
+                 "passengers' flights from New York to San Francisco", least=0.01),
+        _of("km_driven", driven, "carbon", f"a km driven in a petrol car {road}",
+            f"km driven in a petrol car {road}"),
+        _of("phone_charge", "smartphone_charge_energy", "energy", "a phone charge",
+            "phone charges", least=0.01),
+        _of("kettle_litre", "kettle_litre_boil", "energy", "a litre of water boiled",
+            "litres of water boiled", most=100),
+        _of("shower", "shower", "water", "a shower", "showers"),
+        _of("bottle", "bottle_of_water", "water", "a half-litre bottle of water",
+            "half-litre bottles of water", most=100),
+    ]  # fmt: skip
+    if home:
+        year = _fact(f"{_HOUSEHOLD}{home}", "energy_kwh")
+        day = year.scaled(J_PER_KWH / DAYS_PER_YEAR, "J")
+        where = "Europe" if home == "EU" else _country(home)
+        words = (f"a household's electricity of a day ({where})",
+                 f"days of a household's electricity ({where})")  # fmt: skip
+        made.insert(3, Everyday("household_day", "energy", day, *words, most=365))
+    return tuple(made)
+
+
+def _has_home(country: str) -> bool:
+    return bool(country) and catalog.has("equivalents", f"{_HOUSEHOLD}{country}", "energy_kwh")
+
+
+def _country(code: str) -> str:
+    row = catalog.attributes("zones", code)
+    return row["name"] if row else code
+
+
+def _fact(key: str, quantity: str) -> Factor:
+    return catalog.fact("equivalents", key, quantity)
+
+
+def _of(
+    key: str, row: str, dimension: Dimension, one: str, many: str, *,
+    least: float = ONE, most: float = MOST_PIECES,
+) -> Everyday:  # fmt: skip
+    quantity, ratio, unit = {
+        "carbon": ("carbon_kg", float(G_PER_KG), "g"),
+        "energy": ("energy_kwh", J_PER_KWH, "J"),
+        "water": ("water_l", 1.0, "L"),
+    }[dimension]
+    return Everyday(
+        key, dimension, _fact(row, quantity).scaled(ratio, unit), one, many, least, most
+    )

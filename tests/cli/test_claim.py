@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``submeter claim``: what was bought, what each run uses of it, and the way back."""
+
+import msgspec
+import pytest
+
+from submeter.records import Basis, Device, DeviceKind, Quantity, Run
+from submeter.records.runs import DeviceEnergy
+from submeter.storing.ledger import open_ledger
+from tests.cli.stage import Stage
+from tests.cli.stage import stage as bare_stage
+
+__all__ = ["bare_stage"]
+
+RUN, OTHER = "20261123-120001-0001", "20261123-120002-0002"
+GO = ("claim", "add", "--kind", "GO", "--zone", "de", "--year", "2026", "--registry", "HKNR")
+
+
+@pytest.fixture
+def stage(bare_stage: Stage) -> Stage:
+    """Two runs of exactly 1 kWh at a facility without overhead, in Germany and nowhere."""
+    bare_stage.home.mkdir()
+    energy = Quantity.of(3.6e6, basis=Basis.MEASURED)
+    device = DeviceEnergy(Device("cpu:0", DeviceKind.CPU, "cpu", "here"), energy, energy)
+    run = Run(RUN, "measured", "finished", "2026-11-23T12:00:01Z", 1.0, name="digits",
+              devices=(device,), place={"zone": "DE", "pue": "1.0"})  # fmt: skip
+    with open_ledger(bare_stage.home / "ledger.db") as ledger:
+        ledger.put(run)
+        ledger.put(msgspec.structs.replace(run, id=OTHER, name="lost", place={"pue": "1.0"}))
+    return bare_stage
+
+
+def left_wh(stage: Stage) -> list[int]:
+    return [c["free_wh"] for c in stage.call("claim", "list", "--json").document["claims"]]
+
+
+def test_bought_used_retired_and_back(stage: Stage) -> None:
+    added = stage.call(*GO, "--mwh", "0.0015", "--fuel", "Wind", "--id", "EECS-1")
+    assert (added.code, added.out) == (0, "entered GO EECS-1 (0.0015 MWh, DE 2026)\n")
+    assert added.err == "undo: submeter claim undo\n"
+    used = stage.call("claim", "use", "digits")
+    assert used.out == f"digits ({RUN}) uses 0.001 MWh of GO EECS-1 (0.0015 MWh, DE 2026)\n"
+    assert left_wh(stage) == [500]
+    again = stage.call("claim", "use", "digits", "--mwh", "0.0001")
+    assert again.code == 2
+    assert "no more can be claimed" in again.err
+    over = stage.call("claim", "use", OTHER, "--zone", "DE")
+    assert over.code == 7
+    assert "0.0005 MWh are left" in over.err
+    assert stage.call("claim", "undo").out == f"taken back: use by run {RUN}\n"
+    assert left_wh(stage) == [1500]
+    assert stage.call("claim", "undo").out == "taken back: claim EECS-1\n"
+    assert left_wh(stage) == []
+    assert stage.call("claim", "undo").code == 2
+
+
+def test_a_removed_run_gives_back_what_is_not_retired(stage: Stage) -> None:
+    stage.call(*GO, "--mwh", "1")
+    for name in (RUN, OTHER):
+        assert stage.call("claim", "use", name, "--mwh", "0.0004", "--zone", "DE").code == 0
+    retired = stage.call("claim", "retire", OTHER, "--statement", "HKNR 4711")
+    assert retired.out.startswith("retired 0.0004 MWh of GO go-de-2026-1")
+    listed = stage.call("claim", "list")
+    assert "HKNR 4711" in listed.out
+    assert "0.9992 MWh" in listed.out
+    for name in (RUN, OTHER):
+        assert stage.call("rm", name, "--yes").code == 0
+    assert left_wh(stage) == [999_600]
+    assert stage.call("claim", "release", OTHER).out == "released 0 MWh\n"
+    assert stage.call("claim", "undo").code == 2
+
+
+def test_released_by_hand(stage: Stage) -> None:
+    stage.call(*GO, "--mwh", "1")
+    stage.call("claim", "use", RUN, "--mwh", "0.0004")
+    assert stage.call("claim", "release", "digits").out == "released 0.0004 MWh\n"
+    assert stage.call("claim", "release", "nobody").code == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("--zone", "US", "--kind", "REC"), "market of US"),
+        (("--year", "2020"), "too old"),
+        (("--year", "2027"), "after the electricity"),
+    ],
+)
+def test_claims_that_do_not_fit_the_run_are_refused(
+    stage: Stage, changes: tuple[str, ...], words: str
+) -> None:
+    assert stage.call(*GO, "--mwh", "1", "--id", "lot", *changes).code == 0
+    for more in ((), ("--id", "lot")):
+        refused = stage.call("claim", "use", RUN, *more)
+        assert refused.code == 2
+        assert words in refused.err
+    assert left_wh(stage) == [1_000_000]
+
+
+def test_a_run_without_a_market_is_asked_for_one(stage: Stage) -> None:
+    stage.call(*GO, "--mwh", "1")
+    asked = stage.call("claim", "use", OTHER)
+    assert asked.code == 2
+    assert "--zone DE" in asked.err
+    assert stage.call("claim", "use", OTHER, "--zone", "FR").code == 0
+    unknown = stage.call("claim", "use", RUN, "--id", "nothing")
+    assert "no claim 'nothing'" in unknown.err
+
+
+def test_offsets_are_listed_apart(stage: Stage) -> None:
+    added = stage.call("claim", "add", "--kind", "offset", "--tonnes", "2.5", "--year", "2023",
+                       "--registry", "Verra")  # fmt: skip
+    assert added.out == "entered offset offset-2023-1 (2.5 tCO2e, 2023)\n"
+    listed = stage.call("claim", "list")
+    assert "apart" in listed.out
+    assert "none is entered" in stage.call("claim", "use", RUN).err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--kind", "GO", "--year", "2026", "--zone", "DE"),
+        ("--kind", "GO", "--year", "2026", "--zone", "DE", "--tonnes", "1"),
+        ("--kind", "offset", "--year", "2026", "--mwh", "1"),
+        ("--kind", "GO", "--year", "2026", "--mwh", "1"),
+        ("--kind", "GO", "--year", "2026", "--zone", "DE", "--mwh", "much"),
+        ("--kind", "magic", "--year", "2026", "--mwh", "1"),
+    ],
+)
+def test_words_that_make_no_claim(stage: Stage, wrong: tuple[str, ...]) -> None:
+    assert stage.call("claim", "add", *wrong).code == 2
+    assert left_wh(stage) == []
+
+
+def test_without_claims_the_list_is_empty_and_makes_no_file(stage: Stage) -> None:
+    listed = stage.call("claim", "list")
+    assert (listed.code, listed.out) == (0, "")
+    assert "submeter claim add" in listed.err
+    assert stage.call("claim", "list", "--json").document == {
+        "schema": 1,
+        "claims": [],
+        "runs": {},
+    }
+    assert not (stage.home / "claims.db").exists()
