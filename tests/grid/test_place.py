@@ -8,7 +8,8 @@ import pytest
 
 from submeter.catalog.facts import keys
 from submeter.errors import CoverageError, UsageError
-from submeter.grid.place import country_of, machine_timezone, place_of, resolve_place
+from submeter.grid.place import country_of, place_of, resolve_place
+from submeter.grid.timezone import machine_timezone
 
 ALL = {
     "argument": "SE",
