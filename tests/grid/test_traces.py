@@ -13,8 +13,10 @@ from msgspec import structs
 
 from submeter.catalog.facts import fact, keys
 from submeter.errors import CoverageError, UsageError
-from submeter.grid import intensity, mix, resolve_place, weighted
 from submeter.grid.factors import direct_factor
+from submeter.grid.place import resolve_place
+from submeter.grid.traces import intensity
+from submeter.grid.weighting import mix, weighted
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Load, Trace
 

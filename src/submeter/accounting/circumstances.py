@@ -16,8 +16,8 @@ from submeter.accounting.embodied import embodied_by_hours
 from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
-from submeter.accounting.hardware import hardware_of
 from submeter.accounting.money import parse_tariff, tariff_price
+from submeter.accounting.owning import hardware_of, server_ratio
 from submeter.accounting.scopes import Arrangement
 from submeter.accounting.sites import facility_for, fans_left, recooled, stress
 from submeter.accounting.water import Generation
@@ -101,13 +101,20 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
     carbon, water, more = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
-    hardware = embodied_by_hours(hardware_of(run, settings.hardware_life_years), run.duration_s)
+    whose = arrangement_of(settings, zone)
+    owned = hardware_of(
+        run,
+        arrangement=whose,
+        cpu_ratio=server_ratio(run),
+        life_years=settings.hardware_life_years,
+    )
+    hardware = embodied_by_hours(owned, run.duration_s)
     residual = grid.residual_factor(zone)
     return Circumstances(
         zone=zone,
         facility=facility,
         it_ratio=it_ratio,
-        arrangement=arrangement_of(settings, zone),
+        arrangement=whose,
         year=year,
         lifecycle=carbon[0],
         direct=carbon[1],
