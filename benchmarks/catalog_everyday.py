@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.catalog_cited import Cited, year_of
-from benchmarks.catalog_rules import Fact, Row, by_range, by_rule, fact, read, spanning, write_facts
+from benchmarks.catalog_rules import (
+    Fact,
+    Row,
+    by_range,
+    by_rule,
+    fact,
+    read,
+    spanning,
+    write_facts,
+)
 
 # --- Prices ---------------------------------------------------------------------------------
 
@@ -39,7 +48,7 @@ def price_facts(rows: list[Row], cited: Cited) -> list[Fact]:
 
 
 def both_kept(rows: list[Fact]) -> list[Fact]:
-    """Where a second source gives a mean too, the first spans it, and it keeps a row of its own."""
+    """Let the first of two sources of one mean span the second, which keeps a row of its own."""
     found: dict[tuple[str, str, int], Fact] = {}
     for row in rows:
         place = (row.key, row.quantity, row.year)
@@ -47,8 +56,8 @@ def both_kept(rows: list[Fact]) -> list[Fact]:
         if first is not None:
             said = f"another source says {row.value:g}"
             found[place] = spanning(first, row.value, note=said)
-            row = replace(row, key=f"{row.key}:{row.source}")
-        found[row.key, row.quantity, row.year] = row
+            place = (f"{row.key}:{row.source}", row.quantity, row.year)
+        found[place] = replace(row, key=place[0])
     return list(found.values())
 
 

@@ -148,7 +148,9 @@ def plain_carbon(rows: list[Row]) -> list[Fact]:
             ends = 650 / BEYOND, ends[1] * 1.2
             note += "; 650 (UK POST) and steam plants of less efficiency within"
         if fuel in OWN_RANGE_TOO:
-            low, high = (float(chosen[f"lifecycle_{end}_gco2e_per_kwh"]) for end in ("low", "high"))
+            low, high = (
+                float(chosen[f"lifecycle_{end}_gco2e_per_kwh"]) for end in ("low", "high")
+            )
             ends = min(low, ends[0]), max(high, ends[1])
         if fuel == "hydro":
             note += "; single reservoirs with much biogenic methane reach 2200"
@@ -192,16 +194,14 @@ def plain_water() -> list[Fact]:
     for fuel, (consumed, withdrawn) in WATER.items():
         source = "macknick2012+li2023" if "oil" in fuel or "fossil" in fuel else "macknick2012"
         note = "median over cooling systems; interval over their central values, dry ones apart"
-        if fuel == "other_fossil" or fuel == "oil":
+        if fuel in {"other_fossil", "oil"}:
             note = "as steam plants burning gas"
         for quantity, numbers in ((CONSUMPTION, consumed), (WITHDRAWAL, withdrawn)):
             found.append(
                 fact(fuel, quantity, 2012, numbers, source, verified="derived", note=note)
             )
     note = "gross evaporation of reservoirs, all of it put on hydropower, which is contested"
-    found.append(
-        fact("hydro", CONSUMPTION, 2012, HYDRO_L_PER_KWH, "macknick2012", note=note)
-    )
+    found.append(fact("hydro", CONSUMPTION, 2012, HYDRO_L_PER_KWH, "macknick2012", note=note))
     found.append(
         fact("hydro", WITHDRAWAL, 2012, (0.0, 0.0, 0.1), "macknick2012", verified="derived",
              note="water that stays in the stream is not withdrawn")

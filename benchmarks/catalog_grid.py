@@ -69,7 +69,12 @@ SHARES = {
 # The compiled mix has no gas here and a large "other fossil", which is mostly gas: one share.
 ONE_FOSSIL = {"IT": "mostly gas", "HR": "mostly gas", "EE": "mostly oil shale"}
 AGGREGATES = {"WORLD", "EU27", "AFRICA", "ASIA", "EUROPE", "NAMERICA", "OCEANIA", "LATAM"}
-EU27 = set("AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split())
+EU27 = frozenset(
+    {
+        "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE",
+        "IT", "LV", "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE",
+    }
+)  # fmt: skip
 TINY_TWH = 0.1  # totals below are rounded to two or three digits
 LEAST_SHARE_DOUBT = 0.01
 
@@ -188,8 +193,9 @@ def margin(row: Row, others: list[float]) -> Fact:
     code, value = row["country_alpha2"], float(row["operating_margin_2021_gco2_per_kwh"])
     source, note = "ifi2021", "operating margin, direct CO2"
     if value <= 0:
-        made = fact(code, MARGIN, 2021, HYDRO_FLOOR, "ifi2021+ipcc-ar5", verified="derived",
-                    note="published as 0: hydropower's own lifecycle factor stands in")  # fmt: skip
+        note = "published as 0: hydropower's own lifecycle factor stands in"
+        source = "ifi2021+ipcc-ar5"
+        made = fact(code, MARGIN, 2021, HYDRO_FLOOR, source, verified="derived", note=note)
     else:
         made = by_rule(code, MARGIN, 2021, value, "marginal", source, note=note)
     if others:
@@ -268,7 +274,10 @@ def defaults(facts: list[Fact]) -> list[Fact]:
     everywhere = [c for c in by_code if c not in AGGREGATES and "generation_twh" in by_code[c]]
     found = [
         f
-        for code, members in (("WORLD", everywhere), ("EU27", [c for c in everywhere if c in EU27]))
+        for code, members in (
+            ("WORLD", everywhere),
+            ("EU27", [c for c in everywhere if c in EU27]),
+        )
         for f in pooled(code, [by_code[c] for c in members])
     ]
     losses = sorted(c["td_loss_ratio"].value for c in by_code.values() if "td_loss_ratio" in c)
@@ -320,12 +329,16 @@ def region_facts(row: Row) -> list[Fact]:
         )  # fmt: skip
     mix = mix_g_per_kwh(row) if row["share_source"] else None
     if mix is not None:
+        source = f"{source_key(row['share_source'], SOURCES)}+ipcc-ar5"
         note = "generation shares times lifecycle factors by fuel"
-        found.append(
-            by_rule(code, LIFECYCLE, row["share_year"], round(mix, 1), "country annual",
-                    f"{source_key(row['share_source'], SOURCES)}+ipcc-ar5", verified="derived",
-                    note=note)
+        made = by_rule(
+            code, LIFECYCLE, row["share_year"], round(mix, 1), "country annual", source,
+            verified="derived", note=note,
         )  # fmt: skip
+        if text and float(text) > mix:
+            said = f"the official direct figure {text} exceeds it"
+            made = spanning(made, float(text), note=said)
+        found.append(made)
     return found
 
 
@@ -426,4 +439,3 @@ def zone(row: Row, known: set[str], alpha3: dict[str, str]) -> Row:
         "source": "emaps-contrib",
         "verified": row["verified"],
     }
-

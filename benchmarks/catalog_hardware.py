@@ -32,7 +32,9 @@ def make(data: Path, out: Path, cited: Cited) -> None:
     facts = [f for r in boards for f in accelerator_facts(r, cited)]
     write_facts(out / "accelerator_facts.csv", facts)
     write_facts(out / "embodied.csv", embodied_facts(embodied, cited))
-    write_facts(out / "energy_per_op.csv", operation_facts(read(data / "energy_per_op.csv"), cited))
+    write_facts(
+        out / "energy_per_op.csv", operation_facts(read(data / "energy_per_op.csv"), cited)
+    )
     write_facts(out / "gpu_measured.csv", measured_facts(read(data / "gpu_measured.csv"), cited))
     machines = read(data / "instances.csv")
     fields = ["key", "provider", "instance", "accelerator", "accelerator_count", "vcpus",
@@ -71,23 +73,28 @@ OWN_SOURCE = {
     "embodied_kgco2e": "embodied_source",
     "avg_measured_w": "avg_measured_source",
 }
-TENSOR = ("tf32_tflops", "fp16_tensor_tflops", "bf16_tensor_tflops")
-# Doubts of single cells: (device, column) -> ends that the interval must hold, and why.
-DOUBTS: dict[tuple[str, str], tuple[tuple[float, ...], str]] = {
-    ("nvidia-a100x", "interconnect_gb_s"): (
-        (32, 64, 600), "printed as x8; likely x16 (64 GB/s) and a bridge (600 GB/s)"),
-    ("amd-mi308x", "fp64_tflops"): (
-        (21.5, 81.72), "a cut-down MI300X: the rate printed is that of the whole chip"),
-    ("meta-mtia-v1", "memory_gb"): ((32, 128), "from memory"),
-    ("nvidia-a10g", "tdp_w"): ((150, 300), "tables say 150 W, the device reports a cap of 300 W"),
-} | {
-    ("nvidia-rtx-4000-ada", c): ((v / 106.9 * 82,), "derived from the boost clock; perhaps 82/106.9 of it")
-    for c, v in (("tf32_tflops", 53.45), ("fp16_tensor_tflops", 106.9), ("bf16_tensor_tflops", 106.9),
-                 ("fp8_tflops", 213.8), ("int8_tops", 213.8))
-} | {
-    ("nvidia-gv100", c): ((v * 0.85, v * 1.15), "boost clock and data sheet are mixed in this row")
-    for c, v in (("fp64_tflops", 8.33), ("fp32_tflops", 16.66), ("fp16_tensor_tflops", 118.5))
+# Doubts of single cells: device -> columns, ratios that the interval must hold, and why.
+DOUBTS: dict[str, tuple[tuple[str, ...], tuple[float, float], str]] = {
+    "nvidia-a100x": (
+        ("interconnect_gb_s",), (1.0, 600 / 32),
+        "printed as x8; likely x16 (64 GB/s) and a bridge (600 GB/s)",
+    ),
+    "amd-mi308x": (
+        ("fp64_tflops",), (80 / 304, 1.0),
+        "a cut-down MI300X (80 of its 304 units, from memory): the rate is that of the whole chip",
+    ),
+    "meta-mtia-v1": (("memory_gb",), (0.5, 2.0), "memory from memory"),
+    "nvidia-a10g": (("tdp_w",), (1.0, 2.0), "tables say 150 W, the device reports 300 W"),
+    "nvidia-gv100": (
+        ("fp64_tflops", "fp32_tflops", "fp16_tensor_tflops"), (0.85, 1.15),
+        "boost clock and data sheet are mixed in this row",
+    ),
+    "nvidia-rtx-4000-ada": (
+        ("tf32_tflops", "fp16_tensor_tflops", "bf16_tensor_tflops", "fp8_tflops", "int8_tops"),
+        (82 / 106.9, 1.0), "derived from the boost clock; half precision perhaps 82, not 106.9",
+    ),
 }  # fmt: skip
+NO_DOUBT: tuple[tuple[str, ...], tuple[float, float], str] = ((), (1.0, 1.0), "")
 EMBODIED_TOO = {  # device -> rows of embodied.csv on the same thing, boundaries aside
     "nvidia-h100-sxm5-80gb": (164.0, 225.0, 273.0),
     "nvidia-a100-sxm4-40gb": (127.6, 141.0, 150.0, 181.0),
@@ -129,15 +136,16 @@ def accelerator_facts(row: Row, cited: Cited) -> list[Fact]:
         if not row[column]:
             continue
         verified = "recall" if column in recalled or row["verified"] == "recall" else "copy"
+        own_rule = rule
         if column in derived:
-            verified, rule = "derived", "derived rate"
+            verified, own_rule = "derived", "derived rate"
         source_text = row[OWN_SOURCE[column]] if column in OWN_SOURCE else row["source"]
         year = row["release_year"] or str(COMPILED_YEAR)
-        made = cell(row, column, (quantity, unit, rule), year, verified)
+        made = cell(row, column, (quantity, unit, own_rule), year, verified)
         made = replace(made, source=sources_of(source_text, year, cited))
-        if (row["id"], column) in DOUBTS:
-            ends, why = DOUBTS[row["id"], column]
-            made = spanning(made, *ends, note=why)
+        columns, ratios, why = DOUBTS.get(row["id"], NO_DOUBT)
+        if column in columns:
+            made = spanning(made, *(made.value * ratio for ratio in ratios), note=why)
         if column == "embodied_kgco2e":
             too = EMBODIED_TOO.get(row["id"], ())
             said = f"sources say {min(too):g} to {max(too):g}; " if too else ""
@@ -149,9 +157,7 @@ def accelerator_facts(row: Row, cited: Cited) -> list[Fact]:
 COMPILED_YEAR = 2026
 
 
-def cell(
-    row: Row, column: str, what: tuple[str, str, str], year: str, verified: str
-) -> Fact:
+def cell(row: Row, column: str, what: tuple[str, str, str], year: str, verified: str) -> Fact:
     quantity, unit, rule = what
     value = float(row[column])
     if rule == "exact" and verified == "copy":
@@ -178,7 +184,7 @@ UNIT_NAMES = {  # unit -> quantity, unit as it is written
     "gCO2e/cm2": ("embodied_g_per_cm2", "g/cm2"),
     "kgCO2e/mm2": ("embodied_kg_per_mm2", "kg/mm2"),
     "kgCO2e/m2": ("embodied_kg_per_m2", "kg/m2"),
-    "kgCO2e/kg": ("embodied_kg_per_kg", "1"),
+    "kgCO2e/kg": ("embodied_kg_per_kg", "kg/kg"),
     "kgCO2e/h": ("embodied_kg_per_h", "kg/h"),
     "kWh/cm2": ("fab_energy_kwh_per_cm2", "kWh/cm2"),
     "gCO2e/EFLOP": ("embodied_g_per_eflop", "g/EFLOP"),
@@ -186,7 +192,7 @@ UNIT_NAMES = {  # unit -> quantity, unit as it is written
     "mm2/GB": ("area_mm2_per_gb", "mm2/GB"),
     "years": ("lifetime_years", "a"),
     "fraction": ("share_ratio", "1"),
-    "ratio": ("share_ratio", "1"),
+    "ratio": ("growth_ratio", "1"),
     "L": ("water_l", "L"),
     "count": ("layers_count", "1"),
 }
@@ -243,22 +249,43 @@ OPERATIONS = {
 }
 
 
-def operation_facts(rows: list[Row], cited: Cited) -> list[Fact | None]:
+SAME_EVENT = {  # the part of one event against the whole chip or board over its events
+    "syn-truenorth": 26.0,
+    "syn-truenorth-merolla": 2.5,
+    "syn-spinnaker": 8000.0,
+    "syn-spinnaker-board": 45.0,
+}
+
+
+def operation_facts(rows: list[Row], cited: Cited) -> list[Fact]:
     found = []
     for row in rows:
         year = row["year"] or str(year_of(row["source"]) or COMPILED_YEAR)
         nm = f"{row['process_nm']} nm" if row["process_nm"] else ""
         note = "; ".join(t for t in (row["operation"], nm, row["context"], row["notes"]) if t)
-        quantity = OPERATIONS.get(row["unit"]) or f"energy_{slug(row['unit'].replace('/', ' per '))}"
-        found.append(
-            by_range(
-                row["id"], quantity.replace("-", "_").replace(".", ""), year,
-                (row["value"], row["value_min"], row["value_max"]), "operation",
-                cited.key(row["source"], year), verified=row["verified"], note=note,
-                unit=row["unit"],
-            )
+        quantity = (
+            OPERATIONS.get(row["unit"]) or f"energy_{slug(row['unit'].replace('/', ' per '))}"
+        )
+        made = by_range(
+            row["id"], quantity.replace("-", "_").replace(".", ""), year,
+            (row["value"], row["value_min"], row["value_max"]), "operation",
+            cited.key(row["source"], year), verified=row["verified"], note=note,
+            unit=row["unit"],
         )  # fmt: skip
+        if made is not None:
+            other = SAME_EVENT.get(row["id"])
+            said = f"counted otherwise, another source says {other:g}" if other else ""
+            found.append(spanning(made, other, note=said) if other else made)
     return found
+
+
+COUNTED = {"gpu_hours", "node_rated_w", "rest_of_node_rated_w_per_gpu"}  # printed, not metered
+
+
+def measured_name(metric: str) -> str:
+    """Name of what was measured, its load as a ratio."""
+    load = re.sub(r"(\d+)pct$", lambda found: f"load_{int(found[1]) / 100:g}", metric)
+    return load.replace("_fraction", "_ratio")
 
 
 MEASURED_UNITS = {"fraction": "1", "ratio": "1", "W per GPU": "W", "W per Tb/s": "W/(Tb/s)"}
@@ -281,8 +308,9 @@ def measured_facts(rows: list[Row], cited: Cited) -> list[Fact]:
             note += "; only a range is known, its middle as value"
         year = str(year_of(row["year"]) or year_of(row["source"]) or COMPILED_YEAR)
         made = by_range(
-            row["id"], row["metric"].replace("_fraction", "_ratio"), year, (value, low, high),
-            "measured", cited.key(row["source"], year), verified=row["verified"], note=note,
+            row["id"], measured_name(row["metric"]), year, (value, low, high),
+            "statement" if row["metric"] in COUNTED else "measured",
+            cited.key(row["source"], year), verified=row["verified"], note=note,
             unit=MEASURED_UNITS.get(row["unit"], row["unit"]),
         )  # fmt: skip
         if made is not None:

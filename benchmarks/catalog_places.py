@@ -115,22 +115,22 @@ def cloud_facts(rows: list[Row]) -> list[Fact]:
     )
     found: list[Fact] = []
     for row in rows:
-        key, source = region_key(row), "gsf-rtc"
+        key = region_key(row)
         for column, year, quantity, rule, scale in CLOUD:
             if not row[column]:
                 continue
-            note = ""
+            source, note, own_rule = "gsf-rtc", "", rule
             if column == "grid_ci_marginal_gco2e_per_kwh":
                 source, note = "watttime-gsf", "marginal, of another kind than an operating margin"
             fleet = shared[row["provider"], column, row[column]] >= FLEET_VALUE
             if column == "wue_l_per_kwh" and fleet:
-                rule, note = "wue fleet", "several regions carry it: a fleet's or a design's value"
+                own_rule, note = "wue fleet", "several regions carry it: of a fleet or a design"
             most = 1.0 if quantity.endswith("_ratio") else float("inf")
             found.append(
                 by_rule(
                     key, quantity, row[year] or row["year"], round(float(row[column]) * scale, 5),
-                    rule, source, note=note, most=most, least=1.0 if quantity == "pue" else 0.0,
-                    zero_high=0.05,
+                    own_rule, source, note=note, most=most, zero_high=0.05,
+                    least=1.0 if quantity == "pue" else 0.0,
                 )
             )  # fmt: skip
         if row["market_ci_gco2e_per_kwh"]:

@@ -14,7 +14,12 @@ from benchmarks.catalog_rules import Row, read, write_attributes
 
 FIELDS = ["profile_id", "zone", "is_default", "year", "signal", "scope", "flow", "method",
           "timezone", "source", "verified", "note", "values"]  # fmt: skip
-SOURCES = {"lwa": "wiesner2021", "eia": "eia930-hp", "em_2024": "emaps-hp", "em_2022": "emaps-umass"}
+SOURCES = {
+    "lwa": "wiesner2021",
+    "eia": "eia930-hp",
+    "em_2024": "emaps-hp",
+    "em_2022": "emaps-umass",
+}
 NOTES = {
     "lwa": "IPCC SRREN medians by fuel, with imports",
     "eia": "factors by fuel of one pipeline, of generation",
@@ -39,7 +44,7 @@ def profile(name: str, rows: list[Row]) -> Row:
         (month, hour) for month in range(1, 13) for hour in range(24)
     ]:
         raise ValueError(f"{name} has not 12 × 24 values")
-    first, maker = ordered[0], name.split("_")[0]
+    first, maker = ordered[0], name.partition("_")[0]
     source = SOURCES.get(maker) or SOURCES[f"{maker}_{first['year']}"]
     return {
         "profile_id": name,

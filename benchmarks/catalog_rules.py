@@ -168,6 +168,11 @@ def by_range(
     ends = float(low), float(high)
     if "recall" in {verified, range_verified}:
         ends = stretched(made.value, *ends)
+        if made.value > 0 and verified == "recall":  # an end at the value is no end
+            ends = (
+                ends[0] if ends[0] < made.value else made.low,
+                ends[1] if ends[1] > made.value else made.high,
+            )
     return replace(made, low=min(ends[0], made.value), high=max(ends[1], made.value))
 
 
@@ -204,9 +209,7 @@ def write(path: Path, fields: Sequence[str], rows: Iterable[Row]) -> None:
 
 def write_facts(path: Path, facts: Iterable[Fact | None]) -> None:
     """Write a fact table, sorted; a key has a quantity once a year."""
-    rows = sorted(
-        (f for f in facts if f is not None), key=lambda f: (f.key, f.quantity, f.year)
-    )
+    rows = sorted((f for f in facts if f is not None), key=lambda f: (f.key, f.quantity, f.year))
     seen: set[tuple[str, str, int]] = set()
     for row in rows:
         place = (row.key, row.quantity, row.year)

@@ -39,8 +39,8 @@ def main() -> None:
     rows = sorted(countries(data).items())
     with OUT.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(("key", "country", "source"))
-        out.writerows((*row, "tzdata") for row in rows)
+        out.writerow(("key", "country", "source", "verified"))
+        out.writerows((*row, "tzdata", "copy") for row in rows)
     print(f"{len(rows)} time zones from {version}")
 
 

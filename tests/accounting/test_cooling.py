@@ -103,8 +103,10 @@ def test_pumps_follow_from_pressure_temperature_and_efficiency() -> None:
 
 @given(energy_j=energies, before=st.sampled_from(KEYS), to=st.sampled_from(KEYS))
 def test_a_switch_keeps_the_work_and_the_site(energy_j: float, before: str, to: str) -> None:
-    old, new = sites.plant_of(before), sites.plant_of(to)
+    site = {"distribution": ratio("old-ups", 0.12), "other": ratio("old-lights", 0.03)}
+    old, new = structs.replace(sites.plant_of(before), **site), sites.plant_of(to)
     made = switch(exact(energy_j), old, new)
+    assert made.after.parts["distribution"].value == pytest.approx(made.after.it.value * 0.12)
     work = [s.it.value - s.fans.value for s in (made.before, made.after)]
     assert work[0] == pytest.approx(work[1], rel=1e-9)
     for part in ("distribution", "other"):

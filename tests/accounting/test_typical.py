@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The width that the doctor tells is the width that a run would have."""
 
+import math
+
 import pytest
 
 from submeter.accounting.boundaries import footprint
 from submeter.accounting.typical import counted, typical_loads, typical_run
+from submeter.records.amounts import Amount
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
-from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
+from submeter.records.figures import Basis, ErrorTerm, Missing
 
 CPU = Device("cpu:0", DeviceKind.CPU, "", "box", peak_w=200.0)
 DRAM = Device("dram:0", DeviceKind.DRAM, "", "box")
@@ -46,9 +49,18 @@ def test_an_hour_carries_the_doubt_of_its_channels() -> None:
     loads = typical_loads([(CPU, MODEL), (DRAM, MEMORY)], {"dram:0": 10.0})
     run = typical_run(loads, (REST, RATIO), 0.2)
     node = footprint(run, 1.0).node
-    assert isinstance(node, Quantity)
+    assert isinstance(node, Amount)
     assert node.value == pytest.approx(3600 * 110 * 1.2)
-    assert node.sd == pytest.approx(3600 * ((100 * 0.3) ** 2 + 2**2 + (22 * 0.4) ** 2) ** 0.5)
+    variances = {
+        key: (power_w * sd) ** 2
+        for key, power_w, relative_sd in (("cpu", 100, 0.3), ("dram", 10, 0.2), ("rest", 22, 0.4))
+        for sd in [math.sqrt(math.log1p(relative_sd**2))]
+    }
+    whole = sum(variances.values())
+    assert node.shares_of_variance() == pytest.approx({k: v / whole for k, v in variances.items()})
+    figure = node.figure("J")
+    half_j = 1.96 * 3600 * ((100 * 0.3) ** 2 + 2**2 + (22 * 0.4) ** 2) ** 0.5
+    assert (figure.high - figure.low) / 2 == pytest.approx(half_j, rel=0.05)
     assert run.origin == "predicted"
 
 
@@ -56,10 +68,11 @@ def test_a_counter_narrows_the_total() -> None:
     loads = typical_loads([(CPU, MODEL)], {})
     before = footprint(typical_run(loads, (REST, RATIO), 0.2), 1.0).node
     after = footprint(typical_run(counted(loads, DeviceKind.CPU), (REST, RATIO), 0.2), 1.0).node
-    assert isinstance(before, Quantity)
-    assert isinstance(after, Quantity)
+    assert isinstance(before, Amount)
+    assert isinstance(after, Amount)
     assert after.value == before.value
-    assert after.sd < before.sd / 2
+    wide, narrow = before.figure("J"), after.figure("J")
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 2
 
 
 def test_a_rest_that_cannot_be_read_stays_missing() -> None:

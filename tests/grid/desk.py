@@ -20,7 +20,7 @@ from submeter.testing import VirtualClock
 HERE = Path(__file__).parent
 ANSWERS = HERE / "answers"
 CERTIFICATES = HERE / "certificates"
-SECRET = "s3cret-of-the-user-0123456789"
+SECRET = "s3cret-of-the-user-0123456789"  # noqa: S105  # of nobody
 
 DE = Zone("DE", "Germany", "country", "argument", country="DE", parents=("WORLD",))
 GB = Zone("GB", "United Kingdom", "country", "argument", country="GB", parents=("WORLD",))
@@ -62,7 +62,7 @@ class Desk:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 asked = Asked(parts.path, parse_qs(parts.query), dict(self.headers.items()))
                 desk.asked.append(asked)
@@ -138,7 +138,7 @@ def clock_at(text: str) -> VirtualClock:
 
 
 def factor_of(fuel: str, quantity: str) -> Factor:
-    """Round factors, so that a person can check the tests' figures: gas 500, coal 1000, wind 10."""
+    """Round factors, so that a person can check the figures: gas 500, coal 1000, wind 10."""
     known = {"gas": 500.0, "coal": 1000.0, "wind": 10.0, "solar": 40.0}
     if fuel not in known or quantity not in {"lifecycle_g_per_kwh", "direct_g_per_kwh"}:
         raise CoverageError(f"no {quantity} of {fuel}")

@@ -25,7 +25,7 @@ def trace_of(*values: float | None, start_s: float = START_S, step_s: float = HO
     return Trace(
         key="grid/XX/average",
         zone="XX",
-        unit="gCO2e/kWh",
+        unit="g/kWh",
         start_utc_s=start_s,
         step_s=step_s,
         values=values,
@@ -114,7 +114,7 @@ def test_partial_overlap_is_exact() -> None:
 def test_what_comes_out_says_what_went_in() -> None:
     made = weighted(load_of(1.0), structs.replace(trace_of(5.0), notes=("from a file",)))
     assert (made.key, made.unit, made.source, made.year) == (
-        "grid/XX/average", "gCO2e/kWh", "a table", 2025,
+        "grid/XX/average", "g/kWh", "a table", 2025,
     )  # fmt: skip
     assert "average, lifecycle, production, location-based" in made.note
     assert "from a file" in made.note

@@ -13,7 +13,7 @@ ASSUMED = (ErrorTerm("rest-model", 0.25),)
 
 
 def prior() -> Factor:
-    return Factor("pue", 1.4, 1.1, 2.0, "ratio", source="a survey of facilities, 2024")
+    return Factor("pue-prior", 1.4, 1.1, 2.0, "ratio", source="a survey of facilities, 2024")
 
 
 def modelled(energy_j: float) -> Quantity:

@@ -23,7 +23,7 @@ RELATIVE_HUMIDITY_RATIO: Final = (0.05, 0.99)
 # Wet-bulb temperatures that models here are asked for: no place on Earth exceeds 35 for long.
 WET_BULB_C: Final = (-30.0, 35.0)
 LEAST_TOWER_L_PER_KWH: Final = 0.05  # humidification in the cold, Li et al. (2023), their code
-_DAY_S: Final = 86_400.0
+_DAY_S: Final = 86_400
 _MONTHS: Final = 12
 _FEBRUARY: Final = 2
 _DAYS_OF_MONTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -265,7 +265,7 @@ def mean_over(load: Load, weather: Weather, model: Callable[[float], Factor]) ->
 
 def month(utc_s: float) -> int:
     """Month of an instant in UTC, 1 to 12, in the Gregorian calendar."""
-    return _month_of_day(math.floor(utc_s / _DAY_S) % _DAYS_IN_400_YEARS)
+    return _month_of_day(math.floor(utc_s) // _DAY_S % _DAYS_IN_400_YEARS)
 
 
 @cache

@@ -112,7 +112,7 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
         carbon=carbon,
         water=litres,
         money=money,
-        doubts=doubts(hangs),
+        doubts=doubts(hangs, zone=around.zone, factors=[f for f in used if f]),
         indicators=slice_.values,
         factors=tuple(dict.fromkeys(f for f in (*_facility_factors(around), *used) if f)),
         notes=tuple(

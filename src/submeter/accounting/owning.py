@@ -10,6 +10,7 @@ from submeter.accounting.ratios import spanning
 from submeter.accounting.scopes import Arrangement
 from submeter.catalog import facts as catalog
 from submeter.catalog.accelerators import accelerator_fact, family_of
+from submeter.catalog.cpus import match_cpu
 from submeter.errors import CoverageError
 from submeter.records.devices import DeviceKind
 from submeter.records.factors import Factor
@@ -20,6 +21,7 @@ FAMILY_WIDER: Final = 1.5  # others stand in for a device that nobody has looked
 UNKNOWN_WIDER: Final = 2.0  # nobody knows the device: from a desktop's board to a chip of a pod
 EIGHT: Final = 8  # accelerators in a host that was built around them: HGX, OAM
 _MANY: Final = 4
+GUESTS_SOCKETS: Final = 2  # of the server around a virtual machine: the usual build
 _BUILT_AROUND: Final = re.compile(r"sxm|oam|hgx|\bmi[23]\d\d[ax]\b|gaudi", re.IGNORECASE)
 _DESK: Final = "ademe-desktop"
 
@@ -127,6 +129,27 @@ def hardware_of(
         if not boards and devices:
             found.append(_bare(cpu_ratio, desk or "server", life_years))
     return tuple(found)
+
+
+def server_ratio(run: Run) -> float | None:
+    """Part of a server that the first host of *run* is; None where its processor is not known.
+
+    Notes
+    -----
+    By hardware threads: those of the machine over those of its processor's model times sockets.
+    A guest is taken to sit in a server of two sockets.
+    """
+    machine = run.hosts[0].machine if run.hosts else {}
+    try:
+        threads = float(machine.get("vcpus", ""))
+        sockets = max(1.0, float(machine.get("sockets", "") or 1))
+    except ValueError:
+        return None
+    model = match_cpu(machine.get("cpu_model", ""))
+    if model.threads is None or threads <= 0:
+        return None
+    guest = bool(machine.get("virtualisation"))
+    return min(1.0, threads / (model.threads * (GUESTS_SOCKETS if guest else sockets)))
 
 
 def accelerator_hour() -> Factor:

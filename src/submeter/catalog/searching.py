@@ -69,8 +69,8 @@ def exactly(ident: str) -> Hit | None:
         return None
 
 
-def search(words: Sequence[str]) -> list[Hit]:
-    """Find all rows that hold each of *words* in id, place, unit, note or source.
+def search(words: Sequence[str]) -> list[str]:
+    """Find the ids of all rows that hold each of *words* in id, place, unit, note or source.
 
     A word of up to three letters must be a whole word of the row, a longer one the beginning of
     one; case, accents and punctuation do not matter. Of several years the latest counts, unless a
@@ -98,8 +98,7 @@ def search(words: Sequence[str]) -> list[Hit]:
         ident = f" {fold(line.ident)} "
         return not all(p in ident for p in patterns), len(line.ident), line.ident
 
-    hits = (exactly(line.ident) for line in sorted(found, key=rank))
-    return [hit for hit in hits if hit is not None]
+    return [line.ident for line in sorted(found, key=rank)]
 
 
 def nearby(words: Sequence[str]) -> tuple[str, ...]:
@@ -186,8 +185,8 @@ def _facts(table: str) -> Iterator[_Line]:
 @cache
 def _named(key: str) -> str:
     """What people call the place with this *key*."""
-    zone = gazetteer().zone(key.partition("/")[0])
-    return zone.name if zone else ""
+    place = gazetteer().place(key)
+    return place.name if place else ""
 
 
 def _line(ident: str, year: str, *words: str) -> _Line:

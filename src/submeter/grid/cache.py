@@ -67,7 +67,7 @@ class AnswerCache:
         line, _, body = raw.partition(b"\n")
         try:
             head = msgspec.json.decode(line, type=_Head)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         holds = head.version == _VERSION and head.question == question
         if not holds or head.digest != _digest(_bare(head), body):

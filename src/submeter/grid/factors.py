@@ -33,7 +33,6 @@ _LEAST_KNOWN_RATIO: Final = 0.8  # of a mix; below, it says nothing
 _UPSTREAM_SPAN: Final = 2.0
 DRY: Final = {"hydro": "hydro:without-reservoirs"}
 _MARGINAL: Final = Kind(signal="marginal", scope="direct")
-_PRICES: Final = ("non_household", "industrial", "wholesale")
 
 
 def keys_of(zone: Zone) -> tuple[str, ...]:
@@ -146,19 +145,28 @@ def withdrawal_factor(zone: Zone) -> Factor:
     raise _nothing(zone, "water of generation")
 
 
-def price_factor(zone: Zone) -> Factor | Missing:
-    """Price of electricity for a large customer without recoverable taxes [USD/kWh].
+def price_factor(zone: Zone, currency: str = "USD") -> Factor | Missing:
+    """Price of electricity for a large customer without recoverable taxes, per kWh.
 
-    That of a large non-household customer, else industry's, else the wholesale mean, which holds
-    neither grid nor levies.
+    Parameters
+    ----------
+    zone
+        Place of the run.
+    currency
+        ``USD`` or ``EUR``; other prices are not kept here, and exchange rates neither.
+
+    Notes
+    -----
+    That of the zone or its country, else the wholesale mean, which holds neither grid nor levies.
     """
-    for code in _inland(zone):
-        prices = facts("prices", code)
-        for word in _PRICES:
-            made = next((p for p in prices if word in p.key and "usd_per_kwh" in p.key), None)
-            if made is not None:
-                return _noted(made, _stand_in(zone, code))
-    return Missing(f"no price of electricity is known for {zone.name}")
+    unit = f"{currency.lower()}_per_kwh"
+    for quantity in (f"price_{unit}", f"wholesale_{unit}"):
+        for code in _inland(zone):
+            if has("prices", code, quantity):
+                made = fact("prices", code, quantity)
+                words = "wholesale: without grid and levies" if "wholesale" in quantity else ""
+                return _noted(made, words, _stand_in(zone, code))
+    return Missing(f"no price of electricity in {currency} is known for {zone.name}")
 
 
 def shares_of(code: str) -> dict[str, Factor]:

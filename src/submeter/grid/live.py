@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
+import msgspec
+
 from submeter.errors import (
     CoverageError,
     ProviderDownError,
@@ -21,8 +23,9 @@ from submeter.errors import (
 from submeter.grid.cache import STALE_S, AnswerCache
 from submeter.grid.providers import Ask, Provider, Request, find
 from submeter.grid.providers.asking import ANNUAL, DAY_S, Scope
-from submeter.grid.series import ESTIMATED_SD, widened
+from submeter.grid.series import ESTIMATED_SD
 from submeter.grid.transport import HttpsTransport, Response, Transport
+from submeter.grid.weighting import widened
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 from submeter.units import NS_PER_S
@@ -133,7 +136,7 @@ def fetch(
     except (ProviderError, CoverageError):
         raise failed from None
     age = _age(asker.oldest_s)
-    return widened(trace, ESTIMATED_SD, f"answer of {age} ago, because {failed}")
+    return _doubted(trace, f"answer of {age} ago, because {failed}")
 
 
 def live_or_offline(
@@ -178,7 +181,13 @@ def live_or_offline(
         raise failed from None
     if trace.kind != kind:
         raise failed
-    return widened(trace, ESTIMATED_SD, f"offline figures, because {failed}")
+    return _doubted(trace, f"offline figures, because {failed}")
+
+
+def _doubted(trace: Trace, note: str) -> Trace:
+    """*trace* with the doubt of an estimate in quadrature, and why."""
+    noted = msgspec.structs.replace(trace, notes=(*trace.notes, note))
+    return widened(noted, ESTIMATED_SD)
 
 
 def keys_of(provider: Provider, env: Mapping[str, str]) -> dict[str, str]:

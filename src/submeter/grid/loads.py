@@ -2,9 +2,11 @@
 """When a run drew its energy: what is weighed against prices and intensities over time."""
 
 import math
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from submeter.errors import CoverageError
+from submeter.records.figures import Missing
 from submeter.records.runs import Run
 from submeter.records.traces import Load
 
@@ -44,3 +46,31 @@ def _epoch_s(started_utc: str) -> float:
             f"it is not known when the run began: {started_utc[:40]!r} is no instant",
             remedy="submeter replay RUN --at 2026-01-10",
         ) from exc
+
+
+def year_of(load: Load) -> int:
+    """Year in which the middle of *load* lies, in UTC."""
+    middle_utc_s = load.start_utc_s + load.slot_s * len(load.energies_j) / 2
+    return datetime.fromtimestamp(middle_utc_s, UTC).year
+
+
+def started_at(utc_s: float) -> str:
+    """Instant *utc_s* as a Run writes it."""
+    words = datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds")
+    return words.replace("+00:00", "Z")
+
+
+def utc_offset_s(timezone: str) -> Callable[[float], float] | Missing:
+    """How far the clocks of an IANA time zone are ahead of UTC at an instant [s]."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        place = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return Missing("the time zone of the place is not known: give coordinates or a country")
+
+    def offset_s(utc_s: float) -> float:
+        ahead = datetime.fromtimestamp(utc_s, UTC).astimezone(place).utcoffset()
+        return 0.0 if ahead is None else ahead.total_seconds()
+
+    return offset_s

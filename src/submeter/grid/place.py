@@ -5,10 +5,8 @@ Never a network look-up, and never a country made up: who says nothing, on a mac
 UTC, gets the mean of the world with its interval.
 """
 
-import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -19,7 +17,6 @@ from submeter.errors import SubmeterError
 from submeter.records.places import Known, Zone
 
 WORLD: Final = Zone("WORLD", "the world's mean", "world", "world")
-_DATABASE: Final = "zoneinfo/"  # what follows is the name of the zone
 
 
 def resolve_place(
@@ -95,31 +92,6 @@ def place_of(place: Mapping[str, str], *, argument: str | None = None) -> Zone:
             raise
         found = resolve_place(timezone=timezone)
         return msgspec.structs.replace(found, note=f"{exc}; {found.note}")
-
-
-def machine_timezone(root: Path = Path("/"), env: Mapping[str, str] | None = None) -> str:
-    """IANA name of the time zone of this machine, or "" if it tells none.
-
-    A ``TZ`` that names a place goes first, then where ``/etc/localtime`` leads to, then
-    ``/etc/timezone``, which is left behind when only the link is changed.
-    """
-    env = os.environ if env is None else env
-    given = env.get("TZ", "").lstrip(":")
-    name = given.rpartition(_DATABASE)[2]
-    if "/" in name and not name.startswith(("/", "Etc/")):
-        return name.removeprefix("posix/").removeprefix("right/")
-    try:
-        target = os.readlink(root / "etc" / "localtime")  # noqa: PTH115  # is not followed
-        if _DATABASE in target:
-            found = target.rpartition(_DATABASE)[2]
-            return found.removeprefix("posix/").removeprefix("right/")
-    except OSError:
-        pass
-    try:
-        with (root / "etc" / "timezone").open(encoding="utf-8") as file:
-            return file.read(100).strip().split("\n")[0]
-    except (OSError, UnicodeDecodeError):
-        return name  # such as UTC, or nothing
 
 
 def country_of(timezone: str) -> str:

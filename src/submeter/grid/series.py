@@ -2,21 +2,20 @@
 """Points as providers give them, made into slots of equal length without guessing.
 
 What is no number, is not finite, is negative or beyond what any power station emits becomes a
-gap, and the notes say how many. Gaps stay gaps: `mended` closes short ones for those who ask.
+gap, and the notes say how many. Gaps stay gaps: `submeter.grid.repair` fills them for who asks.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.records.factors import NORMAL_95
-from submeter.records.traces import Shape, Trace
+from submeter.grid.weighting import widened_ratios
+from submeter.records.traces import Shape
 
 GRAMS: Final = "g/kWh"
 # More than the dirtiest power station: lignite and oil shale stay below 2 000 g/kWh of lifecycle.
@@ -28,8 +27,6 @@ MOST_SLOTS: Final = 200_000  # 22 years of hours, or two of five minutes
 # estimated or forecast: type B judgement in the sense of the GUM, no measurement.
 MEASURED_SD: Final = 0.05
 ESTIMATED_SD: Final = 0.15
-# Added, as standard uncertainty, where values were interpolated: for the interpolated share.
-MENDED_SD: Final = 0.30
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -181,7 +178,7 @@ def regular(
         tuple(None if p is None else p.value for p in slots),
         sum(p.forecast for p in found) / len(found),
         sum(p.estimated and not p.forecast for p in found) / len(found),
-        tuple(_notes(name, wrong, found, count, len(inside))),
+        tuple(_notes(name, wrong, found, count, len(points))),
     )
 
 
@@ -191,7 +188,12 @@ def _grid(points: Iterable[Point], name: str) -> tuple[float, float]:
     origin = min(p.start_utc_s for p in points)
     spans = [p.length_s for p in points] + [p.start_utc_s - origin for p in points]
     step_s = math.gcd(*(round(span) for span in spans))
-    if step_s < SHORTEST_STEP_S or any(abs(span - round(span)) > _JITTER_S for span in spans):
+    whole = all(p.length_s > 0 for p in points)
+    if (
+        not whole
+        or step_s < SHORTEST_STEP_S
+        or any(abs(span - round(span)) > _JITTER_S for span in spans)
+    ):
         raise ProviderReplyError(
             f"{name} keeps to no step in time", remedy="the annual figure is used instead"
         )
@@ -229,39 +231,4 @@ def _notes(
 
 def interval(relative_sd: float) -> tuple[float, float]:
     """95 % interval of a log-normal level around one, for a relative standard uncertainty."""
-    high = math.exp(NORMAL_95 * math.sqrt(math.log1p(relative_sd**2)))
-    return 1 / high, high
-
-
-def widened(trace: Trace, relative_sd: float, *notes: str) -> Trace:
-    """*trace* with more doubt of its level, in quadrature, and why."""
-    extra = math.log(interval(relative_sd)[1])
-    return msgspec.structs.replace(
-        trace,
-        low_ratio=trace.low_ratio and math.exp(-math.hypot(math.log(trace.low_ratio), extra)),
-        high_ratio=math.exp(math.hypot(math.log(trace.high_ratio), extra)),
-        notes=(*trace.notes, *notes),
-    )
-
-
-def mended(trace: Trace, *, longest_s: float = 3 * 3600.0) -> Trace:
-    """*trace* with gaps of up to *longest_s* closed by straight lines, marked and widened.
-
-    Gaps at either end, and longer ones, stay.
-    """
-    values = list(trace.values)
-    known = [i for i, v in enumerate(values) if v is not None]
-    closed = 0
-    for a, b in pairwise(known):
-        low, high = values[a], values[b]
-        gap = b - a - 1
-        if not gap or gap * trace.step_s > longest_s or low is None or high is None:
-            continue
-        closed += gap
-        for i in range(a + 1, b):
-            values[i] = low + (high - low) * (i - a) / (b - a)
-    if not closed:
-        return trace
-    note = f"{closed} of {len(values)} slots were interpolated over gaps"
-    whole = msgspec.structs.replace(trace, values=tuple(values))
-    return widened(whole, MENDED_SD * closed / len(values), note)
+    return widened_ratios(1.0, 1.0, math.sqrt(math.log1p(relative_sd**2)))

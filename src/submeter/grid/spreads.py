@@ -42,12 +42,12 @@ def profile_sd(profile_id: str, hours: float, *, other_year: bool) -> float:
     return math.hypot(scatter, _value("profile-other-year") * own(1) * fading)
 
 
-def flat_sd(carbon_free: float | None, variable: float | None, hours: float) -> float:
+def flat_sd(carbon_free_ratio: float | None, variable_ratio: float | None, hours: float) -> float:
     """Doubt of the mean over *hours* of a grid of which only the year is known.
 
     Parameters
     ----------
-    carbon_free, variable
+    carbon_free_ratio, variable_ratio
         Shares of its generation without carbon, and from wind and sun; None where unknown.
     hours
         Length of the window.
@@ -57,8 +57,8 @@ def flat_sd(carbon_free: float | None, variable: float | None, hours: float) -> 
     ``sqrt((a c)**2 + (b v)**2) * part(hours)``. The less fossil power a grid has, the more each
     plant of it counts, and wind and sun move it themselves.
     """
-    clean = UNKNOWN_CARBON_FREE if carbon_free is None else carbon_free
-    moving = UNKNOWN_VARIABLE if variable is None else variable
+    clean = UNKNOWN_CARBON_FREE if carbon_free_ratio is None else carbon_free_ratio
+    moving = UNKNOWN_VARIABLE if variable_ratio is None else variable_ratio
     of_hour = math.hypot(_value("flat-carbon-free") * clean, _value("flat-variable") * moving)
     return of_hour * _over_windows(lambda h: _value(f"flat-window/{h}h"), hours)
 

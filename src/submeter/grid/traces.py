@@ -70,8 +70,8 @@ def intensity(
     Returns
     -------
     Trace
-        In gCO2e/kWh. Its interval holds the doubt of the annual figure, of the years between it
-        and the run, of the place, and of a span of this length within its year.
+        In g/kWh (gCO2e). Its interval holds the doubt of the annual figure, of the years between
+        it and the run, of the place, and of a span of this length within its year.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def intensity(
     return Trace(
         key=own.key,
         zone=annual.code,
-        unit="gCO2e/kWh",
+        unit=own.unit,
         start_utc_s=float(first * STEP_S),
         step_s=float(STEP_S),
         values=values,
@@ -143,15 +143,13 @@ def _near(zone: Zone, annual: Annual) -> tuple[str, ...]:
 
 
 def _flat(code: str, hours: float) -> _Shaped:
-    clean, variable = _mix_of(code)
+    clean, variable = mix_shares(code)
     sd = flat_sd(clean, variable, hours)
-    words = (
-        f"no hourly profile of {code}: the flat year, widened by what the hours of like grids do"
-    )
+    words = f"no hourly profile of {code}: flat year, widened by what hours of like grids do"
     return _Shaped((1.0,) * 12 * _HOURS, "flat", (sd,), (words,) if sd > 0 else ())
 
 
-def _mix_of(code: str) -> tuple[float | None, float | None]:
+def mix_shares(code: str) -> tuple[float | None, float | None]:
     """Share of carbon-free generation, and that of wind and sun."""
     shares = shares_of(code)
     if not shares:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 _ROOT_2: Final = math.sqrt(2.0)
 _LARGEST_LOG_SD: Final = 10.0  # a factor of 300 million each way: nobody knows less
+_WILD_LOG_SD: Final = 1.0  # from here on, first order is no longer near
 _LARGEST_LOG: Final = 700.0  # about the logarithm of the largest float
 _LEAST_SLOPE: Final = 1e-9  # relative deviation below which nothing bends
 _FARTHEST: Final = 8.0  # standard deviations; beyond, |Z| is Z or nothing
@@ -67,8 +68,17 @@ def interval(
     exact, doubtful = _parted(rows)
     if not doubtful:
         return exact, exact
-    terms = _Terms(doubtful, uniform)
-    return exact + terms.end(-1.0, level), exact + terms.end(1.0, level)
+    low, high = _ends(doubtful, uniform, level)
+    tame = [row for row in doubtful if max(row.log_sds.values(), default=0.0) < _WILD_LOG_SD]
+    if 0 < len(tame) < len(doubtful):  # a sum is no less than any part of it
+        least, most = _ends(tame, uniform, level)
+        low, high = max(low, least), max(high, most)
+    return exact + low, exact + high
+
+
+def _ends(rows: Sequence[Row], uniform: Collection[str], level: float) -> tuple[float, float]:
+    terms = _Terms(rows, uniform)
+    return terms.end(-1.0, level), terms.end(1.0, level)
 
 
 def _parted(rows: Iterable[Row]) -> tuple[float, list[Row]]:

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from submeter.accounting.doubts import doubts
 from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.records.amounts import Amount
 from submeter.records.devices import DeviceKind
@@ -41,19 +42,7 @@ _INDENT: Final = "  "
 _NAME: Final = 28  # most columns of a name
 _DEVICE: Final = 24  # of the name of a device, beside five more columns
 _LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
-_LEAST_SHARE: Final = 0.01
 _MARKS: Final = (("~", "modelled"), ("?", "assumed"))
-_DOUBTS: Final = (  # how the key of a doubt begins, and the name that a reader has for it
-    ("pue", "PUE"),
-    ("cpu-", "processor model"),
-    ("dram-model", "memory model"),
-    ("rest-model", "rest of node"),
-    ("rapl-", "sensor gain"),
-    ("nvml-gain", "sensor gain"),
-    ("split-by-cpu-time", "split by CPU time"),
-    ("phase-split", "split by phase"),
-    ("unseen", "time without readings"),
-)
 
 
 def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: int = 80) -> str:
@@ -162,20 +151,8 @@ def _hangs_on(amount: Amount | Missing) -> list[str]:
     """Name sources of doubt by their part in the variance, largest first."""
     if isinstance(amount, Missing):
         return []
-    parts: dict[str, float] = {}
-    for key, ratio in amount.shares_of_variance().items():
-        name = _doubt(key)
-        parts[name] = parts.get(name, 0.0) + ratio
-    ranked = sorted(parts.items(), key=lambda row: -row[1])
-    told = [f"{name} {write_ratio(part)}" for name, part in ranked if part >= _LEAST_SHARE]
+    told = [f"{plain(d.name, width=_NAME)} {write_ratio(d.share_ratio)}" for d in doubts(amount)]
     return [f"{words} ·" for words in told[:-1]] + told[-1:]
-
-
-def _doubt(key: str) -> str:
-    """Name that a reader has for a source of doubt."""
-    return next(
-        (name for begin, name in _DOUBTS if key.startswith(begin)), plain(key, width=_NAME)
-    )
 
 
 def _devices(run: Run, footprint: Footprint, width: int, *, alone: bool) -> list[str]:

@@ -33,7 +33,7 @@ class Ask(msgspec.Struct, frozen=True):
         """
         end = self.end_utc_s if end_utc_s is None else min(self.end_utc_s, end_utc_s)
         begin = self.start_utc_s // DAY_S * DAY_S
-        while begin < end:
+        while begin < end and self.start_utc_s < end:
             until = min(begin + most * DAY_S, -(-end // DAY_S) * DAY_S)
             yield begin, until
             begin = until

@@ -204,7 +204,7 @@ def _market(run: Run, asked: str | None) -> str:
 
 def _used_wh(run: Run) -> int:
     """Energy of *run* at the facility, in whole watt-hours, the last one begun."""
-    from submeter.accounting.overhead import reckoned
+    from submeter.running.reckoning import reckoned
 
     facility = reckoned(run).facility
     if isinstance(facility, Missing):

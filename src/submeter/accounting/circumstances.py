@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run's electricity brought with it: picked from catalog and grid, by what is recorded.
+
+What is set later changes nothing: place, facility and prices are those that were recorded when
+the run began, unless a what-if (`Asked`) says otherwise.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from submeter.accounting import picking
+from submeter.accounting.carbon import Intensity
+from submeter.accounting.embodied import embodied_by_hours
+from submeter.accounting.equivalents import equivalents
+from submeter.accounting.footprints import Circumstances, amounts_to
+from submeter.accounting.money import parse_tariff, tariff_price
+from submeter.accounting.owning import hardware_of, server_ratio
+from submeter.accounting.scopes import Arrangement
+from submeter.accounting.sites import facility_for, stress
+from submeter.accounting.water import Generation
+from submeter.errors import CoverageError, UsageError
+from submeter.grid import factors as grid
+from submeter.grid.loads import load_of, started_at, utc_offset_s, year_of
+from submeter.grid.microgrid import Microgrid, supplied
+from submeter.grid.place import place_of
+from submeter.grid.supply import Supply, supply
+from submeter.grid.traces import intensity
+from submeter.grid.weighting import weighted
+from submeter.records.claims import Allocation, Claim
+from submeter.records.factors import Factor
+from submeter.records.figures import Missing
+from submeter.records.footprints import Footprint
+from submeter.records.places import Zone
+from submeter.records.runs import Run
+from submeter.records.traces import Kind, Load, Trace
+from submeter.settings import Settings
+from submeter.settings.recording import restored
+
+TraceOf = Callable[[Zone, float, float], Trace]
+_RESIDUAL: Final = Kind(scope="direct", method="market")
+_MARGINAL: Final = Kind(signal="marginal", scope="direct")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a what-if changes; None leaves it as it was recorded."""
+
+    zone: str | None = None
+    at_utc_s: float | None = None
+    pue: float | None = None
+    cooling: str | None = None
+    supply: str | None = None
+    solar_kw: float | None = None
+    battery_kwh: float | None = None
+    arrangement: str | None = None
+    price: str | None = None
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What only files and providers know: intensity over time, and what the run may claim."""
+
+    trace_of: TraceOf = intensity
+    allocations: tuple[Allocation, ...] = ()
+    offsets: tuple[Claim, ...] = ()
+
+
+AS_IT_WAS: Final = Asked()
+OFFLINE: Final = Known()
+
+
+def reckon(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Footprint:
+    """All that *run* amounts to where and when it was, or as *asked*.
+
+    Raises
+    ------
+    UsageError, CoverageError
+        If what is asked for makes no sense; what was recorded is never an error.
+    """
+    around = circumstances_of(run, asked, known)
+    made = amounts_to(run, around)
+    everyday = equivalents(
+        {
+            "carbon": made.carbon.location,
+            "energy": made.facility,
+            "water": made.water.offsite_dry,
+        },
+        picking.everyday(around.zone.country),
+    )
+    return msgspec.structs.replace(made, equivalents=everyday)
+
+
+def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Circumstances:
+    """Circumstances of *run*, or those *asked* for: see `reckon`."""
+    settings = _with(restored(run.place), asked)
+    zone = place_of(run.place, argument=asked.zone)
+    load = _moved(load_of(run), asked)
+    year = year_of(load)
+    facility = facility_for(
+        pue=settings.pue,
+        wue=settings.wue_l_per_kwh,
+        cloud=zone.cloud,
+        cooling=settings.cooling or "",
+        arrangement=settings.arrangement or "",
+    )
+    drawn, grid_ratio, notes = _from_grid(load, zone, asked)
+    carbon, water, more = _grid(zone, drawn, year, asked, known)
+    price, currency = _price(settings, zone, drawn, run)
+    whose = arrangement_of(settings, zone)
+    owned = hardware_of(
+        run,
+        arrangement=whose,
+        cpu_ratio=server_ratio(run),
+        life_years=settings.hardware_life_years,
+    )
+    hardware = embodied_by_hours(owned, run.duration_s)
+    residual = grid.residual_factor(zone)
+    return Circumstances(
+        zone=zone,
+        facility=facility,
+        arrangement=whose,
+        year=year,
+        lifecycle=carbon[0],
+        direct=carbon[1],
+        loss=_loss(zone),
+        residual=residual if isinstance(residual, Missing) else Intensity(residual, _RESIDUAL),
+        claims=picking.backed(known.allocations),
+        offsets=known.offsets,
+        matching=picking.provider_claim(zone.cloud),
+        marginals=tuple(Intensity(f, _MARGINAL) for f in grid.marginal(zone)),
+        generation=water,
+        stress=stress(zone.country),
+        embodied=hardware.total,
+        price=price,
+        currency=currency,
+        carbon_price_per_t=settings.carbon_price_per_t,
+        grid_ratio=grid_ratio,
+        notes=tuple(dict.fromkeys((*notes, *more, *hardware.notes))),
+    )
+
+
+def arrangement_of(settings: Settings, zone: Zone) -> Arrangement:
+    """Whose machines they are: as said, else a cloud customer's where a region is named."""
+    if settings.arrangement:
+        return Arrangement(settings.arrangement)
+    return Arrangement.CLOUD if zone.cloud else Arrangement.OWN_SITE
+
+
+def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
+    """*run* as a run of its own, moved to the place and time *asked* for.
+
+    Raises
+    ------
+    UsageError
+        If the what-if changes more than place, time, facility and prices.
+    """
+    if asked.supply or asked.solar_kw or asked.battery_kwh:
+        raise UsageError(
+            "a supply, panels or a battery are no place to keep a run under",
+            remedy="submeter replay without --save",
+        )
+    changed = {
+        "zone": asked.zone,
+        "zone_from": "argument" if asked.zone else None,
+        "pue": None if asked.pue is None else str(asked.pue),
+        "cooling": asked.cooling,
+        "arrangement": asked.arrangement,
+        "electricity_price": asked.price,
+    }
+    place = run.place | {key: word for key, word in changed.items() if word is not None}
+    if asked.zone:
+        place.pop("cloud", None)
+    return msgspec.structs.replace(
+        run,
+        id=run_id,
+        name=name,
+        origin="replayed",
+        parent=run.id,
+        place=place,
+        started_utc=run.started_utc if asked.at_utc_s is None else started_at(asked.at_utc_s),
+    )
+
+
+# --- inside -------------------------------------------------------------------------------------
+
+
+def _with(settings: Settings, asked: Asked) -> Settings:
+    """*settings* with what is *asked* instead; another cooling or place brings its own PUE."""
+    changed: dict[str, object] = {}
+    if asked.cooling is not None:
+        changed |= {"cooling": asked.cooling, "pue": None, "wue_l_per_kwh": None}
+    if asked.zone is not None and asked.cooling is None:
+        changed |= {"electricity_price": None}
+    for name, value in (
+        ("pue", asked.pue),
+        ("arrangement", asked.arrangement),
+        ("electricity_price", asked.price),
+    ):
+        if value is not None:
+            changed[name] = value
+    return msgspec.structs.replace(settings, **changed)
+
+
+def _moved(load: Load, asked: Asked) -> Load:
+    if asked.at_utc_s is None:
+        return load
+    return msgspec.structs.replace(load, start_utc_s=asked.at_utc_s)
+
+
+def _from_grid(load: Load, zone: Zone, asked: Asked) -> tuple[Load, float, tuple[str, ...]]:
+    """What the grid supplies of *load*, its part of the energy, and what to say of it."""
+    if not asked.solar_kw and not asked.battery_kwh:
+        return load, 1.0, ()
+    if zone.latitude is None or zone.longitude is None:
+        raise CoverageError(
+            f"where {zone.name} lies under the sun is not known",
+            remedy="give coordinates: --zone 52.5,13.4",
+        )
+    system = Microgrid(
+        panel_kw=asked.solar_kw or 0.0,
+        battery_kwh=asked.battery_kwh or 0.0,
+        latitude=zone.latitude,
+        longitude=zone.longitude,
+    )
+    found = supplied(load, system)
+    whole, left = sum(load.energies_j), sum(found.grid.energies_j)
+    ratio = left / whole if whole > 0 else 1.0
+    words = (
+        f"panels and battery supply {1 - ratio:.0%} of it under an average sky, sized against the "
+        "devices' energy; what making them emitted is not counted"
+    )
+    return (found.grid if left > 0 else load), ratio, (words,)
+
+
+def _grid(
+    zone: Zone, load: Load, year: int, asked: Asked, known: Known
+) -> tuple[tuple[Intensity, Intensity], Generation, tuple[str, ...]]:
+    """Carbon (lifecycle, direct) and water of a kilowatt-hour then and there, and notes."""
+    if asked.supply is not None:
+        given = supply(asked.supply, zone)
+        return _supplied(given), Generation(given.water, given.water_dry), (given.note,)
+    end_utc_s = load.start_utc_s + load.slot_s * len(load.energies_j)
+    trace = known.trace_of(zone, load.start_utc_s, end_utc_s)
+    lifecycle = Intensity(weighted(load, trace), trace.kind or Kind())
+    direct = Intensity(
+        _stack_part(lifecycle.factor, zone, year),
+        msgspec.structs.replace(lifecycle.kind, scope="direct"),
+    )
+    water = Generation(
+        consumption=grid.water_factor(zone, reservoirs=True),
+        dry=grid.water_factor(zone, reservoirs=False),
+        withdrawal=grid.withdrawal_factor(zone),
+    )
+    return (lifecycle, direct), water, trace.notes
+
+
+def _supplied(given: Supply) -> tuple[Intensity, Intensity]:
+    return Intensity(given.lifecycle, Kind()), Intensity(given.direct, Kind(scope="direct"))
+
+
+def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
+    """Part of a *lifecycle* intensity that left the stacks, by what generates in *zone*.
+
+    Notes
+    -----
+    ``l * d / (d + u)`` with direct and upstream intensity of the generation there: what is
+    imported is taken to have the same part.
+    """
+    direct, upstream = grid.direct_factor(zone, year=year), grid.upstream_factor(zone, year=year)
+    whole = direct.value + upstream.value
+    if direct.value <= 0 or whole <= 0:
+        return msgspec.structs.replace(
+            direct, value=0.0, low=0.0, high=min(direct.high, lifecycle.value)
+        )
+    value = lifecycle.value * direct.value / whole
+    return msgspec.structs.replace(
+        direct,
+        value=value,
+        low=value * direct.low / direct.value,
+        high=min(value * direct.high / direct.value, max(value, lifecycle.high)),
+        source="; ".join(dict.fromkeys(f"{direct.source}; {upstream.source}".split("; "))),
+        verified="derived" if lifecycle.verified != "assumed" else "assumed",
+    )
+
+
+def _loss(zone: Zone) -> Factor | Missing:
+    try:
+        return grid.loss_factor(zone)
+    except CoverageError as exc:
+        return Missing(str(exc))
+
+
+def _price(settings: Settings, zone: Zone, load: Load, run: Run) -> tuple[Factor | Missing, str]:
+    """Price of a kilowatt-hour and its currency: as set, else of the place."""
+    if settings.electricity_price:
+        tariff = parse_tariff(settings.electricity_price, settings.currency)
+        offset = utc_offset_s(zone.timezone or run.place.get("timezone", ""))
+        return tariff_price(tariff, load, offset), settings.currency
+    found = grid.price_factor(zone)
+    return found, "USD" if isinstance(found, Factor) else settings.currency
