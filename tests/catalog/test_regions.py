@@ -21,7 +21,7 @@ WORDS = [
     ("South Korea", "KR"), ("Republic of Korea", "KR"), ("DPRK", "KP"),
     ("Czech Republic", "CZ"), ("Turkey", "TR"), ("TURKIYE", "TR"), ("Russia", "RU"),
     ("Ivory Coast", "CI"), ("CÔTE D’IVOIRE", "CI"), ("cote d'ivoire", "CI"), ("Curacao", "CW"),
-    ("DR Congo", "CD"), ("Viet Nam", "VN"), ("Holland", "NL"), ("Liechtenstein", "LI"),
+    ("DR Congo", "CD"), ("Burma", "MM"), ("Holland", "NL"), ("Liechtenstein", "LI"),
     ("World", "WORLD"), ("EU", "EU27"), ("European Union", "EU27"),
     ("US-CAL-CISO", "US-CAL-CISO"), ("us_cal_ciso", "US-CAL-CISO"), ("DK-DK1", "DK-DK1"),
     ("CAMX", "CAMX"), ("camx", "CAMX"), ("US-CA", "US-CA"), ("California", "US-CA"),
