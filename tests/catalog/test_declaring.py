@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from submeter.catalog import factor, pue_prior
 from submeter.catalog.declaring import (
     LARGEST_FILE_BYTES,
+    MOST_PROBLEMS,
     MOST_ROWS,
     check_declared,
     check_file,
@@ -237,6 +238,13 @@ def test_every_problem_of_a_file_is_told_not_the_first_only(tmp_path: Path) -> N
     path = csv_file(tmp_path, f"id,value\nx,1\n{LOSS},0.1\ny,2\n{LIFECYCLE},abc\n")
     found = check_file(path)
     assert [p.place for p in found.problems] == [f"{path}:{n}" for n in (2, 4, 5)]
+
+
+def test_checking_ends_where_nothing_fits(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "id,value\n" + "grid/XX/y,1\n" * 20_000)
+    found = check_file(path)
+    assert len(found.problems) == MOST_PROBLEMS + 1
+    assert "mend the first" in str(found.problems[-1])
 
 
 @pytest.mark.parametrize(
