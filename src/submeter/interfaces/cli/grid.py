@@ -57,7 +57,8 @@ def grid(
       submeter grid GB --provider uk-carbon-intensity
       submeter grid US-CAL-CISO --provider eia --hours -48
     """  # noqa: D301  # \b keeps click from refilling the examples
-    from submeter.grid.place import machine_timezone, resolve_place
+    from submeter.grid.place import resolve_place
+    from submeter.grid.timezone import machine_timezone
     from submeter.settings import load
 
     if hours == 0:
