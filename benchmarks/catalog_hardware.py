@@ -249,7 +249,15 @@ OPERATIONS = {
 }
 
 
-def operation_facts(rows: list[Row], cited: Cited) -> list[Fact | None]:
+SAME_EVENT = {  # the part of one event against the whole chip or board over its events
+    "syn-truenorth": 26.0,
+    "syn-truenorth-merolla": 2.5,
+    "syn-spinnaker": 8000.0,
+    "syn-spinnaker-board": 45.0,
+}
+
+
+def operation_facts(rows: list[Row], cited: Cited) -> list[Fact]:
     found = []
     for row in rows:
         year = row["year"] or str(year_of(row["source"]) or COMPILED_YEAR)
@@ -258,15 +266,20 @@ def operation_facts(rows: list[Row], cited: Cited) -> list[Fact | None]:
         quantity = (
             OPERATIONS.get(row["unit"]) or f"energy_{slug(row['unit'].replace('/', ' per '))}"
         )
-        found.append(
-            by_range(
-                row["id"], quantity.replace("-", "_").replace(".", ""), year,
-                (row["value"], row["value_min"], row["value_max"]), "operation",
-                cited.key(row["source"], year), verified=row["verified"], note=note,
-                unit=row["unit"],
-            )
+        made = by_range(
+            row["id"], quantity.replace("-", "_").replace(".", ""), year,
+            (row["value"], row["value_min"], row["value_max"]), "operation",
+            cited.key(row["source"], year), verified=row["verified"], note=note,
+            unit=row["unit"],
         )  # fmt: skip
+        if made is not None:
+            other = SAME_EVENT.get(row["id"])
+            said = f"counted otherwise, another source says {other:g}" if other else ""
+            found.append(spanning(made, other, note=said) if other else made)
     return found
+
+
+COUNTED = {"gpu_hours", "node_rated_w", "rest_of_node_rated_w_per_gpu"}  # printed, not metered
 
 
 def measured_name(metric: str) -> str:
@@ -296,7 +309,8 @@ def measured_facts(rows: list[Row], cited: Cited) -> list[Fact]:
         year = str(year_of(row["year"]) or year_of(row["source"]) or COMPILED_YEAR)
         made = by_range(
             row["id"], measured_name(row["metric"]), year, (value, low, high),
-            "measured", cited.key(row["source"], year), verified=row["verified"], note=note,
+            "statement" if row["metric"] in COUNTED else "measured",
+            cited.key(row["source"], year), verified=row["verified"], note=note,
             unit=MEASURED_UNITS.get(row["unit"], row["unit"]),
         )  # fmt: skip
         if made is not None:

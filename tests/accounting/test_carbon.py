@@ -2,7 +2,9 @@
 """Parts sum to the whole, kinds are never mixed, and more never becomes less."""
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from submeter.accounting.carbon import (
     Intensity,
     difference,
+    fitting,
     location_based,
     marginal,
     portion,
@@ -18,6 +21,7 @@ from submeter.accounting.carbon import (
 )
 from submeter.accounting.ratios import inverse, lost_per_used, per_kwh, spanning
 from submeter.errors import UsageError
+from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Missing
 from submeter.records.traces import Kind
@@ -126,6 +130,18 @@ def test_g09_kinds_are_never_mixed(
     assert caught.value.remedy
 
 
+def test_g09_a_direct_factor_that_does_not_fit_is_left_out_with_the_reason() -> None:
+    consumed, stack = intensity(400, Kind(flow="consumption")), intensity(300, DIRECT)
+    assert fitting(intensity(400), stack) == stack
+    apart = fitting(consumed, stack)
+    assert isinstance(apart, Missing)
+    assert "never mixed" in apart.why
+    assert location_based(kwh(1), consumed, apart, NOT_KNOWN).direct == apart
+    assert isinstance(fitting(intensity(400), intensity(400)), Missing)
+    assert fitting(NOT_KNOWN, stack) == stack
+    assert fitting(consumed, NOT_KNOWN) == NOT_KNOWN
+
+
 def test_what_is_not_known_is_missing_and_never_zero() -> None:
     life, stack, loss = intensity(400), intensity(300, DIRECT), factor("t", 0.05, unit="ratio")
     no_direct = location_based(kwh(1), life, NOT_KNOWN, loss)
@@ -180,6 +196,31 @@ def test_a_doubt_that_both_sides_share_cancels() -> None:
     assert apart.sign == "not certain"
     assert apart.low < found.low
     assert difference(after, before).sign == "more"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_interval_of_a_difference_is_that_of_draws(shared: bool) -> None:  # noqa: FBT001
+    """To first order in the logarithms: 1e5 draws of 10 % doubts agree within 6 % of the width."""
+    random = np.random.default_rng(7)
+    grid = factor("grid", 400.0)
+    other = grid if shared else factor("other", 360.0)
+    before, after = per_kwh(kwh(1.0), grid), per_kwh(joules(0.8 * 3.6e6, "other gain"), other)
+    doubts = {key for a in (before, after) for t in a.terms for key in t.log_sds}
+    draws = {key: random.standard_normal(100_000) for key in sorted(doubts)}
+
+    def drawn(amount: Amount) -> Any:
+        return np.sum(
+            [
+                t.value * np.exp(sum(sd * draws[key] for key, sd in t.log_sds.items()))
+                for t in amount.terms
+            ],
+            axis=0,
+        )
+
+    low, high = np.quantile(drawn(after) - drawn(before), [0.025, 0.975])
+    found = difference(before, after)
+    assert found.low == pytest.approx(low, abs=0.06 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.06 * (high - low))
 
 
 def test_a_saving_whose_sign_differs_is_flagged() -> None:

@@ -4,12 +4,9 @@
 import pytest
 
 from submeter.accounting.carbon import location_based
-from submeter.accounting.embodied import Hardware, embodied_by_hours
 from submeter.accounting.market import market_based
 from submeter.accounting.picking import (
     SUPPLIES,
-    accelerator_hardware,
-    accelerator_hour,
     backed,
     intensity,
     line_loss,
@@ -17,7 +14,6 @@ from submeter.accounting.picking import (
     of_zone,
     provider_claim,
     residual_mix,
-    server_hardware,
     supply,
 )
 from submeter.catalog import facts
@@ -120,53 +116,3 @@ def test_makers_of_marginal_figures_are_told_apart() -> None:
     found = marginals(OREGON)
     assert len(found) == len({row.factor.key for row in found}) == 2
     assert {row.kind.signal for row in found} == {"marginal"}
-
-
-# --- hardware -----------------------------------------------------------------------------------
-
-
-def per_hour(hardware: Hardware) -> tuple[float, float, float]:
-    shown = known(embodied_by_hours([hardware], 3600.0).total).figure("g")
-    return shown.low, shown.value, shown.high
-
-
-def test_an_h100_hour_lies_in_the_published_range() -> None:
-    span = accelerator_hour()
-    low, value, high = per_hour(accelerator_hardware("nvidia-h100-sxm5-80gb", 1))
-    assert 1000 * span.low < value < 1000 * span.high
-    assert low < value < high
-
-
-def test_relatives_and_strangers_are_wider_and_said() -> None:
-    own = accelerator_hardware("nvidia-h100-sxm5-80gb", 1)
-    kin = accelerator_hardware("nvidia-h100-pcie-80gb", 1)
-    stranger = accelerator_hardware(None, 1)
-    ratios = [high / low for low, _, high in map(per_hour, (own, kin, stranger))]
-    assert ratios == sorted(ratios)
-    assert ratios[2] > 10
-    assert own.notes == ()
-    assert "the span of Hopper, widened" in kin.notes[0]
-    assert "all published ones" in stranger.notes[0]
-    shown = known(embodied_by_hours([stranger], 3600.0).total).figure("g")
-    assert shown.basis == "assumed"
-
-
-def test_hosts_by_their_number_of_accelerators_by_name_and_by_instance() -> None:
-    eight, one = (accelerator_hardware("nvidia-h100-sxm5-80gb", 1, in_host=n) for n in (8, 1))
-    assert (eight.host_ratio, one.host_ratio) == (0.125, 1.0)
-    assert eight.host != one.host
-    desk = accelerator_hardware("nvidia-h100-sxm5-80gb", 1, in_host=1, host="ademe-desktop")
-    assert desk.host is not None
-    assert "ademe-desktop" in desk.host.key
-    name = next(k for k in facts.keys("instance_facts")
-                if facts.has("instance_facts", k, "host_embodied_kg"))  # fmt: skip
-    leased = accelerator_hardware("nvidia-h100-sxm5-80gb", 8, instance=name)
-    assert leased.host is not None
-    assert name in leased.host.key
-
-
-def test_a_server_goes_by_its_processors_and_a_life_may_be_declared() -> None:
-    quarter, whole = (per_hour(server_hardware(r))[1] for r in (0.25, 1.0))
-    assert whole == pytest.approx(4 * quarter)
-    longer = per_hour(server_hardware(1.0, life_years=10))[1]
-    assert longer == pytest.approx(whole * 5 / 10)

@@ -213,6 +213,10 @@ def test_share_alike_data_stand_apart_with_their_notice() -> None:
                 assert name.endswith("_odbl"), (name, row)
                 seen.add(name)
     assert seen == {"grid_odbl", "profiles_odbl"}
+    for name, head in heads().items():  # tables whose rows carry their licence themselves
+        for row in read(name) if "licence" in head and name != "sources" else ():
+            statistic = row["licence"].startswith("statistics derived from ODbL")
+            assert "ODbL" not in row["licence"] or (name, statistic) == ("grid_spread", True)
     notice = (DATA / "NOTICE-ODbL.md").read_text(encoding="utf-8")
     assert "Contains information from Electricity Maps" in notice
     for path in DATA.glob("*_odbl.csv"):

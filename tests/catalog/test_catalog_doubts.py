@@ -229,6 +229,23 @@ def test_embodied_of_a_board_spans_its_sources(device: str, sources: tuple[float
     assert holds(fact("accelerator_facts", device, "embodied_kg"), *sources)
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("syn-truenorth", (2.5, 26)),
+        ("syn-truenorth-merolla", (2.5, 26)),
+        ("syn-spinnaker", (45, 8000)),
+        ("syn-spinnaker-board", (45, 8000)),
+    ],
+)
+def test_synaptic_events_span_marginal_and_whole_chip_accounts(
+    key: str, values: tuple[float, float]
+) -> None:
+    made = fact("energy_per_op", key, "energy_pj_per_sop")
+    assert holds(made, *values)
+    assert "counted otherwise" in made.note
+
+
 def test_ssd_embodied_spans_both_schools() -> None:
     assert holds(fact("embodied", "ssd", "embodied_kg_per_gb"), 0.004, 0.031, 0.16)
 

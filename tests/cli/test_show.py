@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from submeter.accounting.overhead import reckoned
 from submeter.collecting.order import Order
 from submeter.interfaces.cli.lookup import look_up
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
@@ -15,6 +14,7 @@ from submeter.records.frames import Head, SensorHead, Started, Ticks, delta_enco
 from submeter.records.runs import Run
 from submeter.reporting.summary import per_work
 from submeter.running.collectors import ORDER_FILE
+from submeter.running.reckoning import reckoned
 from submeter.storing.journal import JournalWriter
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage, stage

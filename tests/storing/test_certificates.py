@@ -30,7 +30,14 @@ from submeter.errors import (
     UsageError,
 )
 from submeter.records.claims import Claim
-from submeter.storing.certificates import CLAIMS_SCHEMA, ClaimBook, open_claims, to_wh
+from submeter.storing.certificates import (
+    CLAIMS_SCHEMA,
+    ClaimBook,
+    claims_of,
+    open_claims,
+    shown_beside,
+    to_wh,
+)
 from submeter.storing.ledger import open_ledger
 from tests.storing.runs import MakeRun
 
@@ -111,6 +118,19 @@ def test_offsets_lie_in_the_same_account_and_hold_no_energy(path: Path) -> None:
         with pytest.raises(InfeasibleError):
             book.use("a", 1, [offset.id])
         assert book.balances()[0].claim.carbon_g == 2e6
+
+
+def test_what_a_run_uses_is_read_without_making_an_account(tmp_path: Path) -> None:
+    assert claims_of("a", tmp_path) == ()
+    assert shown_beside(tmp_path) == ()
+    assert list(tmp_path.iterdir()) == []
+    with open_claims(tmp_path / "claims.db") as book:
+        book.add(lot(1000, id="c"))
+        offset = book.add(lot(0, kind="offset", registry="Verra", carbon_g=2e6, year=2023))
+        used = book.use("a", 10, ["c"])
+    assert claims_of("a", tmp_path) == used
+    assert claims_of("b", tmp_path) == ()
+    assert shown_beside(tmp_path) == (offset,)
 
 
 # --- taking back --------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which facts of the catalog the accounting of carbon, hardware and everyday words takes.
+"""Which facts of the catalog the accounting of carbon and everyday words takes.
 
-The only file of this kind here: all others take factors and amounts as arguments.
+This file and ``owning.py`` pick; the others here take factors and amounts as arguments.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,24 +10,19 @@ from typing import Final
 import msgspec
 
 from submeter.accounting.carbon import Intensity
-from submeter.accounting.embodied import Hardware, accelerator_share
 from submeter.accounting.equivalents import MOST_PIECES, ONE, Dimension, Everyday
 from submeter.accounting.market import Backed, matching_claim
 from submeter.accounting.ratios import spanning
 from submeter.catalog import facts as catalog
-from submeter.catalog.tables import rows
 from submeter.errors import CoverageError, UsageError
 from submeter.records.claims import Allocation
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.places import Zone
 from submeter.records.traces import Kind
-from submeter.units import G_PER_KG, H_PER_YEAR, J_PER_KWH
+from submeter.units import G_PER_KG, J_PER_KWH
 
 DAYS_PER_YEAR: Final = 365
-FAMILY_WIDER: Final = 1.5  # a relative of the device stands in for it
-UNKNOWN_WIDER: Final = 2.0  # nobody knows the device: boards from a desktop's to a chip of a pod
-_MANY: Final = 4  # so many accelerators sit in a host that was built around them
 SUPPLIES: Final = ("wind", "solar", "hydro", "nuclear", "mix")
 _MIX: Final = ("wind", "solar", "hydro", "nuclear")
 _LIFECYCLE: Final = Kind()
@@ -161,100 +156,6 @@ def provider_claim(cloud: str) -> tuple[str, ...]:
             f"({own.year}): a claim, no factor"
         )
     return tuple(said)
-
-
-# --- hardware -----------------------------------------------------------------------------------
-
-
-def accelerator_hardware(
-    key: str | None,
-    reserved: float,
-    *,
-    in_host: float = 8,
-    host: str = "",
-    instance: str = "",
-    life_years: float | None = None,
-) -> Hardware:
-    """What a run reserved of accelerators of the catalog row *key*, with their hosts.
-
-    Parameters
-    ----------
-    key
-        Row of ``accelerators``; None where nobody knows the device.
-    in_host
-        How many of them sit in a host.
-    host
-        Row of ``embodied`` that is the host without them; by their number where not given.
-    instance
-        Row of ``instances``, whose host is known better than that of a typical server.
-
-    Notes
-    -----
-    A device without a figure of its own takes the span of its architecture, widened; one without
-    relatives that of all published figures per accelerator-hour, widened. Either says so.
-    """
-    each, note = _accelerator(key)
-    life = _life("lifetime-accelerator", life_years)
-    name = key or "unknown accelerator"
-    if each is None:
-        prior = spanning("embodied/any/per_h", [accelerator_hour()], wider=UNKNOWN_WIDER)
-        return Hardware(name, life, accelerators=reserved, per_h=prior, notes=(note,))
-    row = host or ("host-8-accelerators" if in_host >= _MANY else "server")
-    return Hardware(
-        name=name,
-        lifetime=life,
-        accelerators=reserved,
-        accelerator=each,
-        host=catalog.fact("instance_facts", instance, "host_embodied_kg")
-        if instance and catalog.has("instance_facts", instance, "host_embodied_kg")
-        else catalog.fact("embodied", row, "embodied_kg"),
-        host_ratio=accelerator_share(reserved, in_host),
-        notes=(note,) if note else (),
-    )
-
-
-def server_hardware(cpu_ratio: float, *, life_years: float | None = None) -> Hardware:
-    """Share of a server without accelerators, by the processors that a run reserved."""
-    return Hardware(
-        name="server",
-        lifetime=_life("lifetime-server", life_years),
-        host=catalog.fact("embodied", "server", "embodied_kg"),
-        host_ratio=cpu_ratio,
-    )
-
-
-def accelerator_hour() -> Factor:
-    """Span of published figures per accelerator-hour [kgCO2e/h], of different boundaries."""
-    return catalog.fact("embodied", "accelerator-hour", "embodied_kg_per_h")
-
-
-def _accelerator(key: str | None) -> tuple[Factor | None, str]:
-    if key and catalog.has("accelerator_facts", key, "embodied_kg"):
-        return catalog.fact("accelerator_facts", key, "embodied_kg"), ""
-    row = catalog.attributes("accelerators", key) if key else None
-    family = row["architecture"] if row else ""
-    kin = [
-        catalog.fact("accelerator_facts", other["key"], "embodied_kg")
-        for other in (rows("accelerators") if family else ())
-        if other["architecture"] == family
-        and catalog.has("accelerator_facts", other["key"], "embodied_kg")
-    ]
-    if kin:
-        span = spanning(f"embodied/{family}/embodied_kg", kin, wider=FAMILY_WIDER)
-        return span, f"{key}: no figure of its own; the span of {family}, widened"
-    words = f"{key or 'unknown accelerator'}: no figure, nor one of a relative"
-    return None, f"{words}; the span of all published ones per hour, widened"
-
-
-def _life(key: str, years: float | None) -> Factor:
-    if years is None:
-        return catalog.fact("embodied", key, "lifetime_years").scaled(H_PER_YEAR, "h")
-    life_h = years * H_PER_YEAR
-    source = f"a life of {years:g} years, declared"
-    return Factor(
-        f"embodied/{key}/declared", life_h, life_h, life_h, "h", source=source,
-        verified="declared",
-    )  # fmt: skip
 
 
 # --- everyday words -----------------------------------------------------------------------------

@@ -123,6 +123,9 @@ class Finder:
     def family(self, name: str, architecture: str = "") -> AcceleratorRow:
         """Narrowest group that a device of this *name* seems to be of."""
         asked = _MIG.sub("", name)
+        found = self.find(name)
+        if found and not isinstance(found, AcceleratorRow):
+            return self._family(name, found, f"the name {fold(asked)}")
         for members, note in self._groups(asked, architecture):
             if members:
                 return self._family(name, members, note)

@@ -15,7 +15,7 @@ from submeter.errors import CoverageError, UsageError
 class InstanceRow(msgspec.Struct, frozen=True):
     """An instance type of a cloud and what is in it; its numbers stand under ``key``."""
 
-    key: str  # provider-instance, such as aws-p4d.24xlarge
+    key: str  # provider/instance, such as aws/p4d.24xlarge
     provider: str
     name: str
     accelerator: str  # key of accelerators.csv; "" where it has none
@@ -42,7 +42,13 @@ class Instances:
                 line["host_cpu"],
             )
             short = fold(row.name).removeprefix("standard ")  # Azure's own word before each
-            for word in (row.key, f"{row.provider} {row.name}", row.name, short):
+            for word in (
+                short,
+                f"{row.provider} {short}",
+                row.key,
+                f"{row.provider} {row.name}",
+                row.name,
+            ):
                 self._found[fold(word)][row.key] = row
 
     def find(self, name: str) -> InstanceRow:

@@ -30,7 +30,7 @@ _BOARD_NOISE: Final = (
     (re.compile(r"\(.*?\)"), ""),
     (re.compile(r"[-_/\s\[\]()]+"), " "),
     (re.compile(r"\b(nvidia|tesla|geforce|graphics device)\b"), ""),
-    (re.compile(r"\b(advanced micro devices( inc\.?)?|amd|ati|radeon instinct|instinct)\b"), ""),
+    (re.compile(r"\b(advanced micro devices(,? inc\.?)?|amd|ati|radeon instinct|instinct)\b"), ""),
     (re.compile(r"\b(intel|google|aws|amazon|habana|apple)\b"), ""),
     (re.compile(r"(?<=\d) (?=[gm]i?b\b)"), ""),
     (re.compile(r"\s+"), " "),

@@ -134,9 +134,9 @@ class Gazetteer:
                     raise _several(word, found)
         raise _nowhere(word, near(word, self._spelled))
 
-    def zone(self, code: str) -> ZoneRow | None:
-        """Zone of exactly this *code*."""
-        return self._zones.get(code)
+    def place(self, key: str) -> ZoneRow | None:
+        """Zone of exactly this code, or cloud region of this provider/region."""
+        return self._zones.get(key) or self._regions.get(key)
 
     @staticmethod
     def _provided(asked: str) -> str:
@@ -188,8 +188,8 @@ class Gazetteer:
         )
         provider, _, ident = row["key"].partition("/")
         self._regions[row["key"]] = region
-        inner = re.search(r"\(([^)]+)\)", row["location"])  # US West (Oregon)
-        towns = [row["location"], *([inner[1]] if inner else [])]
+        parts = re.fullmatch(r"(.+) \((.+)\)", row["location"])  # US West (Oregon)
+        towns = [row["location"], *(parts.groups() if parts else ())]
         self._list(self._codes, row["key"], row["key"], ident)
         self._list(self._locations, row["key"], *towns, *(f"{provider} {t}" for t in towns))
         self._list(self._locations, row["key"], *row.get("aliases", "").split(";"))

@@ -152,6 +152,26 @@ class MeasuredRun:
         """Energy of the devices that sensors see [J]."""
         return self._at("devices")
 
+    @property
+    def carbon(self) -> Figure | Missing:
+        """Location-based emissions of its electricity [gCO2e]."""
+        return self._figure(lambda made: made.carbon.location, "gCO2e")
+
+    @property
+    def carbon_embodied(self) -> Figure | Missing:
+        """Its share of what making the hardware emitted [gCO2e]."""
+        return self._figure(lambda made: made.carbon.embodied, "gCO2e")
+
+    @property
+    def water_onsite(self) -> Figure | Missing:
+        """Water consumed on the site [L]."""
+        return self._figure(lambda made: made.water.onsite, "L")
+
+    @property
+    def water_offsite(self) -> Figure | Missing:
+        """Water consumed at the generators, without the evaporation of reservoirs [L]."""
+        return self._figure(lambda made: made.water.offsite_dry, "L")
+
     def to_dict(self) -> dict[str, object]:
         """The run in the words of the JSON (schema 1)."""
         from submeter.records.figures import Missing
@@ -191,16 +211,22 @@ class MeasuredRun:
         return f"<pre>{escape(summary(run, self._footprint(run)))}</pre>"
 
     def _at(self, boundary: str) -> Figure | Missing:
+        return self._figure(lambda made: getattr(made, boundary), "J")
+
+    def _figure(
+        self, pick: Callable[[Footprint], Amount | Missing], unit: str
+    ) -> Figure | Missing:
+        """One amount of the footprint as a figure."""
         from submeter.records.figures import Missing
 
         run = self.run
         if isinstance(run, Missing):
             return run
-        amount: Amount | Missing = getattr(self._footprint(run), boundary)
-        return amount if isinstance(amount, Missing) else amount.figure("J")
+        amount = pick(self._footprint(run))
+        return amount if isinstance(amount, Missing) else amount.figure(unit)
 
     def _footprint(self, run: Run) -> Footprint:
-        from submeter.accounting.overhead import reckoned
+        from submeter.running.reckoning import reckoned
 
         return reckoned(run)
 

@@ -46,6 +46,7 @@ def new_order(
     OSError
         If no folder for it can be made anywhere.
     """
+    from submeter.grid.timezone import machine_timezone
     from submeter.settings import load
     from submeter.settings.recording import recorded
 
@@ -53,6 +54,9 @@ def new_order(
     home, elsewhere = writable_home()
     utc_ns = time.time_ns()
     place = {key: _text(word) for key, word in recorded(loaded).items()}
+    timezone = machine_timezone()
+    if timezone:  # what the clock tells of the place, where nobody said it
+        place["timezone"] = _text(timezone)
     visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     order = Order(
         run_id="",

@@ -63,8 +63,9 @@ def declared_in(values: Mapping[str, object], path: Path, text: str) -> Declared
 
 def _files(given: object, path: Path) -> tuple[Path, ...]:
     """Paths of the files, against the folder of the settings file *path*."""
-    names = given if isinstance(given, list) and len(given) <= MOST_FILES else [None]
-    if not all(isinstance(name, str) and name and name.isprintable() for name in names):
+    listed = given if isinstance(given, list) and len(given) <= MOST_FILES else [given]
+    names = [name for name in listed if isinstance(name, str) and name and name.isprintable()]
+    if not isinstance(given, list) or len(names) < len(given):
         raise ConfigError(
             f"{FACTOR_FILES} in {path} is no list of files",
             remedy=f'write {FACTOR_FILES} = ["my-factors.csv"], at most {MOST_FILES} of them',

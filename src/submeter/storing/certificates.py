@@ -286,6 +286,24 @@ def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBoo
                 return ClaimBook(db, path)
 
 
+def claims_of(run_id: str, home: Path | None = None) -> tuple[Allocation, ...]:
+    """Return what a run uses, without making an account where there is none."""
+    path = (places.home() if home is None else home) / CLAIMS_FILE
+    if not path.exists():
+        return ()
+    with open_claims(path) as book:
+        return book.of_run(run_id)
+
+
+def shown_beside(home: Path | None = None) -> tuple[Claim, ...]:
+    """Offsets and avoided carbon of the account, which no figure takes into account."""
+    path = (places.home() if home is None else home) / CLAIMS_FILE
+    if not path.exists():
+        return ()
+    with open_claims(path) as book:
+        return tuple(b.claim for b in book.balances() if not b.claim.is_energy)
+
+
 def release_removed(home: Path, run_id: str) -> None:
     """Give back what a run used that was removed; what cannot be written stays used."""
     path = home / CLAIMS_FILE

@@ -2,7 +2,6 @@
 """``submeter claim add|list|use|retire|release|undo``."""
 
 import math
-import re
 from typing import Final, cast, get_args
 
 import click
@@ -25,7 +24,6 @@ from submeter.storing.wording import safe_text
 from submeter.units import G_PER_T, J_PER_WH, WH_PER_MWH
 
 KINDS: Final[tuple[str, ...]] = get_args(ClaimKind)
-_ZONE: Final = re.compile(r"[A-Za-z]{2}(-[A-Za-z0-9-]+)?")
 _HEADS: Final = ("id", "kind", "zone", "year", "registry", "fuel", "bought", "left", "retired")
 
 
@@ -76,7 +74,7 @@ def add(
     entered = Claim(
         id=claim_id,
         kind=cast("ClaimKind", kind),
-        zone=zone.upper(),
+        zone=_country(zone),
         year=year,
         registry=registry,
         fuel=fuel.lower(),
@@ -129,11 +127,7 @@ def use(run: str, *, energy_mwh: str | None, claim_ids: tuple[str, ...], zone: s
     with ledger_at_hand([run]) as ledger:
         found = ledger.get(run)
     used_wh = _used_wh(found)
-    place = zone or found.place.get("zone", "")
-    if not _ZONE.fullmatch(place):
-        raise UsageError(
-            f"the market where {called(found)} was is not known", remedy="add --zone DE"
-        )
+    place = _market(found, zone)
     with open_claims() as book:
         before_wh = sum(a.energy_wh for a in book.of_run(found.id))
         wanted_wh = max(0, used_wh - before_wh) if energy_mwh is None else to_wh(energy_mwh)
@@ -188,9 +182,29 @@ def undo() -> None:
         click.echo(f"taken back: {book.undo()}")
 
 
+def _country(word: str) -> str:
+    """Country that *word* means or lies in; "" for none."""
+    from submeter.catalog.regions import find_zone
+
+    if not word:
+        return ""
+    place = find_zone(word)
+    return place.country or place.code
+
+
+def _market(run: Run, asked: str | None) -> str:
+    """Country whose market a run drew from: as asked, else as the run says, never guessed."""
+    from submeter.grid.place import place_of
+
+    zone = place_of(run.place, argument=asked)
+    if zone.guessed or not zone.country:
+        raise UsageError(f"the market where {called(run)} was is not known", remedy="--zone DE")
+    return zone.country
+
+
 def _used_wh(run: Run) -> int:
     """Energy of *run* at the facility, in whole watt-hours, the last one begun."""
-    from submeter.accounting.overhead import reckoned
+    from submeter.running.reckoning import reckoned
 
     facility = reckoned(run).facility
     if isinstance(facility, Missing):

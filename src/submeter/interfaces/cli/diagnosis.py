@@ -7,16 +7,18 @@ from pathlib import Path
 import msgspec
 
 from submeter.accounting.boundaries import footprint
-from submeter.accounting.overhead import pue_for
 from submeter.accounting.typical import Load, counted, typical_loads, typical_run
+from submeter.catalog import pue_prior
 from submeter.errors import SubmeterError
 from submeter.interfaces.cli.looking import Look, look_at
+from submeter.records.amounts import Amount
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.factors import Factor
-from submeter.records.figures import Basis, Figure, Missing, Quantity
+from submeter.records.figures import Basis, Figure, Missing
+from submeter.records.places import Zone
 from submeter.reporting.footprint_words import missing
 from submeter.sensors import Finding, Roots, discover
-from submeter.settings import load
+from submeter.settings import Loaded, load
 from submeter.storing.ledger import open_ledger
 from submeter.storing.places import home
 
@@ -46,7 +48,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     total: Figure | None  # energy of a typical hour at the wall
     gains: tuple[Gain, ...]
-    zone: str | None
+    zone: Zone
     ledger: LedgerState
     warnings: tuple[str, ...]
 
@@ -70,7 +72,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
             if self.total is None
             else self.total.to_dict(),
             "gains": [{"remedy": g.remedy, "typical_hour": g.total.to_dict()} for g in self.gains],
-            "zone": self.zone or missing("not set"),
+            "zone": missing(self.zone.note) if self.zone.guessed else self.zone.code,
+            "place": {"zone": self.zone.code, "name": self.zone.name, "how": self.zone.how},
             "ledger": {
                 "path": str(self.ledger.path),
                 "runs": missing("no ledger that opens")
@@ -91,7 +94,8 @@ def diagnose(where: Roots, *, visible_devices: str | None = None) -> Diagnosis:
     finally:
         found.close()
     loaded = load(strict=False)
-    pue = pue_for(loaded.settings)
+    declared = loaded.settings.pue
+    pue = pue_prior() if declared is None else declared
     loads = typical_loads([(x.device, x.channel) for x in looks], _powers_w(looks))
     rest, rest_ratio = _rest(looks)
     whole = _total(loads, rest, rest_ratio, pue)
@@ -100,10 +104,19 @@ def diagnose(where: Roots, *, visible_devices: str | None = None) -> Diagnosis:
         findings=tuple(found.findings),
         total=whole,
         gains=() if whole is None else _gains(whole, loads, rest, rest_ratio, pue),
-        zone=loaded.settings.zone,
+        zone=_place(loaded),
         ledger=ledger_state(home() / "ledger.db"),
         warnings=loaded.warnings,
     )
+
+
+def _place(loaded: Loaded) -> Zone:
+    """Where a run that begins now would be."""
+    from submeter.grid.place import place_of
+    from submeter.grid.timezone import machine_timezone
+    from submeter.settings.recording import recorded
+
+    return place_of(recorded(loaded) | {"timezone": machine_timezone()})
 
 
 def ledger_state(path: Path) -> LedgerState:
@@ -153,7 +166,7 @@ def _total(
     if not loads:
         return None
     facility = footprint(typical_run(loads, rest, rest_ratio), pue).facility
-    return facility.figure("J") if isinstance(facility, Quantity) else None
+    return facility.figure("J") if isinstance(facility, Amount) else None
 
 
 def _gains(

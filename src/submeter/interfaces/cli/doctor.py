@@ -11,6 +11,7 @@ import click
 from submeter.errors import LedgerError, UsageError
 from submeter.interfaces.cli.diagnosis import Diagnosis, LedgerState, diagnose
 from submeter.interfaces.cli.looking import roots, roots_options
+from submeter.reporting.impacts import place_words
 from submeter.reporting.numbers import write_doubt, write_ratio
 from submeter.reporting.text import cut, fill, pad, plain
 from submeter.reporting.words import JSON_SCHEMA, to_json
@@ -93,8 +94,8 @@ def doctor_lines(found: Diagnosis) -> Iterator[str]:
             yield from _remedy(f"{gain.remedy}  (narrows the total to {write_doubt(gain.total)})")
     else:
         yield from _set("total", "", "unknown: nothing here can be measured or modelled")
-    yield from _set("place", "", found.zone or "unknown")
-    if not found.zone:
+    yield from _set("place", "", plain(f"{found.zone.code}, {place_words(found.zone)}"))
+    if found.zone.guessed:
         yield from _remedy("submeter config set zone DE")
     yield from _ledger(found.ledger)
     for warning in found.warnings:

@@ -74,19 +74,19 @@ def _show(query: "Sequence[str]", *, most: int | None, as_table: bool, as_json: 
     from submeter.reporting.words import to_json
 
     exact = exactly(query[0].strip()) if len(query) == 1 else None
-    hits = [exact] if exact is not None else search(" ".join(query).split())
-    if not hits:
+    found = [exact.ident] if exact is not None else search(" ".join(query).split())
+    if not found:
         raise _nothing(query)
-    shown = hits[:most]
-    more = len(hits) - len(shown)
+    shown = [hit for hit in map(exactly, found[:most]) if hit is not None]
+    more = len(found) - len(shown)
     if as_json:
         click.echo(to_json(factors_document(shown, _sources(shown), more=more)))
         return
     width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
     if as_table:
         click.echo(factor_table(shown, width))
-    elif len(hits) == 1:
-        click.echo(_details(hits[0], width))
+    elif len(found) == 1:
+        click.echo(_details(shown[0], width))
     else:
         click.echo(factor_blocks(shown, width))
     if more:

@@ -56,9 +56,9 @@ def at_the_wall(
     ledger: Ledger | None, rows: Iterable[RunRow], live: Mapping[str, Run] | None = None
 ) -> dict[str, dict[str, object]]:
     """Energy of the facility of each run, in the words of the JSON, each with its own PUE."""
-    from submeter.accounting.overhead import reckoned
     from submeter.reporting.footprint_words import missing
     from submeter.reporting.words import energy_figure
+    from submeter.running.reckoning import reckoned
 
     words: dict[str, dict[str, object]] = {}
     for row in rows:

@@ -47,16 +47,18 @@ def replay(run: str, *, as_json: bool, save: str | None, **given: Any) -> None:
         click.echo(f"undo: submeter rm {kept}", err=True)
 
 
-def tell(run: "Run", asked: "list[tuple[str, Asked]]", *, as_json: bool) -> None:
+def tell(
+    run: "Run", asked: "list[tuple[str, Asked]]", *, as_json: bool, provider: str = ""
+) -> None:
     """Write *run* as it was beside what is *asked*."""
     import shutil
 
-    from submeter.accounting.circumstances import Asked, reckon
     from submeter.reporting.replays import replay_document, replay_words
     from submeter.reporting.words import to_json
+    from submeter.running.reckoning import reckoned
 
-    here = reckon(run, Asked())
-    there = [(name, reckon(run, question)) for name, question in asked]
+    here = reckoned(run, provider=provider)
+    there = [(name, reckoned(run, question, provider=provider)) for name, question in asked]
     if as_json:
         click.echo(to_json(replay_document(run, here, there)))
         return

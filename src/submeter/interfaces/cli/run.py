@@ -145,8 +145,8 @@ def _summary(outcome: "Outcome") -> str:
         notes.append(f"submeter: the ledger could not be written; the run is kept in {where}")
     import shutil
 
-    from submeter.accounting.overhead import reckoned
     from submeter.reporting.summary import summary
+    from submeter.running.reckoning import reckoned
     from submeter.settings import load
 
     settings = load(strict=False).settings

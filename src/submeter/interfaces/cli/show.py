@@ -3,11 +3,14 @@
 
 import os
 import shutil
+from typing import Any
 
 import click
 
 from submeter.errors import UsageError
 from submeter.interfaces.cli.lookup import complete_run, look_up
+from submeter.interfaces.cli.replay import tell
+from submeter.interfaces.cli.what_if import asked_of, what_if_options
 from submeter.reporting.tables import WAYS, details
 from submeter.reporting.words import only, run_document, to_json
 
@@ -35,29 +38,35 @@ def _ways(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tu
     metavar="WAYS",
     help="Split by device, phase, rank or metric only; several with commas.",
 )
-@click.option("--pue", type=float, metavar="RATIO", help="Reckon with this PUE, only for now.")
-def show(run: str, *, as_json: bool, by: tuple[str, ...], pue: float | None) -> None:
+@click.option("--live", is_flag=True, help="Ask the provider that is set for those hours.")
+@what_if_options
+def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: Any) -> None:
     """Show what RUN used, and how sure that is.
 
     RUN is an id or its beginning, a name (its latest run), last, or last~2 for the one two before
-    it. A run that still goes on is shown as far as it is known.
+    it. A run that still goes on is shown as far as it is known. With another zone, time or
+    facility it is shown beside what it would amount to there.
 
     \b
     Examples:
       submeter show
       submeter show digits --by phase
       submeter show last~1 --json
-      submeter show last --pue 1.2
+      submeter show last --zone SE --cooling immersion
     """  # noqa: D301  # \b keeps click from refilling the examples
-    from submeter.accounting.overhead import reckoned
+    from submeter.running.reckoning import reckoned
     from submeter.settings import load
-    from submeter.settings.rules import accept
 
-    if pue is not None:
-        accept("pue", pue)
-    load()  # what is wrong in the settings is said here, too
+    asked = asked_of(given)
+    settings = load().settings  # what is wrong in the settings is said here, too
+    provider = settings.provider if live else ""
+    if live and not provider:
+        raise UsageError("no provider of grid data is set", remedy="submeter config set provider")
     found = look_up(run)
-    amount = reckoned(found.run, pue)
+    if asked:
+        tell(found.run, asked, as_json=as_json, provider=provider)
+        return
+    amount = reckoned(found.run, provider=provider)
     if as_json:
         document = run_document(found.run, amount)
         click.echo(to_json(document if by == WAYS else only(document, by)))

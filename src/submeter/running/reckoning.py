@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run amounts to, with what only files and providers know: claims, and live grid data.
+
+Accounting itself touches nothing; here it meets the account of claims and, where the user asks
+for it, a provider of grid data.
+"""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from submeter.accounting.circumstances import AS_IT_WAS, Asked, Known, TraceOf, reckon
+from submeter.catalog.overlay import NONE, Overrides, use_overrides
+from submeter.errors import ConfigError, LedgerError
+from submeter.grid.traces import intensity
+from submeter.records.footprints import Footprint
+from submeter.records.places import Zone
+from submeter.records.runs import Run
+from submeter.records.traces import Kind, Trace
+from submeter.storing import places
+
+ANSWERS: str = "grid"  # folder of kept answers of providers, in the home
+
+
+def reckoned(
+    run: Run,
+    asked: Asked = AS_IT_WAS,
+    *,
+    home: Path | None = None,
+    provider: str = "",
+    overrides: Overrides | None = None,
+) -> Footprint:
+    """All that *run* amounts to where and when it was, or as *asked*.
+
+    Parameters
+    ----------
+    home
+        Where the account of claims and kept answers lie; the usual place if None.
+    provider
+        Who is asked for the intensity of those hours ("": nobody, the catalog tells).
+    overrides
+        Factors that go before the catalog; those that the settings declare if None. Where these
+        are not in order none of them is used, and a note says so.
+    """
+    home = places.home() if home is None else home
+    overrides, notes = _own_factors() if overrides is None else (overrides, ())
+    with use_overrides(overrides):
+        found = reckon(run, asked, known_of(run, home, provider))
+    return msgspec.structs.replace(found, notes=(*found.notes, *notes)) if notes else found
+
+
+def _own_factors() -> tuple[Overrides, tuple[str, ...]]:
+    """Factors that the settings declare, and what is to be said of them."""
+    from submeter.settings import load
+
+    declared = load(strict=False).declared
+    if not declared:
+        return NONE, ()
+    from submeter.catalog.declaring import declared_overrides
+
+    try:
+        return declared_overrides(declared), ()
+    except ConfigError as exc:
+        return NONE, (f"your own factors are not used: {exc} ({exc.remedy})",)
+
+
+def known_of(run: Run, home: Path, provider: str = "") -> Known:
+    """What files and providers know of *run*."""
+    trace_of = live(provider, home) if provider else intensity
+    from submeter.storing.certificates import CLAIMS_FILE
+
+    path = home / CLAIMS_FILE
+    if not path.exists():
+        return Known(trace_of=trace_of)
+    from submeter.storing.certificates import open_claims
+
+    with contextlib.suppress(LedgerError), open_claims(path) as account:
+        others = tuple(b.claim for b in account.balances() if not b.claim.is_energy)
+        return Known(allocations=account.of_run(run.id), offsets=others, trace_of=trace_of)
+    return Known(trace_of=trace_of)
+
+
+def live(provider: str, home: Path) -> TraceOf:
+    """Ask *provider* for the intensity of a span, kept answers first; the catalog if it fails."""
+    from submeter.grid.cache import AnswerCache
+    from submeter.grid.live import live_or_offline
+    from submeter.grid.weighting import repair
+
+    cache = AnswerCache(home / ANSWERS)
+
+    def trace_of(zone: Zone, start_utc_s: float, end_utc_s: float) -> Trace:
+        def offline(kind: Kind) -> Trace:
+            return intensity(zone, start_utc_s, end_utc_s, kind=kind)
+
+        found = live_or_offline(offline, provider, zone, start_utc_s, end_utc_s, cache=cache)
+        return repair(found)
+
+    return trace_of
