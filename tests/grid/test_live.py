@@ -170,6 +170,15 @@ def test_e13_a_bad_value_in_a_good_answer_is_a_gap(
     assert any("slots have no value" in note for note in trace.notes)
 
 
+def test_e13_what_is_called_actual_and_has_not_been_yet_is_not(
+    desk: Desk, clock: VirtualClock
+) -> None:
+    document = json.loads(GOOD.body)
+    document["data"][4]["intensity"]["actual"] = 555
+    desk.answer = lambda _asked: Reply(json.dumps(document).encode())
+    assert asked_uk(desk, clock).values[4] == 171
+
+
 def rows_of(change: Callable[[list[dict[str, object]]], None]) -> Reply:
     document = json.loads((ANSWERS / "electricity_maps_past_range.json").read_bytes())
     change(document["data"])
