@@ -14,11 +14,13 @@ from submeter.accounting import picking
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.embodied import embodied_by_hours
 from submeter.accounting.equivalents import equivalents
+from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
+from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
-from submeter.accounting.sites import facility_for, stress
+from submeter.accounting.sites import facility_for, fans_left, recooled, stress
 from submeter.accounting.water import Generation
 from submeter.errors import CoverageError, UsageError
 from submeter.grid import factors as grid
@@ -96,13 +98,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     zone = place_of(run.place, argument=asked.zone)
     load = _moved(load_of(run), asked)
     year = year_of(load)
-    facility = facility_for(
-        pue=settings.pue,
-        wue=settings.wue_l_per_kwh,
-        cloud=zone.cloud,
-        cooling=settings.cooling or "",
-        arrangement=settings.arrangement or "",
-    )
+    facility, it_ratio = _facility(run, zone, settings, asked)
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
     carbon, water, more = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
@@ -118,6 +114,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     return Circumstances(
         zone=zone,
         facility=facility,
+        it_ratio=it_ratio,
         arrangement=whose,
         year=year,
         lifecycle=carbon[0],
@@ -133,7 +130,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         embodied=hardware.total,
         price=price,
         currency=currency,
-        carbon_price_per_t=settings.carbon_price_per_t,
+        carbon_price=_carbon_price(settings, currency),
         grid_ratio=grid_ratio,
         notes=tuple(dict.fromkeys((*notes, *more, *hardware.notes))),
     )
@@ -168,6 +165,10 @@ def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
         "electricity_price": asked.price,
     }
     place = run.place | {key: word for key, word in changed.items() if word is not None}
+    if asked.cooling is not None:  # it brings its own
+        place.pop("wue_l_per_kwh", None)
+        if asked.pue is None:
+            place.pop("pue", None)
     if asked.zone:
         place.pop("cloud", None)
     return msgspec.structs.replace(
@@ -199,6 +200,27 @@ def _with(settings: Settings, asked: Asked) -> Settings:
         if value is not None:
             changed[name] = value
     return msgspec.structs.replace(settings, **changed)
+
+
+def _facility(
+    run: Run, zone: Zone, settings: Settings, asked: Asked
+) -> tuple[Facility, Factor | None]:
+    """What stands around *run*, and what a change of its cooling leaves of IT."""
+    own = restored(run.place) if asked.cooling is not None else settings
+    place = place_of(run.place) if asked.cooling is not None else zone
+    here = facility_for(
+        pue=own.pue,
+        wue=own.wue_l_per_kwh,
+        cloud=place.cloud,
+        cooling=own.cooling or "",
+        arrangement=own.arrangement or "",
+    )
+    if asked.cooling is None:
+        return here, None
+    if asked.zone is None and asked.pue is None:
+        return recooled(here, asked.cooling)
+    there = facility_for(pue=asked.pue, cooling=asked.cooling)
+    return there, fans_left(here, asked.cooling)
 
 
 def _moved(load: Load, asked: Asked) -> Load:
@@ -285,7 +307,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
 
 def _loss(zone: Zone) -> Factor | Missing:
     try:
-        return grid.loss_factor(zone)
+        return grid.loss_ratio(zone)
     except CoverageError as exc:
         return Missing(str(exc))
 
@@ -296,5 +318,20 @@ def _price(settings: Settings, zone: Zone, load: Load, run: Run) -> tuple[Factor
         tariff = parse_tariff(settings.electricity_price, settings.currency)
         offset = utc_offset_s(zone.timezone or run.place.get("timezone", ""))
         return tariff_price(tariff, load, offset), settings.currency
-    found = grid.price_factor(zone)
-    return found, "USD" if isinstance(found, Factor) else settings.currency
+    found = grid.price_factor(zone, settings.currency)
+    if isinstance(found, Factor):
+        return found, settings.currency
+    dollars = grid.price_factor(zone)
+    return (found, settings.currency) if isinstance(dollars, Missing) else (dollars, "USD")
+
+
+def _carbon_price(settings: Settings, currency: str) -> Factor | Missing:
+    """Price of a tonne as it was set, if it is in the *currency* of the electricity."""
+    price = settings.carbon_price_per_t
+    if price is None:
+        return Missing("no carbon price is set")
+    if currency != settings.currency:
+        return Missing(
+            f"the price of carbon is in {settings.currency}, that of electricity in {currency}"
+        )
+    return exactly("carbon-price", price, f"{currency}/t", f"{price:g} {currency}/t, declared")
