@@ -248,11 +248,3 @@ def test_water_stress_is_named_as_such(country: str, words: str) -> None:
 def test_a_country_without_stress_is_missing() -> None:
     assert isinstance(sites.stress("XX"), Missing)
     assert isinstance(sites.stress(""), Missing)
-
-
-def test_water_of_a_country_is_with_its_reservoirs() -> None:
-    made = sites.country_water("SE")
-    assert made.consumption is not None
-    assert made.consumption.value == pytest.approx(6.0315)
-    assert made.dry is None
-    assert sites.country_water("XX") == Generation()

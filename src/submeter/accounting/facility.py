@@ -15,8 +15,6 @@ from submeter.accounting.cooling import COOLING, DISTRIBUTION, OTHER, PUMPS, Pla
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
-from submeter.records.figures import Missing
-from submeter.records.footprints import Footprint
 
 FacilityKind = Literal["site", "cloud region", "cooling", "industry", "home"]
 Category = Literal["PUE1", "PUE2", "PUE3", ""]
@@ -65,12 +63,6 @@ class Facility(msgspec.Struct, frozen=True):
         if self.pue is None:
             raise UsageError(f"neither PUE nor cooling of {self.name} is known")
         return self.pue.value
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """Every factor that its energy and water rest on."""
-        energy = tuple(self.plant.overhead.values()) if self.plant else (self.pue,)
-        return tuple(f for f in (*energy, self.wue) if f is not None)
 
 
 def choose_facility(
@@ -188,20 +180,6 @@ def facility_energy(it: Amount, facility: Facility) -> dict[str, Amount]:
 def facility_total(it: Amount, facility: Facility) -> Amount:
     """Energy of the facility for the energy *it* of IT [J]."""
     return sum_amounts((it, *facility_energy(it, facility).values()))
-
-
-def in_facility(made: Footprint, facility: Facility) -> Footprint:
-    """Put the energies of *made* into *facility* instead of the one that it was reckoned with."""
-    if isinstance(made.it, Missing):
-        return made
-    parts = facility_energy(made.it, facility)
-    return msgspec.structs.replace(
-        made,
-        facility=sum_amounts((made.it, *parts.values())),
-        parts=parts,
-        factors=facility.factors,
-        notes=tuple(dict.fromkeys((*made.notes, *facility.notes))),
-    )
 
 
 def balanced(pue: Factor) -> Factor:
