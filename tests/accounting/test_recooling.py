@@ -13,6 +13,7 @@ from submeter.records.runs import DeviceEnergy, Host, Run
 from submeter.settings.rules import accept
 
 KWH = 3.6e6
+MONTHS = "0,1,4,8,12,15,18,17,13,9,4,1"
 
 
 def run(**place: str) -> Run:
@@ -77,13 +78,15 @@ def test_a_home_has_no_plant_and_an_unknown_cooling_no_model() -> None:
         reckon(run(), Asked(cooling="penguins"))
 
 
+def test_a_recorded_cooling_that_nobody_knows_is_no_error() -> None:
+    made = circumstances_of(run(cooling="penguins", wet_bulb_c=MONTHS)).facility
+    assert made.kind == "industry"
+
+
 def test_from_home_to_a_data_centre_no_fans_are_known() -> None:
     made = circumstances_of(run(arrangement="home"), Asked(zone="SE", cooling="immersion"))
     assert made.it_ratio is None
     assert made.facility.kind == "cooling"
-
-
-MONTHS = "0,1,4,8,12,15,18,17,13,9,4,1"
 
 
 def test_weather_that_is_told_moves_pue_and_water_of_its_hours() -> None:

@@ -5,6 +5,7 @@ What is set later changes nothing: place, facility and prices are those that wer
 the run began, unless a what-if (`Asked`) says otherwise.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -222,7 +223,7 @@ def _facility(
         pue=own.pue,
         wue=own.wue_l_per_kwh,
         cloud=place.cloud,
-        cooling=own.cooling or "",
+        cooling=_known_cooling(own),
         arrangement=own.arrangement or "",
     )
     if asked.cooling is None:
@@ -233,9 +234,16 @@ def _facility(
     return there, fans_left(here, asked.cooling)
 
 
+def _known_cooling(settings: Settings) -> str:
+    """Technology that was recorded; a word that nobody knows says nothing, and is no error."""
+    with contextlib.suppress(CoverageError):
+        return technology(settings.cooling).key if settings.cooling else ""
+    return ""
+
+
 def _by_weather(facility: Facility, load: Load, settings: Settings) -> Facility:
     """*facility* in the weather of its site, where that is told and governs its cooling."""
-    cooling = settings.cooling or ""
+    cooling = _known_cooling(settings)
     if not settings.wet_bulb_c or not cooling or not weather_models(technology(cooling)):
         return facility
     months = tuple(float(word) for word in settings.wet_bulb_c.split(","))
