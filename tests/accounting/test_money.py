@@ -19,10 +19,10 @@ from submeter.accounting.money import (
 )
 from submeter.accounting.ratios import exactly
 from submeter.errors import CoverageError, UsageError
+from submeter.grid.loads import utc_offset_s
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.traces import Load
-from submeter.running.clocks import utc_offset
 from tests.accounting.figures import factor, joules, known, kwh
 
 NIGHT = "22:00-06:00=0.18,else=0.31"
@@ -34,7 +34,7 @@ def no_offset(_utc_s: float) -> float:
 
 
 def price(tariff: Tariff, load: Load, timezone: str = "UTC") -> float:
-    clock = utc_offset(timezone)
+    clock = utc_offset_s(timezone)
     assert not isinstance(clock, Missing)
     found = tariff_price(tariff, load, clock)
     assert isinstance(found, Factor)
@@ -156,9 +156,9 @@ def test_a_tariff_by_hours_needs_when_and_where() -> None:
     assert tariff_price(tariff, load, Missing("no clock")) == Missing("no clock")
     with pytest.raises(CoverageError):
         tariff_price(tariff, Load(0.0, 1.0, ()), no_offset)
-    assert isinstance(utc_offset(""), Missing)
-    assert isinstance(utc_offset("Atlantis/Town"), Missing)
-    assert isinstance(utc_offset("../../etc/passwd"), Missing)
+    assert isinstance(utc_offset_s(""), Missing)
+    assert isinstance(utc_offset_s("Atlantis/Town"), Missing)
+    assert isinstance(utc_offset_s("../../etc/passwd"), Missing)
 
 
 # --- cost ---------------------------------------------------------------------------------------

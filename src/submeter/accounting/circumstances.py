@@ -20,6 +20,7 @@ from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
+from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
 from submeter.accounting.sites import (
     by_weather,
@@ -141,7 +142,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         embodied=hardware.total,
         price=price,
         currency=currency,
-        carbon_price_per_t=settings.carbon_price_per_t,
+        carbon_price=_carbon_price(settings, currency),
         grid_ratio=grid_ratio,
         notes=tuple(dict.fromkeys((*notes, *more, *hardware.notes))),
     )
@@ -335,7 +336,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
 
 def _loss(zone: Zone) -> Factor | Missing:
     try:
-        return grid.loss_factor(zone)
+        return grid.loss_ratio(zone)
     except CoverageError as exc:
         return Missing(str(exc))
 
@@ -346,5 +347,20 @@ def _price(settings: Settings, zone: Zone, load: Load, run: Run) -> tuple[Factor
         tariff = parse_tariff(settings.electricity_price, settings.currency)
         offset = utc_offset_s(zone.timezone or run.place.get("timezone", ""))
         return tariff_price(tariff, load, offset), settings.currency
-    found = grid.price_factor(zone)
-    return found, "USD" if isinstance(found, Factor) else settings.currency
+    found = grid.price_factor(zone, settings.currency)
+    if isinstance(found, Factor):
+        return found, settings.currency
+    dollars = grid.price_factor(zone)
+    return (found, settings.currency) if isinstance(dollars, Missing) else (dollars, "USD")
+
+
+def _carbon_price(settings: Settings, currency: str) -> Factor | Missing:
+    """Price of a tonne as it was set, if it is in the *currency* of the electricity."""
+    price = settings.carbon_price_per_t
+    if price is None:
+        return Missing("no carbon price is set")
+    if currency != settings.currency:
+        return Missing(
+            f"the price of carbon is in {settings.currency}, that of electricity in {currency}"
+        )
+    return exactly("carbon-price", price, f"{currency}/t", f"{price:g} {currency}/t, declared")
