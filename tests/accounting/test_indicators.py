@@ -52,6 +52,7 @@ def test_the_doubt_of_it_is_not_in_a_ratio_to_it() -> None:
     made = indicators(metered(KWH), sites.facility_for(pue=1.2)).values["pue"]
     assert isinstance(made, Amount)
     assert "gain" not in made.shares_of_variance()
+    assert set(made.basis) == {Basis.DERIVED}
 
 
 def test_renewable_energy_is_never_read_off_the_grid() -> None:

@@ -144,6 +144,7 @@ def choose_facility(
         pue=pue,
         plant=plant,
         wue=wue,
+        wue_is=counted(cooling) if cooling and wue is cooling.evaporation else "consumption",
         cycles=cycles if cycles is not None else (cooling.cycles if cooling else None),
         category=category if kind == "site" else "",
         year=year or chosen,
@@ -180,6 +181,11 @@ def facility_energy(it: Amount, facility: Facility) -> dict[str, Amount]:
 def facility_total(it: Amount, facility: Facility) -> Amount:
     """Energy of the facility for the energy *it* of IT [J]."""
     return sum_amounts((it, *facility_energy(it, facility).values()))
+
+
+def counted(plant: Plant) -> WueKind:
+    """What the water of *plant* counts: where nothing is blown down, all taken in is gone."""
+    return "consumption" if plant.cycles is not None else "withdrawal"
 
 
 def balanced(pue: Factor) -> Factor:

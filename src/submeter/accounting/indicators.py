@@ -88,7 +88,7 @@ def indicators(
     """
     if facility.kind == "home":
         return Indicators(dict.fromkeys(UNITS, HOME))
-    unit = Amount.exact(1.0, Basis.MEASURED)
+    unit = Amount.exact(1.0, Basis.DERIVED)
     pue = facility_total(unit, facility)
     values: dict[str, Amount | Missing] = {
         "pue": pue,

@@ -22,7 +22,13 @@ from submeter.accounting.cooling import (
     unknown_plant,
     without_fans,
 )
-from submeter.accounting.facility import Category, Facility, balanced, choose_facility
+from submeter.accounting.facility import (
+    Category,
+    Facility,
+    balanced,
+    choose_facility,
+    counted,
+)
 from submeter.accounting.water import NO_COUNTRY
 from submeter.catalog.factors import cooling as coefficient
 from submeter.catalog.factors import pue_prior
@@ -269,7 +275,7 @@ def recooled(here: Facility, word: str) -> tuple[Facility, Factor | None]:
         pue=None,
         plant=after,
         wue=after.evaporation,
-        wue_is="consumption",
+        wue_is=counted(after),
         cycles=after.cycles,
         category="",
         notes=(
