@@ -12,6 +12,7 @@ import msgspec
 
 from submeter.accounting import picking
 from submeter.accounting.carbon import Intensity
+from submeter.accounting.climate import Weather
 from submeter.accounting.embodied import embodied_by_hours
 from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
@@ -20,7 +21,15 @@ from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
 from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
-from submeter.accounting.sites import facility_for, fans_left, recooled, stress, technology
+from submeter.accounting.sites import (
+    by_weather,
+    facility_for,
+    fans_left,
+    recooled,
+    stress,
+    technology,
+    weather_models,
+)
 from submeter.accounting.water import Generation
 from submeter.errors import CoverageError, UsageError
 from submeter.grid import factors as grid
@@ -100,6 +109,8 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     load = _moved(load_of(run), asked)
     year = year_of(load)
     facility, it_ratio = _facility(run, zone, settings, asked)
+    if asked.zone is None:  # weather was told of one place
+        facility = _by_weather(facility, load, settings)
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
     carbon, water, more = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
@@ -243,6 +254,16 @@ def _facility(
         return recooled(here, asked.cooling)
     there = facility_for(pue=asked.pue, cooling=asked.cooling)
     return there, fans_left(here, asked.cooling)
+
+
+def _by_weather(facility: Facility, load: Load, settings: Settings) -> Facility:
+    """*facility* in the weather of its site, where that is told and governs its cooling."""
+    cooling = settings.cooling or ""
+    if not settings.wet_bulb_c or not cooling or not weather_models(technology(cooling)):
+        return facility
+    months = tuple(float(word) for word in settings.wet_bulb_c.split(","))
+    told = Weather(months, monthly=True, source="monthly wet-bulb temperatures, declared")
+    return by_weather(facility, cooling, load, told)
 
 
 def _moved(load: Load, asked: Asked) -> Load:
