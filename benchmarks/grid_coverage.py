@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks.grid_traces import Hourly, read_traces
 from submeter.catalog.tables import rows
-from submeter.grid import intensity, resolve_place
 from submeter.grid.annual import annual_of
+from submeter.grid.place import resolve_place
 from submeter.grid.spreads import flat_sd
-from submeter.grid.traces import mix_shares
+from submeter.grid.traces import intensity, mix_shares
 from submeter.grid.weighting import widened_ratios
 from submeter.records.places import Zone
 

@@ -164,8 +164,8 @@ def test_near_names_are_named() -> None:
 def test_any_name_finds_rows_or_is_refused_with_choices(name: str, architecture: str) -> None:
     try:
         row = match_accelerator(name, architecture=architecture)
-    except UsageError as exc:
-        assert "accelerators" in str(exc)
+    except UsageError:
+        assert len(family_of(name).members) > 1
         return
     assert row.members
     assert set(row.members) <= set(KEYS)

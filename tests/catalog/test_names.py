@@ -9,40 +9,11 @@ from submeter.catalog.names import fold, near, normal_board, normal_cpu
 from submeter.catalog.tables import rows
 
 texts = st.text(max_size=60)
-words = st.lists(
-    st.sampled_from(
-        [
-            "NVIDIA",
-            "Tesla",
-            "A100-SXM4-80GB",
-            "H100",
-            "(TM)",
-            "[X]",
-            "16",
-            "GB",
-            "/",
-            "-",
-            "_",
-            "AMD",
-            "Instinct",
-            "MI250X",
-            "CPU",
-            "@",
-            "2GHz",
-            "Intel(R)",
-            "Xeon(R)",
-            "Processor",
-            "8-Core",
-            "12th",
-            "Gen",
-            "é",
-            "ß",
-            "İ",
-            "ﬀ",
-        ]
-    ),
-    max_size=8,
-).map(" ".join)
+PARTS = (
+    "NVIDIA Tesla A100-SXM4-80GB H100 (TM) [X] 16 GB / - _ AMD Instinct MI250X CPU @ 2GHz"
+    " Intel(R) Xeon(R) Processor 8-Core 12th Gen é ß İ ﬀ"
+)
+words = st.lists(st.sampled_from(PARTS.split()), max_size=8).map(" ".join)
 
 
 @given(texts | words)
@@ -53,7 +24,7 @@ def test_a_form_is_its_own_form(word: str) -> None:
 
 @given(texts)
 def test_case_and_space_around_do_not_matter(word: str) -> None:
-    assert fold(f"  {word}\t") == fold(word[:190]) if len(word) < 190 else True
+    assert fold(f"  {word}\t") == fold(word)
     assert fold(fold(word).upper()) == fold(word)
 
 

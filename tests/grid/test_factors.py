@@ -10,6 +10,7 @@ from submeter.errors import UsageError
 from submeter.grid.factors import (
     direct_factor,
     loss_factor,
+    loss_ratio,
     marginal,
     mix_of,
     price_factor,
@@ -33,6 +34,7 @@ OF_ALL: list[Callable[[Zone], Factor]] = [
     direct_factor,
     upstream_factor,
     loss_factor,
+    loss_ratio,
     withdrawal_factor,
     lambda z: water_factor(z, reservoirs=True),
     lambda z: water_factor(z, reservoirs=False),
@@ -97,6 +99,7 @@ def test_a_loss_is_told_per_energy_delivered(code: str) -> None:
     ratio = fact("grid", code, "td_loss_ratio").value
     sent_out = 1.0
     delivered = sent_out * (1 - ratio)
+    assert loss_ratio(zone(code)).value == ratio
     assert loss_factor(zone(code)).value == pytest.approx((sent_out - delivered) / delivered)
 
 

@@ -10,6 +10,7 @@ from submeter.catalog.facts import keys
 from submeter.errors import CoverageError, UsageError
 from submeter.grid.place import country_of, place_of, resolve_place
 from submeter.grid.timezone import machine_timezone
+from submeter.settings.rules import accept
 
 ALL = {
     "argument": "SE",
@@ -60,6 +61,16 @@ def test_a_place_may_be_said_in_many_ways(word: str, code: str, kind: str, count
     assert zone.code == "WORLD" or zone.parents[-1] == "WORLD"
 
 
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [("Côte d'Ivoire", "CI"), ("-33.9, 18.4", "ZA"), ("Korea (Republic of)", "KR")],
+)
+def test_the_setting_lets_names_and_coordinates_through(word: str, code: str) -> None:
+    setting = accept("zone", word)
+    assert isinstance(setting, str)
+    assert resolve_place(configured=setting).code == code
+
+
 @pytest.mark.parametrize("timezone", ["", "UTC", "Etc/UTC", "CET", "EST5EDT", "Mars/Olympus"])
 def test_an_ambiguous_clock_is_the_world_and_no_country(timezone: str) -> None:
     zone = resolve_place(timezone=timezone)
@@ -90,6 +101,16 @@ def test_every_time_zone_of_the_table_resolves_to_its_country() -> None:
         zone = resolve_place(timezone=timezone)
         assert zone.country == country_of(timezone) or zone.how == "world", timezone
         assert "guessed" in zone.note or zone.how == "world"
+
+
+def test_a_cloud_region_beside_a_zone_still_names_the_rooms() -> None:
+    zone = resolve_place(configured="DE", cloud="aws/eu-central-1")
+    assert (zone.code, zone.how, zone.cloud) == ("DE", "configuration", "aws/eu-central-1")
+    other = resolve_place(environment="SE", cloud="aws/eu-central-1")
+    assert (other.code, other.cloud) == ("SE", "")
+    assert "aws/eu-central-1 is not in Sweden" in other.note
+    assert resolve_place(argument="DE", cloud="aws/eu-central-1").cloud == ""
+    assert "tlantis" in resolve_place(configured="DE", cloud="aws/atlantis-1").note
 
 
 @pytest.mark.parametrize(
@@ -123,6 +144,9 @@ def test_a_recorded_place_that_is_gone_is_passed_over_and_named() -> None:
     zone = place_of({"zone": "Atlantis", "timezone": "Europe/Paris"})
     assert zone.code == "FR"
     assert "Atlantis" in zone.note
+    kept = place_of({"zone": "Atlantis", "cloud": "aws/us-west-2"})
+    assert kept.cloud == "aws/us-west-2"
+    assert place_of({"zone": "Atlantis", "cloud": "aws/atlantis-1"}).code == "WORLD"
     with pytest.raises(CoverageError):
         place_of({"zone": "DE"}, argument="Atlantis")
 

@@ -214,7 +214,6 @@ def test_a_profile_of_another_kind_is_a_proxy_and_widens() -> None:
     [
         Kind(method="market"),
         Kind(signal="marginal", scope="direct"),
-        Kind(scope="direct", flow="consumption"),
     ],
 )
 def test_g09_a_kind_that_no_profile_tells_is_refused(kind: Kind) -> None:
@@ -233,6 +232,23 @@ def test_g09_a_kind_that_is_asked_for_is_given_or_refused_never_swapped() -> Non
         mix([(day("DE"), 0.5), (day("DE", kind=Kind()), 0.5)])
 
 
+def test_the_direct_part_of_what_is_consumed_never_exceeds_the_whole() -> None:
+    span = at("2025-06-10"), at("2025-06-11")
+    seen = 0
+    for code in keys("zones_odbl"):
+        whole = intensity(zone(code), *span)
+        if whole.kind != Kind(flow="consumption"):
+            continue
+        part = intensity(zone(code), *span, kind=Kind(scope="direct", flow="consumption"))
+        seen += 1
+        assert part.kind == Kind(scope="direct", flow="consumption")
+        assert (part.zone, part.year) == (whole.zone, whole.year)
+        for own, all_of_it in zip(part.values, whole.values, strict=True):
+            assert 0 < (own or 0) < (all_of_it or 0), code
+        assert reach(part) >= reach(whole)
+    assert seen > 300
+
+
 def test_a_day_of_seconds_is_one_factor() -> None:
     start_s = at("2025-06-10T03:17:11")
     trace = intensity(zone("DE"), start_s, start_s + 86400)
@@ -244,7 +260,7 @@ def test_a_day_of_seconds_is_one_factor() -> None:
 
 def test_importing_the_room_reads_no_table() -> None:
     code = (
-        "import submeter.grid, submeter.grid.supply, submeter.grid.microgrid\n"
+        "import submeter.grid.supply, submeter.grid.microgrid, submeter.grid.traces\n"
         "from submeter.catalog import tables\n"
         "caches = [f for f in vars(tables).values() if hasattr(f, 'cache_info')]\n"
         "assert len(caches) >= 2\n"

@@ -17,7 +17,7 @@ from submeter.accounting.equivalents import equivalents
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
-from submeter.accounting.ratios import exactly, lost_of_generated
+from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
 from submeter.accounting.sites import facility_for, stress
 from submeter.accounting.water import Generation
@@ -286,7 +286,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
 
 def _loss(zone: Zone) -> Factor | Missing:
     try:
-        return lost_of_generated(grid.loss_factor(zone))
+        return grid.loss_ratio(zone)
     except CoverageError as exc:
         return Missing(str(exc))
 

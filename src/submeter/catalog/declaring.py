@@ -12,12 +12,11 @@ from typing import Final
 
 import msgspec
 
-from submeter.catalog.factors import factor
 from submeter.catalog.facts import fact, keys
 from submeter.catalog.facts import names as tables
 from submeter.catalog.names import near
 from submeter.catalog.overlay import NONE, Overrides, use_overrides
-from submeter.catalog.searching import FACT_COLUMNS, SINGLE_TABLES, is_fact_table, quantities
+from submeter.catalog.searching import FACT_COLUMNS, is_fact_table, is_list, quantities, single
 from submeter.errors import ConfigError, CoverageError
 from submeter.records.factors import Factor
 from submeter.settings import Declared
@@ -180,12 +179,13 @@ def _catalogued(ident: str) -> Factor:
     """Give the catalog's factor of this id, or say what is near."""
     table, _, rest = ident.partition("/")
     key, _, quantity = rest.rpartition("/")
-    quantity, _, year = quantity.partition("@")
+    quantity, at, year = quantity.partition("@")
+    alone = single(ident)
+    if alone is not None:
+        return alone[1]
     try:
-        if table in SINGLE_TABLES:
-            return factor(rest)
-        if is_fact_table(table) and key:
-            return fact(table, key, quantity, year=int(year) if year.isdecimal() else None)
+        if is_fact_table(table) and key and (not at or year.isdecimal()):
+            return fact(table, key, quantity, year=int(year) if at else None)
     except CoverageError:
         pass
     raise _BadError(f"the catalog has no {ident[:120]!r}", _near_ids(table, key, quantity))
@@ -194,6 +194,9 @@ def _catalogued(ident: str) -> Factor:
 def _near_ids(table: str, key: str, quantity: str) -> str:
     """Say which ids are near one that does not exist."""
     known = [name for name in tables() if is_fact_table(name)]
+    if is_list(table):
+        known = [row if row.startswith(f"{table}/") else f"{table}/{row}" for row in keys(table)]
+        return f"near it: {', '.join(near(f'{table}/{key}/{quantity}', known) or known[:4])}"
     if table not in known:
         alike = near(table, known) or known
         return f"an id is table/key/quantity, with a table such as {', '.join(alike[:6])}"

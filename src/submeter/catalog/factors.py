@@ -71,6 +71,17 @@ def cooling(key: str) -> Factor:
     return _find("cooling", f"cooling/{key}")
 
 
+def listed(table: str, key: str) -> Factor:
+    """Give the row *key* of any table of cited factors, such as ``cooling``.
+
+    Raises
+    ------
+    CoverageError
+        If the catalog has no such row.
+    """
+    return _find(table, key)
+
+
 def _find(table: str, key: str) -> Factor:
     row = _table(table).get(key)
     if row is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-from submeter.catalog.factors import Source, factor, fitted, source
+from submeter.catalog.factors import Source, listed, source
 from submeter.catalog.facts import cited, fact, facts, history
 from submeter.catalog.facts import names as tables
 from submeter.catalog.names import fold, near
@@ -18,7 +18,6 @@ from submeter.records.factors import Factor
 FACT_COLUMNS: Final = (
     "key", "quantity", "year", "value", "low", "high", "unit", "source", "verified", "note",
 )  # fmt: skip
-SINGLE_TABLES: Final = ("factors", "fitted")  # their key is the whole name of a factor
 SOURCES: Final = "sources"
 _YEAR: Final = re.compile(r"(19|20)\d\d")
 _WHOLE_WORD: Final = 3  # letters up to which a word must be a word of the row, not its beginning
@@ -46,6 +45,12 @@ def is_fact_table(name: str) -> bool:
     return name in tables() and text(name).startswith(",".join(FACT_COLUMNS[:3]))
 
 
+@cache
+def is_list(name: str) -> bool:
+    """Whether the catalog has a table of this *name* whose key is all the name of a factor."""
+    return name in tables() and text(name).startswith("key,value,low,high,")
+
+
 def quantities(table: str, key: str) -> tuple[str, ...]:
     """Quantities that a fact table knows of *key*."""
     return tuple(one.key.removeprefix(f"{table}/{key}/") for one in facts(table, key))
@@ -58,8 +63,9 @@ def exactly(ident: str) -> Hit | None:
         if table == SOURCES and rest:
             known = {row["key"] for row in rows(SOURCES)}
             return Hit(ident, None, source(rest)[0]) if rest in known else None
-        if table in SINGLE_TABLES or not rest:
-            return _single(ident)
+        if is_list(table) or not rest:
+            found = single(ident)
+            return Hit(*found) if found else None
         key, _, quantity = rest.rpartition("/")
         quantity, _, year = quantity.partition("@")
         if not is_fact_table(table) or not key or (year and not year.isdecimal()):
@@ -118,8 +124,8 @@ def past_of(ident: str) -> tuple[Factor, ...]:
 
 def sizes() -> tuple[tuple[str, int], ...]:
     """Tables that can be searched, each with the number of its rows."""
-    found = [name for name in tables() if is_fact_table(name)]
-    return tuple((name, len(rows(name))) for name in (*found, *SINGLE_TABLES, SOURCES))
+    found = [name for name in tables() if is_fact_table(name) or is_list(name)]
+    return tuple((name, len(rows(name))) for name in (*found, SOURCES))
 
 
 def sources_of(ident: str) -> tuple[Source, ...]:
@@ -139,15 +145,20 @@ def sources_of(ident: str) -> tuple[Source, ...]:
     return tuple(one for name in named if name in known for one in source(name))
 
 
-def _single(ident: str) -> Hit | None:
-    table, _, key = ident.rpartition("/")
-    for name, find in (("factors", factor), ("fitted", fitted)):
-        if table in {"", name}:
-            try:
-                return Hit(f"{name}/{key}", find(key))
-            except CoverageError:
-                continue
+def single(ident: str) -> tuple[str, Factor] | None:
+    """Find a row of a list by its id, ``factors/pue-prior``, or by its key alone."""
+    table, _, key = ident.partition("/")
+    for name in filter(is_list, tables()):
+        own = {row["key"] for row in rows(name)}
+        if ident in own:
+            return _listed_id(name, ident), listed(name, ident)
+        if table == name and key in own:
+            return _listed_id(name, key), listed(name, key)
     return None
+
+
+def _listed_id(table: str, key: str) -> str:
+    return key if key.startswith(f"{table}/") else f"{table}/{key}"
 
 
 @cache
@@ -159,9 +170,9 @@ def _all_lines() -> Iterator[_Line]:
     for table in tables():
         if is_fact_table(table):
             yield from _facts(table)
-    for table in SINGLE_TABLES:
+    for table in filter(is_list, tables()):
         for row in rows(table):
-            ident = f"{table}/{row['key']}"
+            ident = _listed_id(table, row["key"])
             yield _line(ident, row["year"], row["unit"], row["source"], row["note"])
     for row in rows(SOURCES):
         ident = f"{SOURCES}/{row['key']}"

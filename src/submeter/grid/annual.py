@@ -60,9 +60,7 @@ def annual_of(zone: Zone, year: int, kind: Kind | None = None) -> Annual:
     if kind is not None:
         _check(kind)
     if kind is not None and kind.scope == "direct":
-        made = direct_factor(zone, year=year)
-        code = made.key.split("/")[1]
-        return Annual(_above_zero(made), kind, code, (made.note,) if made.note else ())
+        return _consumed_direct(zone, year) if kind.flow == "consumption" else _direct(zone, year)
     for code in keys_of(zone):
         found = _lifecycle(zone, code, year, kind)
         if found is not None:
@@ -84,11 +82,34 @@ def _check(kind: Kind) -> None:
             "no month-by-hour profile is marginal, and an average one cannot stand in",
             remedy="ask for the operating margin of the year, or for a provider's marginal series",
         )
-    if (kind.scope, kind.flow) == ("direct", "consumption"):
-        raise UsageError(
-            "direct emissions are known of what is generated, not of what is consumed",
-            remedy="ask for production",
-        )
+
+
+def _direct(zone: Zone, year: int) -> Annual:
+    made = direct_factor(zone, year=year)
+    code = made.key.split("/")[1]
+    kind = Kind(scope="direct")
+    return Annual(_above_zero(made), kind, code, (made.note,) if made.note else ())
+
+
+def _consumed_direct(zone: Zone, year: int) -> Annual:
+    """Direct part of what is consumed: that of the lifecycle figure, as in what is generated.
+
+    Nobody publishes it. ``r = d / (d + u)`` of generation, whose doubt is
+    ``(1 - r) * hypot(sd_d, sd_u)``; it is never more than the lifecycle figure.
+    """
+    whole = annual_of(zone, year, Kind(flow="consumption"))
+    direct, upstream = _above_zero(direct_factor(zone)), upstream_factor(zone)
+    ratio = direct.value / (direct.value + upstream.value)
+    sd = (1 - ratio) * math.hypot(direct.log_sd, upstream.log_sd)
+    factor = msgspec.structs.replace(
+        whole.factor.scaled(ratio),
+        key=f"{whole.factor.key}:direct",
+        source="; ".join(dict.fromkeys((whole.factor.source, direct.source, upstream.source))),
+        verified="assumed" if whole.factor.verified == "assumed" else "derived",
+    )
+    words = f"direct part of the lifecycle figure: {ratio:.0%}, as of what is generated there"
+    made = Annual(factor, Kind(scope="direct", flow="consumption"), whole.code, whole.notes)
+    return _wider(made, sd, words)
 
 
 def _lifecycle(zone: Zone, code: str, year: int, kind: Kind | None) -> Annual | None:

@@ -32,7 +32,8 @@ _LEAST_KNOWN_RATIO: Final = 0.8  # of a mix; below, it says nothing
 # Upstream of what burns, a difference of two figures: supply chains leak a half to twice as much.
 _UPSTREAM_SPAN: Final = 2.0
 DRY: Final = {"hydro": "hydro:without-reservoirs"}
-_MARGINAL: Final = Kind(signal="marginal", scope="direct")
+RESIDUAL_KIND: Final = Kind(scope="direct", method="market")
+MARGINAL_KIND: Final = Kind(signal="marginal", scope="direct")
 
 
 def keys_of(zone: Zone) -> tuple[str, ...]:
@@ -70,6 +71,14 @@ def upstream_factor(zone: Zone, *, year: int | None = None) -> Factor:
     raise _nothing(zone, "generation shares")
 
 
+def loss_ratio(zone: Zone) -> Factor:
+    """Part of what is sent out that transmission and distribution lose [ratio]."""
+    for code in keys_of(zone):
+        if has("grid", code, "td_loss_ratio"):
+            return _noted(fact("grid", code, "td_loss_ratio"), _stand_in(zone, code))
+    raise _nothing(zone, "grid losses")
+
+
 def loss_factor(zone: Zone) -> Factor:
     """Energy lost in transmission and distribution per energy delivered [ratio].
 
@@ -77,32 +86,28 @@ def loss_factor(zone: Zone) -> Factor:
     -----
     ``loss / (1 - loss)``, as statistics give the loss as a part of what was sent out.
     """
-    for code in keys_of(zone):
-        if has("grid", code, "td_loss_ratio"):
-            made = fact("grid", code, "td_loss_ratio")
-            ends = (x / (1 - x) for x in (made.value, made.low, made.high))
-            return _noted(_with(made, *ends), _stand_in(zone, code))
-    raise _nothing(zone, "grid losses")
+    made = loss_ratio(zone)
+    return _with(made, *(x / (1 - x) for x in (made.value, made.low, made.high)))
 
 
 def residual_factor(zone: Zone) -> Factor | Missing:
     """Residual mix of *zone*: what is left when all claims are taken out [gCO2/kWh].
 
-    Market-based: never to be mixed with a location-based figure.
+    Market-based (`RESIDUAL_KIND`): never to be mixed with a location-based figure.
     """
     quantity = "residual_mix_g_per_kwh"
     for code in _inland(zone):
         if has("grid", code, quantity):
-            kind = Kind(scope="direct", method="market")
-            return _noted(fact("grid", code, quantity), str(kind), _stand_in(zone, code))
+            made = fact("grid", code, quantity)
+            return _noted(made, str(RESIDUAL_KIND), _stand_in(zone, code))
     return Missing(f"no residual mix is published for {zone.name}")
 
 
 def marginal(zone: Zone) -> tuple[Factor, ...]:
     """What one more kilowatt-hour emits, by each maker that says it [gCO2/kWh]; may be empty.
 
-    Makers mean different things by it (an operating margin of a year, a model of the plant that
-    follows the load), so they are never averaged.
+    Of `MARGINAL_KIND`. Makers mean different things by it (an operating margin of a year, a model
+    of the plant that follows the load), so they are never averaged.
     """
     found: list[Factor] = []
     if zone.cloud and has("cloud", zone.cloud, "marginal_g_per_kwh"):
@@ -112,7 +117,7 @@ def marginal(zone: Zone) -> tuple[Factor, ...]:
             made = fact("grid", code, "operating_margin_g_per_kwh")
             found.append(_noted(made, _stand_in(zone, code)))
             break
-    words = str(_MARGINAL)
+    words = str(MARGINAL_KIND)
     return tuple(msgspec.structs.replace(f, note=_joined(words, f.note)) for f in found)
 
 

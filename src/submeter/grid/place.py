@@ -40,7 +40,8 @@ def resolve_place(
     environment
         ``SUBMETER_ZONE``.
     cloud
-        Provider/region that the user gave.
+        Provider/region that the user gave. Beside a configured zone of its country it still says
+        in whose rooms the machine stands.
     timezone
         IANA name of the time zone of the machine, as `machine_timezone` gives it.
 
@@ -59,7 +60,8 @@ def resolve_place(
     )
     for word, how, place in said:
         if word:
-            return _named(word, how, place)
+            found = _named(word, how, place)
+            return found if argument or how == "cloud region" else _rented(found, cloud)
     country = country_of(timezone)
     if country:
         note = f"guessed from the machine's time zone {timezone}: set zone to make it sure"
@@ -90,8 +92,10 @@ def place_of(place: Mapping[str, str], *, argument: str | None = None) -> Zone:
     except SubmeterError as exc:
         if argument:
             raise
-        found = resolve_place(timezone=timezone)
-        return msgspec.structs.replace(found, note=f"{exc}; {found.note}")
+        left = {k: v for k, v in place.items() if k != ("zone" if place.get("zone") else "cloud")}
+        found = place_of(left)
+        note = "; ".join(filter(None, (str(exc), found.note)))
+        return msgspec.structs.replace(found, note=note)
 
 
 def country_of(timezone: str) -> str:
@@ -102,6 +106,20 @@ def country_of(timezone: str) -> str:
 @cache
 def _countries() -> Mapping[str, str]:
     return {row["key"]: row["country"] for row in rows("timezones")}
+
+
+def _rented(zone: Zone, cloud: str | None) -> Zone:
+    """*zone* with the cloud region that was given too, if that lies in the same country."""
+    if not cloud or zone.cloud:
+        return zone
+    try:
+        region = find_zone(cloud)
+    except SubmeterError as exc:
+        return msgspec.structs.replace(zone, note=f"the setting cloud: {exc}")
+    if region.country == zone.country:
+        return msgspec.structs.replace(zone, cloud=region.cloud)
+    note = f"the setting cloud is passed over: {region.cloud or cloud} is not in {zone.name}"
+    return msgspec.structs.replace(zone, note=note)
 
 
 def _named(word: str, how: Known, place: str) -> Zone:

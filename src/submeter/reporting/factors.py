@@ -49,8 +49,8 @@ def factor_table(hits: Sequence[Hit], width: int) -> str:
             rows.append(
                 [plain(hit.ident), "", "", "", "", str(own.year), "", cut(plain(own.title), 30)]
             )
-    lines, _gone = fitted(rows, width, right=(1, 2, 3), spare=(7, 6, 5))
-    return "\n".join(lines)
+    lines, _gone = fitted(rows, width, right=(1, 2, 3), spare=(7, 6, 5, 4, 3, 2))
+    return "\n".join(cut(line, width) for line in lines)
 
 
 def factor_details(
@@ -138,8 +138,13 @@ def _labelled(label: str, words: Sequence[str], width: int, *, between: str = " 
     room = width - _LABEL - columns(_INDENT)
     return [
         f"{_INDENT}{'' if n else label:{_LABEL}}{line}"
-        for n, line in enumerate(fill(words, room, between=between))
+        for n, line in enumerate(fill(_broken(words, room), room, between=between))
     ]
+
+
+def _broken(words: Iterable[str], room: int) -> list[str]:
+    """*words* with those that are too long for a line, such as paths, broken and not cut."""
+    return [word[at : at + room] for word in words for at in range(0, len(word), room)]
 
 
 def _unit(factor: Factor) -> str:

@@ -8,8 +8,11 @@ for it, a provider of grid data.
 import contextlib
 from pathlib import Path
 
+import msgspec
+
 from submeter.accounting.circumstances import AS_IT_WAS, Asked, Known, TraceOf, reckon
-from submeter.errors import LedgerError
+from submeter.catalog.overlay import NONE, Overrides, use_overrides
+from submeter.errors import ConfigError, LedgerError
 from submeter.grid.traces import intensity
 from submeter.records.footprints import Footprint
 from submeter.records.places import Zone
@@ -21,7 +24,12 @@ ANSWERS: str = "grid"  # folder of kept answers of providers, in the home
 
 
 def reckoned(
-    run: Run, asked: Asked = AS_IT_WAS, *, home: Path | None = None, provider: str = ""
+    run: Run,
+    asked: Asked = AS_IT_WAS,
+    *,
+    home: Path | None = None,
+    provider: str = "",
+    overrides: Overrides | None = None,
 ) -> Footprint:
     """All that *run* amounts to where and when it was, or as *asked*.
 
@@ -31,9 +39,30 @@ def reckoned(
         Where the account of claims and kept answers lie; the usual place if None.
     provider
         Who is asked for the intensity of those hours ("": nobody, the catalog tells).
+    overrides
+        Factors that go before the catalog; those that the settings declare if None. Where these
+        are not in order none of them is used, and a note says so.
     """
     home = places.home() if home is None else home
-    return reckon(run, asked, known_of(run, home, provider))
+    overrides, notes = _own_factors() if overrides is None else (overrides, ())
+    with use_overrides(overrides):
+        found = reckon(run, asked, known_of(run, home, provider))
+    return msgspec.structs.replace(found, notes=(*found.notes, *notes)) if notes else found
+
+
+def _own_factors() -> tuple[Overrides, tuple[str, ...]]:
+    """Factors that the settings declare, and what is to be said of them."""
+    from submeter.settings import load
+
+    declared = load(strict=False).declared
+    if not declared:
+        return NONE, ()
+    from submeter.catalog.declaring import declared_overrides
+
+    try:
+        return declared_overrides(declared), ()
+    except ConfigError as exc:
+        return NONE, (f"your own factors are not used: {exc} ({exc.remedy})",)
 
 
 def known_of(run: Run, home: Path, provider: str = "") -> Known:

@@ -55,7 +55,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 # A code, a name, a cloud region, or two coordinates; the catalog says later what it means.
-_ZONE: Final = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9 _.,:/+-]{0,63}")
+_ZONE: Final = re.compile(r"[\w+-][\w .,:;/+()&'’-]{0,63}")
 _CLOUD: Final = re.compile(r"[A-Za-z]{2,32}[/: ][A-Za-z0-9][A-Za-z0-9-]{1,63}")
 _PROVIDER: Final = re.compile(r"csv:.+|[a-z0-9][a-z0-9_.-]{0,63}")
 _SIZE: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*([kMGT]i?)?B?", re.IGNORECASE)
