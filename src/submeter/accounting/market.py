@@ -9,10 +9,10 @@ import msgspec
 from submeter.accounting.carbon import Intensity, Located, location_based
 from submeter.accounting.ratios import per_kwh
 from submeter.records.amounts import Amount, sum_amounts
-from submeter.records.claims import Allocation, Claim
+from submeter.records.claims import Allocation, Claim, energy_words
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
-from submeter.units import G_PER_KG, J_PER_WH, WH_PER_MWH
+from submeter.units import G_PER_KG, J_PER_WH
 
 Level = Literal["certificates or contracts", "supplier rate", "residual mix", "location factor"]
 # Guarantees of origin are mutually recognised: Directive (EU) 2018/2001, article 19; in the EEA by
@@ -208,7 +208,9 @@ def _rest(
     if isinstance(supplier, Intensity):
         return _rated(location, supplier, "supplier rate"), ()
     if isinstance(residual, Intensity):
-        note = "the residual mix counts CO2 from stacks alone, no methane or nitrous oxide"
+        carbon_alone = _CO2_ONLY in residual.factor.note
+        gases = "CO2 alone, no methane or nitrous oxide" if carbon_alone else "greenhouse gases"
+        note = f"the residual mix counts {gases}, of stacks alone"
         return _rated(location, residual, "residual mix"), (note,)
     why = "" if residual is None else f" ({residual.why})"
     layer = Layer("location factor", 1.0, f"location factor: no residual mix is known{why}")
@@ -246,6 +248,7 @@ def _claimed(energy: Amount, backed: Backed, ratio: float) -> _Part:
     return _Part(layer, found.direct, found.upstream, found.grid, found.factors)
 
 
+_CO2_ONLY: Final = "CO2 only"  # note of the catalog's rows by the AIB
 _NO_LINES: Final = Missing("a claim covers what was used, not what the lines lose")
 
 
@@ -283,9 +286,9 @@ def _doubts(backed: Backed) -> tuple[str, ...]:
 
 def _called(backed: Backed) -> str:
     claim = backed.allocation.claim
-    energy_mwh = backed.allocation.energy_wh / WH_PER_MWH
+    energy = energy_words(backed.allocation.energy_wh)
     fuel = f" of {claim.fuel}" if claim.fuel else ""
-    return f"{claim.kind} {claim.id} ({energy_mwh:.6g} MWh{fuel}, {claim.zone} {claim.year})"
+    return f"{claim.kind} {claim.id} ({energy}{fuel}, {claim.zone} {claim.year})"
 
 
 def _percent(ratio: float) -> str:
