@@ -126,6 +126,13 @@ def test_a_region_without_figures_takes_those_of_its_fleet_and_says_so() -> None
     assert here.name == "gcp/no-such-region, by the fleet of gcp"
 
 
+@pytest.mark.parametrize("provider", ["aws", "azure", "gcp", "meta", "equinix", "ovhcloud"])
+def test_each_provider_has_a_fleet(provider: str) -> None:
+    here = sites.facility_for(cloud=f"{provider}/no-such-region")
+    assert here.kind == "cloud region"
+    assert 1 < here.pue_ratio < 1.5
+
+
 @pytest.mark.parametrize(
     ("fleet", "year", "pue", "wue"),
     [

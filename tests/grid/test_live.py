@@ -29,8 +29,9 @@ from submeter.grid.providers.electricity_maps import TOKEN, ElectricityMaps
 from submeter.grid.providers.entsoe import Entsoe
 from submeter.grid.providers.uk_carbon_intensity import UkCarbonIntensity
 from submeter.grid.providers.watttime import WattTime
+from submeter.grid.weighting import repair, weighted
 from submeter.records.places import Zone
-from submeter.records.traces import Kind, Trace
+from submeter.records.traces import Kind, Load, Trace
 from submeter.testing import VirtualClock
 from tests.grid.desk import (
     ANSWERS,
@@ -571,3 +572,19 @@ def test_nothing_of_the_network_is_loaded_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_g08_a_run_over_a_gap_is_reckoned_with_more_doubt(desk: Desk, clock: VirtualClock) -> None:
+    """From the wire to the factor of a run: 181, a gap, 179, half an hour each."""
+    document = json.loads(GOOD.body)
+    document["data"][1]["intensity"] = {"forecast": None, "actual": None, "index": "moderate"}
+    load = Load(at(START), 1800.0, (1e6, 1e6, 1e6))
+    whole = weighted(load, asked_uk(desk, clock))
+    desk.answer = lambda _asked: Reply(json.dumps(document).encode())
+    gappy = asked_uk(desk, clock)
+    assert gappy.values[:3] == (181, None, 179)
+    mended = weighted(load, repair(gappy))
+    assert whole.value == pytest.approx((181 + 177 + 179) / 3)
+    assert mended.value == pytest.approx(180)
+    assert mended.verified == "live"
+    assert mended.log_sd > whole.log_sd

@@ -118,6 +118,7 @@ def test_electricity_maps_ten_days_at_a_time() -> None:
         ("SE-SE3", ("SE",), "SE-SE3"),
         ("US-CA", ("US", "WORLD"), "US"),
         ("CAMX", ("US", "WORLD"), "US"),
+        ("CN-GD", ("CN", "WORLD"), "CN"),
         ("aws/us-west-2", ("US-NW-PACW", "US"), "US-NW-PACW"),
     ],
 )
@@ -477,3 +478,30 @@ class TestCsvFile(_Recorded):
             "timestamp,value\n2026-11-10T00:00Z,300\n2026-11-10T01:00Z,310\n"
         )
         return CsvFile(path)
+
+
+# ---- with the catalog's own factors ----
+
+
+def test_the_catalog_knows_the_fuels_of_both_mixes() -> None:
+    """What has no factor would count as of unknown origin."""
+    from submeter.catalog.facts import has
+    from submeter.grid.providers import eia, entsoe
+    from submeter.grid.providers.mixes import STORAGE, UNKNOWN
+
+    fuels = {*eia.FUELS.values(), *entsoe.FUELS.values()} - {STORAGE, UNKNOWN}
+    quantities = ("lifecycle_g_per_kwh", "direct_g_per_kwh")
+    assert [f for f in fuels for q in quantities if not has("generation", f, q)] == []
+
+
+def test_lignite_and_wind_by_the_catalog() -> None:
+    with desk_of(recorded("entsoe_a75.xml")) as desk:
+        trace = asked_of(Entsoe(desk.base), DE, "2026-11-10T00:00", "2026-11-10T02:00")
+        direct = asked_of(
+            Entsoe(desk.base), DE, "2026-11-10T00:00", "2026-11-10T02:00", scope="direct"
+        )
+    for whole, stack in zip(trace.values, direct.values, strict=True):
+        assert whole is not None
+        assert stack is not None
+        assert 100 < stack < whole < 700  # of half to a fifth lignite
+    assert 1.05 < trace.high_ratio < 2

@@ -250,8 +250,9 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
         assert FETCH(desk.base, {}, 5).body == b"direct"
 
 
+@pytest.mark.parametrize("said", ["http://me:pw@127.0.0.1:{}", "me:pw@127.0.0.1:{}"])
 def test_https_to_elsewhere_goes_through_the_proxy_of_the_environment(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     """The proxy sees whom we want to reach and never a key."""
     import threading
@@ -267,7 +268,7 @@ def test_https_to_elsewhere_goes_through_the_proxy_of_the_environment(
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        monkeypatch.setenv("https_proxy", f"http://me:pw@127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("https_proxy", said.format(proxy.getsockname()[1]))
         with pytest.raises(ProviderDownError, match="cannot be reached"):
             FETCH(f"https://api.example.org/v1?api_key={SECRET}", {"auth-token": SECRET}, 5)
         thread.join()

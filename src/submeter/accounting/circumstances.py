@@ -14,12 +14,13 @@ from submeter.accounting import picking
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.embodied import embodied_by_hours
 from submeter.accounting.equivalents import equivalents
+from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
 from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
-from submeter.accounting.sites import facility_for, stress
+from submeter.accounting.sites import facility_for, fans_left, recooled, stress
 from submeter.accounting.water import Generation
 from submeter.errors import CoverageError, UsageError
 from submeter.grid import factors as grid
@@ -97,13 +98,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     zone = place_of(run.place, argument=asked.zone)
     load = _moved(load_of(run), asked)
     year = year_of(load)
-    facility = facility_for(
-        pue=settings.pue,
-        wue=settings.wue_l_per_kwh,
-        cloud=zone.cloud,
-        cooling=settings.cooling or "",
-        arrangement=settings.arrangement or "",
-    )
+    facility, it_ratio = _facility(run, zone, settings, asked)
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
     carbon, water, more = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
@@ -119,6 +114,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     return Circumstances(
         zone=zone,
         facility=facility,
+        it_ratio=it_ratio,
         arrangement=whose,
         year=year,
         lifecycle=carbon[0],
@@ -169,6 +165,10 @@ def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
         "electricity_price": asked.price,
     }
     place = run.place | {key: word for key, word in changed.items() if word is not None}
+    if asked.cooling is not None:  # it brings its own
+        place.pop("wue_l_per_kwh", None)
+        if asked.pue is None:
+            place.pop("pue", None)
     if asked.zone:
         place.pop("cloud", None)
     return msgspec.structs.replace(
@@ -200,6 +200,27 @@ def _with(settings: Settings, asked: Asked) -> Settings:
         if value is not None:
             changed[name] = value
     return msgspec.structs.replace(settings, **changed)
+
+
+def _facility(
+    run: Run, zone: Zone, settings: Settings, asked: Asked
+) -> tuple[Facility, Factor | None]:
+    """What stands around *run*, and what a change of its cooling leaves of IT."""
+    own = restored(run.place) if asked.cooling is not None else settings
+    place = place_of(run.place) if asked.cooling is not None else zone
+    here = facility_for(
+        pue=own.pue,
+        wue=own.wue_l_per_kwh,
+        cloud=place.cloud,
+        cooling=own.cooling or "",
+        arrangement=own.arrangement or "",
+    )
+    if asked.cooling is None:
+        return here, None
+    if asked.zone is None and asked.pue is None:
+        return recooled(here, asked.cooling)
+    there = facility_for(pue=asked.pue, cooling=asked.cooling)
+    return there, fans_left(here, asked.cooling)
 
 
 def _moved(load: Load, asked: Asked) -> Load:

@@ -127,7 +127,7 @@ def choose_facility(
         raise UsageError("nothing is known of rooms: give the factor of a home")
     site = declared_pue(declared) if isinstance(declared, int | float) else declared
     kind, name, pue, plant = _energy(
-        site, cloud, cloud_pue, None if at_home else cooling, home if at_home else None, prior
+        site, cloud, cloud_pue, cooling, home if at_home else None, prior
     )
     if pue is not None and kind in ("cloud region", "industry"):
         pue = balanced(pue)

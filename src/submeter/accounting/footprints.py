@@ -42,6 +42,7 @@ class Circumstances(msgspec.Struct, frozen=True):
 
     zone: Zone
     facility: Facility
+    it_ratio: Factor | None = None  # of a what-if that changes the fans inside IT
     arrangement: Arrangement = Arrangement.OWN_SITE
     contract: Contract = Contract()
     year: int = 0
@@ -85,6 +86,8 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
             carbon=_nothing_known(it),
             notes=(*inside.notes, *around.notes),
         )
+    if around.it_ratio is not None:
+        it = it.times(around.it_ratio)
     parts = facility_energy(it, around.facility)
     wall = sum_amounts((it, *parts.values()))
     drawn = wall.scaled(around.grid_ratio)
@@ -104,6 +107,7 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
     slice_ = indicators(it, around.facility, intensity=intensity)
     return msgspec.structs.replace(
         inside,
+        it=it,
         facility=wall,
         parts=parts,
         zone=around.zone,

@@ -18,6 +18,7 @@ from submeter.accounting.cooling import (
     Plant,
     at_site_of,
     plant,
+    switch,
     unknown_plant,
     without_fans,
 )
@@ -27,8 +28,9 @@ from submeter.catalog.factors import cooling as coefficient
 from submeter.catalog.factors import pue_prior
 from submeter.catalog.facts import fact, has
 from submeter.errors import CoverageError, UsageError
+from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
-from submeter.records.figures import Missing
+from submeter.records.figures import Basis, Missing
 from submeter.records.traces import Load
 
 TABLE: Final = "facility"
@@ -259,6 +261,7 @@ def recooled(here: Facility, word: str) -> tuple[Facility, Factor | None]:
     """
     before, to = plant_for(here), plant_of(word)
     after = at_site_of(before, to)
+    change = switch(Amount.exact(1.0, Basis.MEASURED), before, to)
     made = msgspec.structs.replace(
         here,
         kind="cooling",
@@ -269,9 +272,21 @@ def recooled(here: Facility, word: str) -> tuple[Facility, Factor | None]:
         wue_is="consumption",
         cycles=after.cycles,
         category="",
-        notes=(*before.notes, f"as if cooled by {to.name}, on the site of {here.name}"),
+        notes=(
+            *before.notes,
+            f"as if cooled by {to.name}, on the site of {here.name}",
+            f"of the change: {change.claim}; server fans {change.it_cut_ratio:.0%} of IT",
+        ),
     )
     return made, without_fans(before, to)
+
+
+def fans_left(here: Facility, word: str) -> Factor | None:
+    """What another cooling leaves of the energy of IT, as it takes or brings server fans.
+
+    None where they stay, and for a workstation, whose fans nobody knows.
+    """
+    return None if here.kind == AT_HOME else without_fans(plant_for(here), plant_of(word))
 
 
 def by_weather(facility: Facility, cooling: str, load: Load, weather: Weather) -> Facility:

@@ -81,7 +81,7 @@ def fetch(
     scope: Scope | None = None,
     timeout_s: float = PATIENCE_S,
 ) -> Trace:
-    """Intensity of *zone* [g/kWh] from *start_utc_s* to *end_utc_s*, as *provider* says.
+    """Intensity of *zone* [gCO2e/kWh] from *start_utc_s* to *end_utc_s*, as *provider* says.
 
     Parameters
     ----------
@@ -155,8 +155,8 @@ def live_or_offline(
 ) -> Trace:
     """As `fetch`, or what *offline* knows of the same kind, wider and with a note that says why.
 
-    Kinds are never mixed: if *offline* has none of the provider's kind (it raises
-    `CoverageError`, or gives another kind), what went wrong with the provider is raised.
+    Kinds are never mixed: if *offline* has none of the provider's kind (it raises `CoverageError`
+    or `UsageError`, or gives another kind), what went wrong with the provider is raised.
     """
     found = find(provider) if isinstance(provider, str) else provider
     try:
@@ -177,10 +177,12 @@ def live_or_offline(
     kind = found.kind(scope)
     try:
         trace = offline(kind)
-    except CoverageError:
+    except (CoverageError, UsageError):
+        trace = None
+    if trace is None or trace.kind != kind:
+        if not isinstance(failed, ProviderRefusedError):  # whose remedy is a key
+            failed.remedy = f"leave the provider out: offline no figure is {kind}"
         raise failed from None
-    if trace.kind != kind:
-        raise failed
     return _doubted(trace, f"offline figures, because {failed}")
 
 

@@ -2,7 +2,8 @@
 """Points as providers give them, made into slots of equal length without guessing.
 
 What is no number, is not finite, is negative or beyond what any power station emits becomes a
-gap, and the notes say how many. Gaps stay gaps: `submeter.grid.repair` fills them for who asks.
+gap, and the notes say how many. Gaps stay gaps: `submeter.grid.weighting.repair` fills
+them for who asks.
 """
 
 import math

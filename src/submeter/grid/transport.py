@@ -141,7 +141,8 @@ def _connection(parts: "SplitResult", end_s: float) -> "HTTPConnection":
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, parts.port, timeout=left_s)
     context = ssl.create_default_context()
-    proxy = urlsplit("" if proxy_bypass(host) else getproxies().get("https", ""))
+    said = "" if proxy_bypass(host) else getproxies().get("https", "")
+    proxy = urlsplit(said if "://" in said else f"http://{said}")  # "proxy:3128" is usual, too
     if not proxy.hostname or host in LOOPBACK:
         return http.client.HTTPSConnection(host, parts.port, timeout=left_s, context=context)
     through = http.client.HTTPSConnection(

@@ -25,6 +25,7 @@ from submeter.records.traces import Kind, Trace
 
 NAME: Final = "csv"
 LARGEST_FILE_BYTES: Final = 64 * 2**20
+_UNITS: Final = dict.fromkeys((GRAMS, "gCO2/kWh", "gCO2e/kWh", "gCO2eq/kWh"), GRAMS)
 _MOST: Final = 1e6  # of prices and litres per kWh
 _STAMP: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)"
@@ -132,7 +133,7 @@ def parse(
         If the file holds nothing of that time.
     """
     head = _head(text, name)
-    unit = head.get("unit", GRAMS)
+    unit = _UNITS.get(head.get("unit", GRAMS), head.get("unit", ""))
     kind = parse_kind(head.get("kind", ""), str(name)) if unit == GRAMS else None
     rows = list(_rows(text, name, unit))
     if not rows:

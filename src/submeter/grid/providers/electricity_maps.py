@@ -6,10 +6,10 @@ decides what answers: a free key reaches 24 hours back (``history``), others yea
 (``past-range``, ten days at a time); forecasts go 6, 24, 48 or 72 hours ahead.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from submeter.catalog.facts import attributes
 from submeter.errors import CoverageError, ProviderReplyError
 from submeter.grid.providers.asking import (
     ANNUAL,
@@ -34,8 +34,7 @@ BASE: Final = "https://api.electricitymaps.com/v4"
 HORIZONS_H: Final = (6, 24, 48, 72)
 SETTLES_S: Final = 45 * DAY_S  # estimates are replaced by measurements for some weeks
 _DAYS_AT_ONCE: Final = 10
-_ZONE: Final = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{2,5}){0,2}")
-_STATE: Final = re.compile(r"US-(?!AK$|HI$)[A-Z]{2}")  # states are no zones of theirs
+_SYSTEM: Final = "electricity maps"  # whose codes rows of the zones' table have
 
 
 class ElectricityMaps:
@@ -53,7 +52,8 @@ class ElectricityMaps:
 
     def place(self, zone: Zone) -> str:
         for code in candidates(zone):
-            if _ZONE.fullmatch(code) and not _STATE.fullmatch(code):
+            row = attributes("zones_odbl", code)
+            if row is not None and row["system"] == _SYSTEM:
                 return code
         raise nothing_there(self.name, zone, "countries and their grid zones such as US-CAL-CISO")
 

@@ -88,7 +88,7 @@ class Entsoe:
             self,
             factor_of=self._factor_of,
             source=f"ENTSO-E Transparency Platform, actual generation per type of {ask.place}",
-            licence="CC BY 4.0",
+            licence="ENTSO-E terms of use; CC BY 4.0 for data on its list for free reuse",
         )
 
 
