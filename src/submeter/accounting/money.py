@@ -30,7 +30,7 @@ _WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})=(\d+(?:\.\d+)?
 _REST: Final = re.compile(r"else=(\d+(?:\.\d+)?)", re.IGNORECASE)
 _FLAT: Final = re.compile(r"\d+(?:\.\d+)?")
 _QUALITY: Final = re.compile(
-    r"(?:^|[^a-z])(?:acc|accuracy|f1|auc|auroc|bleu|rouge|map|score|precision|recall|reward)"
+    r"(?:^|[^a-z])(?:acc|accuracy|f1|auc|auroc|bleu|map|score|precision|recall|reward)"
     r"(?:[^a-z]|$)",
     re.IGNORECASE,
 )
