@@ -136,6 +136,10 @@ def test_more_claims_than_energy_claim_nothing_more() -> None:
     assert [layer.ratio for layer in found.layers] == [1.0]
     assert any("surplus" in note for note in found.notes)
     assert any("provisional" in note for note in found.notes)
+    assert not any("counted here again" in note for note in found.notes)
+    begun = market_based(located(kwh(0.9995)), [backed(1000)], zone="DE", year=2026)
+    assert [layer.ratio for layer in begun.layers] == [1.0]
+    assert not any("surplus" in note for note in begun.notes)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,8 @@ def market_based(
     ----------
     .. [1] GHG Protocol Scope 2 Guidance (2015), chapter 6, table 6.3.
     """
-    rest, notes = _rest(location, supplier, residual)
+    rest, rest_notes = _rest(location, supplier, residual)
+    notes: tuple[str, ...] = ()
     taken = [(b, refusal(b.allocation.claim, zone, year)) for b in claims]
     refused = tuple(why for _, why in taken if why)
     energy = location.energy
@@ -131,7 +132,7 @@ def market_based(
     for backed, why in taken:
         wanted = 0.0 if why else backed.allocation.energy_wh * J_PER_WH / energy.value
         ratio = min(left, wanted)
-        if wanted > ratio:
+        if (wanted - ratio) * energy.value >= J_PER_WH:  # less is a watt-hour begun
             notes = (*notes, f"{_called(backed)} claims more than was used: the surplus is none")
         if ratio > 0:
             left = max(0.0, left - ratio)
@@ -139,6 +140,7 @@ def market_based(
             notes = (*notes, *_doubts(backed))
     if left > 0 or not parts:
         parts.append(_shrunk(rest, left))
+        notes = (*notes, *rest_notes)
     grid = _sum(part.grid for part in parts)
     located = msgspec.structs.replace(
         location,
