@@ -27,6 +27,10 @@ def footprint_words(footprint: Footprint) -> dict[str, object]:
         "carbon": _carbon(footprint),
         "water": _water(footprint),
         "cost": figure_words(footprint.money.electricity, footprint.money.currency),
+        "cost_per": {
+            name: figure_words(amount, footprint.money.currency)
+            for name, amount in footprint.money.per.items()
+        },
         "carbon_cost": figure_words(footprint.money.carbon, footprint.money.currency),
         "equivalents": [
             {
