@@ -131,8 +131,8 @@ def test_sizes_count_the_rows() -> None:
 
 def test_importing_the_room_reads_no_table() -> None:
     code = (
-        "import submeter.catalog.regions, submeter.catalog.accelerators, submeter.catalog.instances"
-        ", submeter.catalog.searching, submeter.catalog.declaring\n"
+        "import submeter.catalog.regions, submeter.catalog.accelerators"
+        ", submeter.catalog.instances, submeter.catalog.searching, submeter.catalog.declaring\n"
         "from submeter.catalog.tables import rows, text\n"
         "import sys\n"
         "assert rows.cache_info().currsize == text.cache_info().currsize == 0\n"
