@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from submeter.accounting.indicators import UNITS
 from submeter.records.amounts import Amount
 from submeter.records.figures import Missing, Quantity
 from submeter.records.footprints import Footprint
@@ -41,7 +42,8 @@ def footprint_words(footprint: Footprint) -> dict[str, object]:
             for row in footprint.equivalents
         ],
         "indicators": {
-            name: figure_words(amount, "1") for name, amount in footprint.indicators.items()
+            name: figure_words(amount, UNITS[name])
+            for name, amount in footprint.indicators.items()
         },
         "doubts": [
             {"key": d.key, "name": d.name, "share_ratio": d.share_ratio, "remedy": d.remedy}
