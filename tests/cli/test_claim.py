@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from submeter.records import Basis, Device, DeviceKind, Quantity, Run
-from submeter.records.runs import DeviceEnergy
+from submeter.records.runs import DeviceEnergy, Origin
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage
 from tests.cli.stage import stage as bare_stage
@@ -110,6 +110,19 @@ def test_a_run_without_a_market_is_asked_for_one(stage: Stage) -> None:
     assert stage.call("claim", "use", OTHER, "--zone", "france").code == 0
     unknown = stage.call("claim", "use", RUN, "--id", "nothing")
     assert "no claim 'nothing'" in unknown.err
+
+
+@pytest.mark.parametrize("origin", ["predicted", "replayed", "published"])
+def test_electricity_that_nobody_used_here_is_claimed_for_by_none(
+    stage: Stage, origin: Origin
+) -> None:
+    stage.call(*GO, "--mwh", "1")
+    with open_ledger(stage.home / "ledger.db") as ledger:
+        ledger.put(msgspec.structs.replace(ledger.get(RUN), id="another", origin=origin))
+    refused = stage.call("claim", "use", "another")
+    assert refused.code == 2
+    assert f"is {origin}" in refused.err
+    assert left_wh(stage) == [1_000_000]
 
 
 def test_offsets_are_listed_apart(stage: Stage) -> None:

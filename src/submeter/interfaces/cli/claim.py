@@ -133,6 +133,11 @@ def use(run: str, *, energy_mwh: str | None, claim_ids: tuple[str, ...], zone: s
     """
     with ledger_at_hand([run]) as ledger:
         found = ledger.get(run)
+    if found.origin != "measured":
+        raise UsageError(
+            f"{called(found)} is {found.origin}: claims are for electricity that was used",
+            remedy="submeter list --origin measured",
+        )
     used_wh = _used_wh(found)
     place = _market(found, zone)
     with open_claims() as book:
