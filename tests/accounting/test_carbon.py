@@ -20,7 +20,6 @@ from submeter.accounting.carbon import (
 )
 from submeter.accounting.ratios import (
     inverse,
-    lost_of_generated,
     lost_per_used,
     per_kwh,
     spanning,
@@ -272,7 +271,6 @@ def test_a_span_holds_all_of_its_sources() -> None:
 def test_what_is_lost_comes_on_top(loss: float) -> None:
     found = lost_per_used(Factor("t", loss, loss, loss, "ratio"))
     assert (1 + found.value) * (1 - loss) == pytest.approx(1.0)
-    assert lost_of_generated(found).value == pytest.approx(loss)
 
 
 def test_a_loss_of_everything_is_refused() -> None:

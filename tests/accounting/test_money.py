@@ -12,6 +12,7 @@ from submeter.accounting.money import (
     Tariff,
     carbon_cost,
     cost,
+    cost_of_work,
     cost_per,
     electricity_cost,
     parse_tariff,
@@ -212,6 +213,16 @@ def test_cost_of_a_unit_of_work() -> None:
     for units in (0.0, -1.0, float("nan")):
         assert isinstance(cost_per(whole, units, "samples"), Missing)
     assert cost_per(Missing("x"), 1, "samples") == Missing("x")
+
+
+def test_cost_of_work_and_of_quality_but_not_of_loss() -> None:
+    work = {"samples": 1000.0, "steps": 0.0}
+    metrics = {"accuracy": 0.5, "val_loss": 2.0, "eval/F1": 0.8, "weather": 3.0, "remap": 1.0}
+    found = cost_of_work(electricity_cost(kwh(10), EURO), work, metrics)
+    assert {name: amount.value for name, amount in found.items()} == pytest.approx(
+        {"samples": 0.0031, "accuracy": 6.2, "eval/F1": 3.875}
+    )
+    assert cost_of_work(Missing("no price"), work, metrics) == {}
 
 
 def test_a_price_with_an_interval_has_a_cost_with_one() -> None:

@@ -66,7 +66,7 @@ def test_offline_by_itself(stage: Stage) -> None:
     assert (called.code, called.err) == (0, "")
     assert called.out.startswith("Germany (DE)\n")
     assert "average, lifecycle, consumption" in called.out
-    assert not (stage.home / "cache").exists()
+    assert not (stage.home / "grid").exists()
     document = stage.call("grid", "DE", "--json", "--hours", "-48").document
     assert document["kind"]["signal"] == "average"
     assert len(document["values"]) in {48, 49}

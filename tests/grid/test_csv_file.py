@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from submeter.errors import CoverageError, UsageError
+from submeter.errors import CoverageError, ProviderReplyError, UsageError
 from submeter.grid.live import fetch
 from submeter.grid.providers.csv_file import CsvFile, parse, parse_kind, render
 from submeter.records.places import Zone
@@ -56,6 +56,8 @@ def test_an_instant_says_its_offset(stamp: str) -> None:
         "Nov 20 2026",
         "2026-13-20T01:00Z",
         "2026-02-30T01:00Z",
+        "0001-01-01T00:00Z",
+        "9999-12-31T23:59-14:00",
         "",
     ],
 )
@@ -151,6 +153,19 @@ def test_what_the_head_says_must_make_sense(head: str, words: str) -> None:
         parse(text("2026-11-20T00:00Z,1", head=head), zone="DE")
 
 
+def test_a_cell_does_not_go_on_in_the_next_line() -> None:
+    with pytest.raises(UsageError, match=r"line 3 of .* is no CSV"):
+        parse(text('2026-11-20T00:00Z,"1', '2"'), zone="DE")
+
+
+def test_more_slots_than_anybody_needs_are_refused() -> None:
+    rows = ["2020-01-01T00:00Z,1", "2020-01-01T00:01Z,1", "2026-01-01T00:00Z,1"]
+    with pytest.raises(ProviderReplyError, match="slots of 60 s"):
+        parse(text(*rows), zone="DE")
+    with pytest.raises(ProviderReplyError, match="no step"):
+        parse(text("1971-01-01T00:00Z,1", "2026-01-01T00:00Z,1"), zone="DE")
+
+
 def test_an_empty_file_holds_nothing() -> None:
     with pytest.raises(CoverageError, match="no rows"):
         parse(text(), zone="DE")
@@ -213,7 +228,7 @@ kinds = st.builds(
 @settings(deadline=None)
 @given(
     values=st.lists(st.none() | st.floats(0, 3000), min_size=1, max_size=40),
-    start=st.integers(0, 2**31).map(lambda s: float(s * 60)),
+    start=st.integers(0, 70_000_000).map(lambda s: float(s * 60)),
     step_s=st.sampled_from([300.0, 900.0, 1800.0, H, 86_400.0]),
     kind=kinds,
     ahead=st.booleans(),

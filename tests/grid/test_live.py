@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from submeter.errors import (
+    ConfigError,
     CoverageError,
     ProviderDownError,
     ProviderError,
@@ -32,6 +33,7 @@ from submeter.grid.providers.watttime import WattTime
 from submeter.grid.weighting import repair, weighted
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Load, Trace
+from submeter.settings.rules import accept
 from submeter.testing import VirtualClock
 from tests.grid.desk import (
     ANSWERS,
@@ -166,6 +168,15 @@ def test_e13_a_bad_value_in_a_good_answer_is_a_gap(
     trace = asked_uk(desk, clock)
     assert trace.values == (None, 177, 179, 175, 171)
     assert any("slots have no value" in note for note in trace.notes)
+
+
+def test_e13_what_is_called_actual_and_has_not_been_yet_is_not(
+    desk: Desk, clock: VirtualClock
+) -> None:
+    document = json.loads(GOOD.body)
+    document["data"][4]["intensity"]["actual"] = 555
+    desk.answer = lambda _asked: Reply(json.dumps(document).encode())
+    assert asked_uk(desk, clock).values[4] == 171
 
 
 def rows_of(change: Callable[[list[dict[str, object]]], None]) -> Reply:
@@ -588,3 +599,23 @@ def test_g08_a_run_over_a_gap_is_reckoned_with_more_doubt(desk: Desk, clock: Vir
     assert mended.value == pytest.approx(180)
     assert mended.verified == "live"
     assert mended.log_sd > whole.log_sd
+
+
+@pytest.mark.parametrize(
+    ("word", "taken"),
+    [
+        ("entsoe", True),
+        ("csv:my data/grid.csv", True),
+        ("some.plug-in_2", True),
+        ("", True),
+        ("csv:", False),
+        ("Electricity Maps", False),
+        ("a\nb", False),
+    ],
+)
+def test_the_setting_names_a_provider(word: str, *, taken: bool) -> None:
+    if taken:
+        assert accept("provider", word) == word
+    else:
+        with pytest.raises(ConfigError, match="provider"):
+            accept("provider", word)

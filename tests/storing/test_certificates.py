@@ -75,7 +75,7 @@ def test_more_than_is_left_is_refused_whole(path: Path) -> None:
     with open_claims(path) as book:
         claim = book.add(lot(1000))
         book.use("a", 900, [claim.id])
-        with pytest.raises(InfeasibleError, match=r"0\.0001 MWh are left") as caught:
+        with pytest.raises(InfeasibleError, match="100 Wh are left") as caught:
             book.use("b", 101, [claim.id, "no such claim"])
         assert caught.value.exit_code == 7
         assert book.of_run("b") == ()

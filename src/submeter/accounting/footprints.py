@@ -18,7 +18,7 @@ from submeter.accounting.doubts import doubts
 from submeter.accounting.facility import Facility, facility_energy
 from submeter.accounting.indicators import INTERIM, indicators
 from submeter.accounting.market import Backed, market_based, shown_apart
-from submeter.accounting.money import cost
+from submeter.accounting.money import cost, cost_of_work
 from submeter.accounting.scopes import Arrangement, Contract, by_scope
 from submeter.accounting.water import Generation, water
 from submeter.records.amounts import Amount, sum_amounts
@@ -114,7 +114,11 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
         arrangement=str(around.arrangement),
         carbon=carbon,
         water=litres,
-        money=msgspec.structs.replace(money, currency=money.currency or around.currency),
+        money=msgspec.structs.replace(
+            money,
+            currency=money.currency or around.currency,
+            per=cost_of_work(money.electricity, run.work, run.metrics),
+        ),
         doubts=doubts(hangs, zone=around.zone, factors=[f for f in used if f]),
         indicators=slice_.values,
         factors=tuple(dict.fromkeys(f for f in (*_facility_factors(around), *used) if f)),

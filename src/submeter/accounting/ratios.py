@@ -87,12 +87,6 @@ def lost_per_used(loss: Factor) -> Factor:
     return msgspec.structs.replace(loss, low=low, value=value, high=high)
 
 
-def lost_of_generated(loss: Factor) -> Factor:
-    """Part of what is generated that is lost, of a *loss* per unit that arrives [ratio]."""
-    low, value, high = (r / (1 + r) for r in (loss.low, loss.value, loss.high))
-    return msgspec.structs.replace(loss, low=low, value=value, high=high)
-
-
 def per_kwh(energy: Amount, factor: Factor) -> Amount:
     """*energy* [J] times a *factor* per kilowatt-hour."""
     return energy.times(factor.scaled(1 / J_PER_KWH))

@@ -22,6 +22,8 @@ GRAMS: Final = "g/kWh"
 # More than the dirtiest power station: lignite and oil shale stay below 2 000 g/kWh of lifecycle.
 MOST_G_PER_KWH: Final = 3_000.0
 SHORTEST_STEP_S: Final = 60
+LONGEST_STEP_S: Final = 366 * 86_400
+_LAST_UTC_S: Final = 7_258_118_400.0  # 2200-01-01
 _JITTER_S: Final = 1e-3
 MOST_SLOTS: Final = 200_000  # 22 years of hours, or two of five minutes
 # Relative standard uncertainties of an hourly zone figure, and of one that its provider itself
@@ -105,14 +107,17 @@ def instant_utc_s(text: object) -> float:
     Raises
     ------
     ValueError
-        If it is no such text, or says nothing of its time zone.
+        If it is no such text, says nothing of its time zone, or lies before 1970 or after 2199.
     """
     if not isinstance(text, str):
         raise ValueError("no instant")  # noqa: TRY004  # one exception for "no instant"
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("an instant without a time zone")
-    return moment.timestamp()
+    at_utc_s = moment.timestamp()
+    if not 0 <= at_utc_s < _LAST_UTC_S:
+        raise ValueError("an instant that no grid has")
+    return at_utc_s
 
 
 def utc(at_utc_s: float, form: str = "%Y-%m-%dT%H:%MZ") -> str:
@@ -157,7 +162,8 @@ def regular(
     count = math.ceil((end_utc_s - origin) / step_s) - first
     if count > MOST_SLOTS:
         raise ProviderReplyError(
-            f"{name} keeps to no step in time", remedy="the annual figure is used instead"
+            f"{name} comes to more than {MOST_SLOTS} slots of {step_s:.0f} s",
+            remedy="ask for less time; the annual figure is used instead",
         )
     slots: list[Point | None] = [None] * count
     for p in sorted(inside, key=lambda p: -p.length_s):  # stable: of equals the later wins
@@ -190,11 +196,8 @@ def _grid(points: Iterable[Point], name: str) -> tuple[float, float]:
     spans = [p.length_s for p in points] + [p.start_utc_s - origin for p in points]
     step_s = math.gcd(*(round(span) for span in spans))
     whole = all(p.length_s > 0 for p in points)
-    if (
-        not whole
-        or step_s < SHORTEST_STEP_S
-        or any(abs(span - round(span)) > _JITTER_S for span in spans)
-    ):
+    fits = SHORTEST_STEP_S <= step_s <= LONGEST_STEP_S
+    if not whole or not fits or any(abs(s - round(s)) > _JITTER_S for s in spans):
         raise ProviderReplyError(
             f"{name} keeps to no step in time", remedy="the annual figure is used instead"
         )

@@ -25,7 +25,7 @@ from submeter.errors import (
     LedgerVersionError,
     UsageError,
 )
-from submeter.records.claims import Allocation, Balance, Claim
+from submeter.records.claims import Allocation, Balance, Claim, energy_words
 from submeter.storing import places
 from submeter.storing.ledger import (
     BUSY_S,
@@ -133,7 +133,7 @@ class ClaimBook:
             held_wh = sum(free[i].free_wh for i in chosen if i in free)
             if held_wh < energy_wh:
                 raise InfeasibleError(
-                    f"{energy_wh / WH_PER_MWH:g} MWh are asked for, {held_wh / WH_PER_MWH:g} MWh "
+                    f"{energy_words(energy_wh)} are asked for, {energy_words(held_wh)} "
                     "are left of the claims that fit",
                     remedy="submeter claim list; submeter claim add …",
                 )

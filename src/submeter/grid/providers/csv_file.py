@@ -217,35 +217,43 @@ def _ratio(head: Mapping[str, str], word: str, name: object) -> float | None:
 
 def _rows(text: str, name: object, unit: str) -> Iterator[tuple[float, float | str, bool]]:
     """Instant, value or what is wrong with it, and whether it is a forecast, of each row."""
-    import csv
-
     lines = [(n, row) for n, row in enumerate(text.splitlines(), 1) if not row.startswith("#")]
-    reader = csv.reader(row for _, row in lines)
-    columns = [c.strip().lower() for c in next(reader, [])]
+    columns = [c.lower() for c in _cells(lines[0][1], lines[0][0], name)] if lines else []
     if columns[:2] != ["timestamp", "value"] or columns[2:] not in ([], ["forecast"]):
         raise UsageError(
             f"{name} has the columns {','.join(columns)[:80]!r}",
             remedy="its first line must be timestamp,value or timestamp,value,forecast",
         )
     least, most = (0.0, MOST_G_PER_KWH) if unit == GRAMS else (-_MOST, _MOST)
-    for (n, _), cells in zip(lines[1:], reader, strict=False):
-        if not cells or cells == [""]:
+    for n, line in lines[1:]:
+        cells = _cells(line, n, name)
+        if not cells:
             continue
-        if len(cells) > len(columns) or not _STAMP.fullmatch(cells[0].strip()):
+        if len(cells) > len(columns) or not _STAMP.fullmatch(cells[0]):
             raise UsageError(
                 f"line {n} of {name} begins with {cells[0][:40]!r}, which is no such instant",
                 remedy="write 2026-11-23T14:00:00Z, or with an offset such as +01:00",
             )
         try:
-            start = instant_utc_s(cells[0].strip())
+            start = instant_utc_s(cells[0])
         except ValueError:
             raise UsageError(
                 f"line {n} of {name} names an instant that does not exist", remedy="mend it"
             ) from None
-        given = [c.strip() for c in (*cells[1:], "", "")[:2]]
+        given = (*cells[1:], "", "")[:2]
         value = number(given[0], least=least, most=most)
         ahead = value == "missing" and given[1] != ""
         yield start, number(given[1], least=least, most=most) if ahead else value, ahead
+
+
+def _cells(line: str, n: int, name: object) -> list[str]:
+    """Cells of one *line*, each by itself: no quoted cell goes on in the next line."""
+    import csv
+
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], strict=True), [])]
+    except csv.Error as exc:
+        raise UsageError(f"line {n} of {name} is no CSV: {exc}", remedy="mend it") from None
 
 
 def _points(rows: Iterable[tuple[float, float | str, bool]], step_s: float | None) -> list[Point]:

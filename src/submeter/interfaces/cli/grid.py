@@ -57,6 +57,8 @@ def grid(
       submeter grid GB --provider uk-carbon-intensity
       submeter grid US-CAL-CISO --provider eia --hours -48
     """  # noqa: D301  # \b keeps click from refilling the examples
+    from submeter.catalog.declaring import declared_overrides
+    from submeter.catalog.overlay import use_overrides
     from submeter.grid.place import resolve_place
     from submeter.grid.timezone import machine_timezone
     from submeter.settings import load
@@ -70,7 +72,8 @@ def grid(
         origin=loaded.origin["zone"],
         timezone="" if zone or loaded.settings.zone else machine_timezone(),
     )
-    trace = _trace(place, _asked(loaded.settings, provider, live=live), hours, scope)
+    with use_overrides(declared_overrides(loaded.declared)):
+        trace = _trace(place, _asked(loaded.settings, provider, live=live), hours, scope)
     if as_json:
         from submeter.reporting.series import trace_document
         from submeter.reporting.words import to_json
@@ -115,6 +118,7 @@ def _trace(zone: "Zone", provider: str, hours: int, scope: "Scope | None") -> "T
         return offline(Kind(scope="direct") if scope == "direct" else None)
     from submeter.grid.cache import AnswerCache
     from submeter.grid.live import live_or_offline
+    from submeter.running.reckoning import ANSWERS
     from submeter.storing.places import home
 
     return live_or_offline(
@@ -123,6 +127,6 @@ def _trace(zone: "Zone", provider: str, hours: int, scope: "Scope | None") -> "T
         zone,
         start,
         end,
-        cache=AnswerCache(home() / "cache" / "grid"),
+        cache=AnswerCache(home() / ANSWERS),
         scope=scope,
     )
