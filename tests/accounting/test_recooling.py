@@ -5,13 +5,15 @@ import pytest
 
 from submeter.accounting.circumstances import Asked, circumstances_of, reckon
 from submeter.accounting.sites import plant_of
-from submeter.errors import CoverageError, UsageError
+from submeter.errors import ConfigError, CoverageError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.figures import Basis, Missing, Quantity
 from submeter.records.runs import DeviceEnergy, Host, Run
+from submeter.settings.rules import accept
 
 KWH = 3.6e6
+MONTHS = "0,1,4,8,12,15,18,17,13,9,4,1"
 
 
 def run(**place: str) -> Run:
@@ -76,7 +78,52 @@ def test_a_home_has_no_plant_and_an_unknown_cooling_no_model() -> None:
         reckon(run(), Asked(cooling="penguins"))
 
 
+def test_a_recorded_cooling_that_nobody_knows_is_no_error() -> None:
+    made = circumstances_of(run(cooling="penguins", wet_bulb_c=MONTHS)).facility
+    assert made.kind == "industry"
+
+
 def test_from_home_to_a_data_centre_no_fans_are_known() -> None:
     made = circumstances_of(run(arrangement="home"), Asked(zone="SE", cooling="immersion"))
     assert made.it_ratio is None
     assert made.facility.kind == "cooling"
+
+
+def test_weather_that_is_told_moves_pue_and_water_of_its_hours() -> None:
+    told = run(cooling="evaporative", wet_bulb_c=MONTHS)
+    winter, summer = (
+        reckon(told, Asked(at_utc_s=at)) for at in (1_768_003_200.0, 1_783_641_600.0)
+    )  # 10 January and 10 July 2026
+    for made in (winter, summer):
+        assert any("declared" in note for note in made.notes)
+    assert value(winter.facility) < value(summer.facility)
+    assert value(winter.water.onsite) < value(summer.water.onsite)
+
+
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [
+        ({"cooling": "immersion"}, Asked()),
+        ({}, Asked()),
+        ({"cooling": "evaporative"}, Asked(zone="SE")),
+        ({"cooling": "evaporative", "pue": "1.2", "wue_l_per_kwh": "0.4"}, Asked()),
+    ],
+)
+def test_weather_changes_nothing_where_it_does_not_govern(
+    place: dict[str, str], asked: Asked
+) -> None:
+    with_it = circumstances_of(run(**place, wet_bulb_c=MONTHS), asked).facility
+    without = circumstances_of(run(**place), asked).facility
+    assert (with_it.pue, with_it.plant, with_it.wue) == (without.pue, without.plant, without.wue)
+
+
+@pytest.mark.parametrize(
+    "word", ["1,2,3", "a,b", "0,1,4,8,12,15,18,17,13,9,4,99", "", "nan" + ",1" * 11]
+)
+def test_months_that_are_none_are_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match="wet_bulb_c"):
+        accept("wet_bulb_c", word)
+
+
+def test_twelve_months_are_taken() -> None:
+    assert accept("wet_bulb_c", MONTHS.replace(",", ", ")) == MONTHS

@@ -12,14 +12,24 @@ import msgspec
 
 from submeter.accounting import picking
 from submeter.accounting.carbon import Intensity
+from submeter.accounting.climate import Weather
 from submeter.accounting.embodied import embodied_by_hours
 from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
 from submeter.accounting.owning import hardware_of, server_ratio
+from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
-from submeter.accounting.sites import facility_for, fans_left, recooled, stress
+from submeter.accounting.sites import (
+    by_weather,
+    facility_for,
+    fans_left,
+    recooled,
+    stress,
+    technology,
+    weather_models,
+)
 from submeter.accounting.water import Generation
 from submeter.errors import CoverageError, UsageError
 from submeter.grid import factors as grid
@@ -93,11 +103,14 @@ def reckon(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Footpr
 
 def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Circumstances:
     """Circumstances of *run*, or those *asked* for: see `reckon`."""
-    settings = _with(restored(run.place), asked)
+    recorded, lost = _recorded(run)
     zone = place_of(run.place, argument=asked.zone)
+    settings = _with(recorded, asked, zone)
     load = _moved(load_of(run), asked)
     year = year_of(load)
     facility, it_ratio = _facility(run, zone, settings, asked)
+    if asked.zone is None:  # weather was told of one place
+        facility = _by_weather(facility, load, settings)
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
     carbon, water, more = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
@@ -129,9 +142,9 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         embodied=hardware.total,
         price=price,
         currency=currency,
-        carbon_price_per_t=settings.carbon_price_per_t,
+        carbon_price=_carbon_price(settings, currency),
         grid_ratio=grid_ratio,
-        notes=tuple(dict.fromkeys((*notes, *more, *hardware.notes))),
+        notes=tuple(dict.fromkeys((*lost, *notes, *more, *hardware.notes))),
     )
 
 
@@ -184,13 +197,34 @@ def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
 # --- inside -------------------------------------------------------------------------------------
 
 
-def _with(settings: Settings, asked: Asked) -> Settings:
-    """*settings* with what is *asked* instead; another cooling or place brings its own PUE."""
+def _recorded(run: Run) -> tuple[Settings, tuple[str, ...]]:
+    """Settings as *run* recorded them, without words that mean nothing; those are noted."""
+    settings = restored(run.place)
+    notes: list[str] = []
+    try:
+        if settings.cooling:
+            technology(settings.cooling)
+    except CoverageError as exc:
+        notes.append(f"{exc}: left out")
+        settings = msgspec.structs.replace(settings, cooling=None)
+    try:
+        if settings.electricity_price:
+            parse_tariff(settings.electricity_price, settings.currency)
+    except UsageError as exc:
+        notes.append(f"{exc}: left out")
+        settings = msgspec.structs.replace(settings, electricity_price=None)
+    return settings, tuple(notes)
+
+
+def _with(settings: Settings, asked: Asked, zone: Zone) -> Settings:
+    """*settings* with what is *asked* instead; another place or cooling brings its own figures."""
     changed: dict[str, object] = {}
     if asked.cooling is not None:
         changed |= {"cooling": asked.cooling, "pue": None, "wue_l_per_kwh": None}
-    if asked.zone is not None and asked.cooling is None:
+    if asked.zone is not None:
         changed |= {"electricity_price": None}
+        if zone.cloud:  # a provider's region has a facility of its own
+            changed |= {"pue": None, "wue_l_per_kwh": None, "cooling": asked.cooling}
     for name, value in (
         ("pue", asked.pue),
         ("arrangement", asked.arrangement),
@@ -205,7 +239,7 @@ def _facility(
     run: Run, zone: Zone, settings: Settings, asked: Asked
 ) -> tuple[Facility, Factor | None]:
     """What stands around *run*, and what a change of its cooling leaves of IT."""
-    own = restored(run.place) if asked.cooling is not None else settings
+    own = _recorded(run)[0] if asked.cooling is not None else settings
     place = place_of(run.place) if asked.cooling is not None else zone
     here = facility_for(
         pue=own.pue,
@@ -220,6 +254,16 @@ def _facility(
         return recooled(here, asked.cooling)
     there = facility_for(pue=asked.pue, cooling=asked.cooling)
     return there, fans_left(here, asked.cooling)
+
+
+def _by_weather(facility: Facility, load: Load, settings: Settings) -> Facility:
+    """*facility* in the weather of its site, where that is told and governs its cooling."""
+    cooling = settings.cooling or ""
+    if not settings.wet_bulb_c or not cooling or not weather_models(technology(cooling)):
+        return facility
+    months = tuple(float(word) for word in settings.wet_bulb_c.split(","))
+    told = Weather(months, monthly=True, source="monthly wet-bulb temperatures, declared")
+    return by_weather(facility, cooling, load, told)
 
 
 def _moved(load: Load, asked: Asked) -> Load:
@@ -317,5 +361,20 @@ def _price(settings: Settings, zone: Zone, load: Load, run: Run) -> tuple[Factor
         tariff = parse_tariff(settings.electricity_price, settings.currency)
         offset = utc_offset_s(zone.timezone or run.place.get("timezone", ""))
         return tariff_price(tariff, load, offset), settings.currency
-    found = grid.price_factor(zone)
-    return found, "USD" if isinstance(found, Factor) else settings.currency
+    found = grid.price_factor(zone, settings.currency)
+    if isinstance(found, Factor):
+        return found, settings.currency
+    dollars = grid.price_factor(zone)
+    return (found, settings.currency) if isinstance(dollars, Missing) else (dollars, "USD")
+
+
+def _carbon_price(settings: Settings, currency: str) -> Factor | Missing:
+    """Price of a tonne as it was set, if it is in the *currency* of the electricity."""
+    price = settings.carbon_price_per_t
+    if price is None:
+        return Missing("no carbon price is set")
+    if currency != settings.currency:
+        return Missing(
+            f"the price of carbon is in {settings.currency}, that of electricity in {currency}"
+        )
+    return exactly("carbon-price", price, f"{currency}/t", f"{price:g} {currency}/t, declared")

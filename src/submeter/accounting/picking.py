@@ -4,7 +4,7 @@
 This file and ``owning.py`` pick; the others here take factors and amounts as arguments.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -18,7 +18,6 @@ from submeter.errors import CoverageError, UsageError
 from submeter.records.claims import Allocation
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
-from submeter.records.places import Zone
 from submeter.records.traces import Kind
 from submeter.units import G_PER_KG, J_PER_KWH
 
@@ -27,65 +26,9 @@ SUPPLIES: Final = ("wind", "solar", "hydro", "nuclear", "mix")
 _MIX: Final = ("wind", "solar", "hydro", "nuclear")
 _LIFECYCLE: Final = Kind()
 _DIRECT: Final = Kind(scope="direct")
-_RESIDUAL: Final = Kind(scope="direct", method="market")
-_MARGIN: Final = Kind(signal="marginal", scope="direct")
-_BY_WORD: Final = {
-    "average_lifecycle_production_g_per_kwh": _LIFECYCLE,
-    "average_lifecycle_consumption_g_per_kwh": Kind(flow="consumption"),
-    "average_direct_g_per_kwh": _DIRECT,
-    "residual_mix_g_per_kwh": _RESIDUAL,
-    "operating_margin_g_per_kwh": _MARGIN,
-    "marginal_g_per_kwh": _MARGIN,
-    "lifecycle_g_per_kwh": _LIFECYCLE,
-    "direct_g_per_kwh": _DIRECT,
-}
 
 
-def intensity(factor: Factor) -> Intensity:
-    """*factor* of the catalog with the kind that its quantity says.
-
-    Raises
-    ------
-    UsageError
-        If it is no intensity that may be used as one, such as a provider's matching claim.
-    """
-    word = factor.key.rpartition("/")[2].partition("@")[0]
-    if word not in _BY_WORD:
-        raise UsageError(f"{factor.key} is no intensity that energy may be multiplied with")
-    return Intensity(factor, _BY_WORD[word])
-
-
-# --- the grid -----------------------------------------------------------------------------------
-
-
-def of_zone(zone: Zone, quantity: str, tables: Sequence[str] = ("grid",)) -> Factor | Missing:
-    """Find *quantity* of *zone*, or of its country: never of the world in place of a country."""
-    for code in dict.fromkeys((zone.code, *zone.parents)):
-        if code == "WORLD" and zone.kind != "world":
-            continue
-        for table in tables:
-            if catalog.has(table, code, quantity):
-                return catalog.fact(table, code, quantity)
-    return Missing(f"no {quantity} is known for {zone.name or zone.code}")
-
-
-def line_loss(zone: Zone) -> Factor | Missing:
-    """Find the part of what is generated that the lines of *zone* lose [ratio]."""
-    return of_zone(zone, "td_loss_ratio")
-
-
-def residual_mix(zone: Zone) -> Intensity | Missing:
-    """Find what is left of the mix of *zone* when all claims on it are taken away."""
-    found = of_zone(zone, "residual_mix_g_per_kwh")
-    return found if isinstance(found, Missing) else intensity(found)
-
-
-def marginals(zone: Zone) -> tuple[Intensity, ...]:
-    """Marginal intensities by each maker that has one: of the cloud region, of the country."""
-    found: list[Factor | Missing] = [of_zone(zone, "operating_margin_g_per_kwh")]
-    if zone.cloud and catalog.has("cloud", zone.cloud, "marginal_g_per_kwh"):
-        found.insert(0, catalog.fact("cloud", zone.cloud, "marginal_g_per_kwh"))
-    return tuple(intensity(row) for row in found if isinstance(row, Factor))
+# --- electricity and claims on it ---------------------------------------------------------------
 
 
 def supply(source: str) -> tuple[Intensity, Intensity]:

@@ -22,8 +22,14 @@ from submeter.accounting.cooling import (
     unknown_plant,
     without_fans,
 )
-from submeter.accounting.facility import Category, Facility, balanced, choose_facility
-from submeter.accounting.water import NO_COUNTRY, Generation
+from submeter.accounting.facility import (
+    Category,
+    Facility,
+    balanced,
+    choose_facility,
+    counted,
+)
+from submeter.accounting.water import NO_COUNTRY
 from submeter.catalog.factors import cooling as coefficient
 from submeter.catalog.factors import pue_prior
 from submeter.catalog.facts import fact, has
@@ -269,7 +275,7 @@ def recooled(here: Facility, word: str) -> tuple[Facility, Factor | None]:
         pue=None,
         plant=after,
         wue=after.evaporation,
-        wue_is="consumption",
+        wue_is=counted(after),
         cycles=after.cycles,
         category="",
         notes=(
@@ -338,12 +344,6 @@ def stress(country: str) -> str | Missing:
         return Missing(f"no water stress of {country} is known")
     row = fact("water", country, "stress_category")
     return f"{row.note.removeprefix('baseline water stress: ')}, Aqueduct 4.0 baseline"
-
-
-def country_water(country: str) -> Generation:
-    """Water of the electricity of a *country* (ISO alpha-2), reservoirs included."""
-    known = has("water", country, "ewif_l_per_kwh")
-    return Generation(consumption=fact("water", country, "ewif_l_per_kwh") if known else None)
 
 
 def _of_cloud(cloud: str, quantity: str, place: int) -> tuple[Factor | None, str]:
