@@ -129,15 +129,28 @@ def test_electricity_maps_knows_zones_and_stand_ins(
     assert ElectricityMaps().place(zone) == place
 
 
-def test_a_stand_in_is_noted() -> None:
-    zone = Zone("DE-BY", "Bavaria", "subregion", "argument", parents=("DE", "WORLD"))
-    with desk_of(uk_reply) as desk:
-        desk.answer = lambda _asked: recorded("entsoe_a75.xml")
-        trace = asked_of(
-            Entsoe(desk.base, factor_of=factor_of), zone, "2026-11-10T00:00", "2026-11-10T02:00"
+@pytest.mark.parametrize(
+    ("zone", "note"),
+    [
+        (
+            Zone("DE-BY", "Bavaria", "subregion", "argument", country="DE", parents=("DE",)),
+            "DE stands for DE-BY",
+        ),
+        (Zone("DE", "Germany", "country", "time zone", country="DE"), ""),
+    ],
+    ids=["stand-in", "guessed"],
+)
+def test_a_place_that_nobody_named_is_more_doubtful(zone: Zone, note: str) -> None:
+    with desk_of(recorded("entsoe_a75.xml")) as desk:
+        provider = Entsoe(desk.base, factor_of=factor_of)
+        sure, unsure = (
+            asked_of(provider, z, "2026-11-10T00:00", "2026-11-10T02:00") for z in (DE, zone)
         )
-    assert "DE stands for DE-BY" in trace.notes
-    assert trace.zone == "DE-BY"
+    assert unsure.values == sure.values
+    assert unsure.high_ratio > 1.05 * sure.high_ratio
+    assert unsure.zone == zone.code
+    assert note in " ".join(unsure.notes)
+    assert "stands for" not in " ".join(sure.notes)
 
 
 def watttime(asked: Asked) -> Reply:

@@ -21,8 +21,10 @@ from submeter.errors import (
     UsageError,
 )
 from submeter.grid.cache import STALE_S, AnswerCache
+from submeter.grid.factors import place_sd
 from submeter.grid.providers import Ask, Provider, Request, find
 from submeter.grid.providers.asking import ANNUAL, DAY_S, Scope
+from submeter.grid.providers.places import code_of
 from submeter.grid.series import ESTIMATED_SD
 from submeter.grid.transport import HttpsTransport, Response, Transport
 from submeter.grid.weighting import widened
@@ -192,6 +194,16 @@ def _doubted(trace: Trace, note: str) -> Trace:
     return widened(noted, ESTIMATED_SD)
 
 
+def _placed(trace: Trace, ask: Ask, provider: Provider) -> Trace:
+    """*trace* with the doubt that its place is that of the run, where nobody said so."""
+    code = code_of(ask.place, ask.zone, provider.name)
+    if code != ask.zone.code:
+        words = f"{code} stands for {ask.zone.code}"
+        trace = msgspec.structs.replace(trace, notes=(*trace.notes, words))
+    sd = place_sd(ask.zone, code)
+    return widened(trace, sd) if sd else trace
+
+
 def keys_of(provider: Provider, env: Mapping[str, str]) -> dict[str, str]:
     """Keys that *provider* needs, out of *env* and nowhere else.
 
@@ -244,7 +256,7 @@ class _Asker:
         """Let the provider ask in this *way*, and keep what it understood."""
         self._way = way
         self._new.clear()
-        trace = self._provider.fetch(ask, self._get, keys)
+        trace = _placed(self._provider.fetch(ask, self._get, keys), ask, self._provider)
         for request, body in self._new:
             if self._cache is not None and request.keep:
                 self._cache.put(

@@ -23,7 +23,7 @@ from submeter.grid.providers.asking import (
     rows,
     same_place,
 )
-from submeter.grid.providers.places import candidates, nothing_there, stand_in
+from submeter.grid.providers.places import candidates, nothing_there
 from submeter.grid.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
@@ -89,7 +89,7 @@ class ElectricityMaps:
             year=int(utc(ask.start_utc_s, "%Y")),
             licence="Electricity Maps API terms; attribution; free keys are not for business",
             verified="live",
-            notes=(*series.notes, *stand_in(ask.place, ask.zone, self.name)),
+            notes=series.notes,
         )
 
     def _requests(

@@ -14,7 +14,6 @@ import msgspec
 
 from submeter.errors import CoverageError, ProviderReplyError
 from submeter.grid.providers.asking import ANNUAL, Ask, Provider, Scope
-from submeter.grid.providers.places import stand_in
 from submeter.grid.series import GRAMS, MEASURED_SD, Point, interval, point, regular, utc
 from submeter.records.factors import Factor
 from submeter.records.traces import Kind, Trace
@@ -102,7 +101,7 @@ def trace_of(
         year=int(utc(ask.start_utc_s, "%Y")),
         licence=licence,
         verified="live",
-        notes=(*series.notes, *notes, *stand_in(ask.place, ask.zone, provider.name)),
+        notes=(*series.notes, *notes),
     )
 
 

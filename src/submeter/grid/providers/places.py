@@ -89,8 +89,7 @@ def nothing_there(provider: str, zone: Zone, has: str) -> CoverageError:
     )
 
 
-def stand_in(place: str, zone: Zone, provider: str) -> tuple[str, ...]:
-    """Note that *place* is of a parent of *zone*, if it is."""
+def code_of(place: str, zone: Zone, provider: str) -> str:
+    """Our code of *place*: that of *zone*, or of the parent that stands in for it."""
     table = known(provider) or {code: code for code in candidates(zone)}
-    of = next((code for code in candidates(zone) if table.get(code) == place), zone.code)
-    return () if of == zone.code else (f"{of} stands for {zone.code}",)
+    return next((code for code in candidates(zone) if table.get(code) == place), zone.code)

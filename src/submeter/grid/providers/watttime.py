@@ -24,7 +24,7 @@ from submeter.grid.providers.asking import (
     rows,
     same_place,
 )
-from submeter.grid.providers.places import looked_up, stand_in
+from submeter.grid.providers.places import looked_up
 from submeter.grid.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
@@ -120,7 +120,7 @@ class WattTime:
             year=int(utc(ask.start_utc_s, "%Y")),
             licence="WattTime terms of service; not to be passed on",
             verified="live",
-            notes=(*series.notes, *stand_in(ask.place, ask.zone, self.name)),
+            notes=series.notes,
         )
 
 
