@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submeter.accounting import sites
 from submeter.accounting.climate import (
     DRY_BULB_C,
     RELATIVE_HUMIDITY_RATIO,
@@ -23,6 +22,7 @@ from submeter.accounting.climate import (
 )
 from submeter.accounting.facility import facility_total
 from submeter.catalog import factors
+from submeter.circumstances import sites
 from submeter.errors import CoverageError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor

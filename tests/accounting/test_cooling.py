@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.accounting import sites
 from submeter.accounting.cooling import Plant, blown_down, claim, plant, switch, under
 from submeter.accounting.facility import facility_total
 from submeter.catalog import factors
+from submeter.circumstances import sites
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor

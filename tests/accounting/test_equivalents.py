@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submeter.accounting.equivalents import MOST, ONE, Dimension, Everyday, equivalents, written
-from submeter.accounting.picking import everyday
+from submeter.circumstances.picking import everyday
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Missing

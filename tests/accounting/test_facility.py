@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.accounting import sites
 from submeter.accounting.boundaries import declared_pue
 from submeter.accounting.facility import (
     HOME,
@@ -21,6 +20,7 @@ from submeter.accounting.facility import (
 )
 from submeter.catalog import pue_prior
 from submeter.catalog.facts import fact
+from submeter.circumstances import sites
 from submeter.errors import CoverageError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submeter.accounting import sites
 from submeter.accounting.facility import Facility, facility_total
 from submeter.accounting.indicators import INTERIM, UNITS, indicators
+from submeter.circumstances import sites
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor

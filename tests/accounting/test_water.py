@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.accounting import sites
 from submeter.accounting.facility import Facility, facility_total
 from submeter.accounting.water import Generation, offsite, onsite, water
 from submeter.catalog.facts import fact
+from submeter.circumstances import sites
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor

@@ -11,7 +11,7 @@ import click
 from submeter.errors import UsageError
 
 if TYPE_CHECKING:
-    from submeter.grid.providers.asking import Scope
+    from submeter.providers.asking import Scope
     from submeter.records.places import Zone
     from submeter.records.traces import Trace
     from submeter.settings import Settings
@@ -116,8 +116,8 @@ def _trace(zone: "Zone", provider: str, hours: int, scope: "Scope | None") -> "T
     if not provider:
         # Annual figures are lifecycle by themselves; of direct ones only production is known.
         return offline(Kind(scope="direct") if scope == "direct" else None)
-    from submeter.grid.cache import AnswerCache
-    from submeter.grid.live import live_or_offline
+    from submeter.providers.cache import AnswerCache
+    from submeter.providers.live import live_or_offline
     from submeter.running.reckoning import ANSWERS
     from submeter.storing.places import home
 

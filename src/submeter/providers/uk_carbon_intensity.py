@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from submeter.errors import ProviderReplyError
-from submeter.grid.providers.asking import (
+from submeter.providers.asking import (
     ANNUAL,
     DAY_S,
     Ask,
@@ -21,8 +21,8 @@ from submeter.grid.providers.asking import (
     only,
     rows,
 )
-from submeter.grid.providers.places import candidates, nothing_there
-from submeter.grid.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
+from submeter.providers.places import candidates, nothing_there
+from submeter.providers.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 

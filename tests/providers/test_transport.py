@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from submeter.errors import ProviderDownError, ProviderError, ProviderReplyError, UsageError
-from submeter.grid import transport
-from submeter.grid.transport import HttpsTransport
-from tests.grid.desk import CERTIFICATES, SECRET, Asked, Reply, desk_of
+from submeter.providers import transport
+from submeter.providers.transport import HttpsTransport
+from tests.providers.desk import CERTIFICATES, SECRET, Asked, Reply, desk_of
 
 FETCH = HttpsTransport().get
 

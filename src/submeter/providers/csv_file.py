@@ -17,9 +17,17 @@ from typing import Final, get_args
 import msgspec
 
 from submeter.errors import CoverageError, UsageError
-from submeter.grid.providers.asking import HOUR_S, Ask, Getter, Scope
-from submeter.grid.providers.places import candidates
-from submeter.grid.series import GRAMS, MOST_G_PER_KWH, Point, instant_utc_s, number, regular, utc
+from submeter.providers.asking import HOUR_S, Ask, Getter, Scope
+from submeter.providers.places import candidates
+from submeter.providers.series import (
+    GRAMS,
+    MOST_G_PER_KWH,
+    Point,
+    instant_utc_s,
+    number,
+    regular,
+    utc,
+)
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 

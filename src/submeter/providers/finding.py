@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who can be asked about the grid: built-in providers and plug-ins, in one table of names.
 
-It asks nobody by itself: `submeter.grid.live` does. Read ``asking.py`` first (what a provider is).
-Plug-ins are entry points of the group ``submeter.grid``: callables that return a provider.
+It asks nobody by itself: `submeter.providers.live` does. Read ``asking.py`` first (what a provider
+is). Plug-ins are entry points of the group ``submeter.grid``: callables that return a provider.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from submeter.errors import PluginError, SubmeterError, UsageError
-from submeter.grid.providers.asking import Ask, Getter, Provider, Request
+from submeter.providers.asking import Ask, Getter, Provider, Request
 
 __all__ = ["BUILT_IN", "GROUP", "Ask", "Getter", "Provider", "Request", "find"]
 
@@ -41,12 +41,12 @@ def find(name: str) -> Provider:
     if word == "csv":
         if not path:
             raise UsageError("a CSV file is asked for, but not which", remedy="csv:intensity.csv")
-        from submeter.grid.providers.csv_file import CsvFile
+        from submeter.providers.csv_file import CsvFile
 
         return CsvFile(Path(path))
     if word in BUILT_IN and not colon:
         module, _, thing = BUILT_IN[word].partition(":")
-        make: Callable[[], Provider] = getattr(import_module(f"{__name__}.{module}"), thing)
+        make: Callable[[], Provider] = getattr(import_module(f"{__package__}.{module}"), thing)
         return make()
     return _plug_in(name)
 

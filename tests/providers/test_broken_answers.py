@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import CoverageError, ProviderReplyError, UsageError
-from submeter.grid.providers import Ask, Provider, Request
-from submeter.grid.providers.csv_file import parse
-from submeter.grid.providers.eia import Eia
-from submeter.grid.providers.electricity_maps import ElectricityMaps
-from submeter.grid.providers.entsoe import Entsoe
-from submeter.grid.providers.uk_carbon_intensity import UkCarbonIntensity
-from submeter.grid.providers.watttime import WattTime
+from submeter.providers.csv_file import parse
+from submeter.providers.eia import Eia
+from submeter.providers.electricity_maps import ElectricityMaps
+from submeter.providers.entsoe import Entsoe
+from submeter.providers.finding import Ask, Provider, Request
+from submeter.providers.uk_carbon_intensity import UkCarbonIntensity
+from submeter.providers.watttime import WattTime
 from submeter.records.places import Zone
 from submeter.records.traces import Trace
-from tests.grid.desk import ANSWERS, CAISO, DE, GB, SECRET, at, factor_of
+from tests.providers.desk import ANSWERS, CAISO, DE, GB, SECRET, at, factor_of
 
 NOW = "2026-11-20T12:10"
 Service = tuple[Provider, Zone, str, str, str]

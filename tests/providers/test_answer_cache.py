@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submeter.grid.cache import FRESH_S, AnswerCache
+from submeter.providers.cache import FRESH_S, AnswerCache
 
 NOW = 1_800_000_000.0
 QUESTION = "https://api.example.org/v1?zone=DE"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.accounting.circumstances import Asked, Known, circumstances_of, reckon, replayed
 from submeter.accounting.footprints import amounts_to
+from submeter.circumstances.reckoning import Asked, Known, circumstances_of, reckon, replayed
 from submeter.errors import SubmeterError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.claims import Allocation, Claim

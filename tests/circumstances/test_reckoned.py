@@ -4,8 +4,8 @@
 import pytest
 from msgspec import structs
 
-from submeter.accounting.circumstances import Known, circumstances_of, reckon
 from submeter.catalog import facts
+from submeter.circumstances.reckoning import Known, circumstances_of, reckon
 from submeter.records.claims import Allocation, Claim
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.factors import Factor

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from submeter.accounting import picking
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.climate import Weather
 from submeter.accounting.embodied import embodied_by_hours
@@ -18,10 +17,12 @@ from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
-from submeter.accounting.owning import hardware_of, server_ratio
 from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
-from submeter.accounting.sites import (
+from submeter.accounting.water import Generation
+from submeter.circumstances import picking
+from submeter.circumstances.owning import hardware_of, server_ratio
+from submeter.circumstances.sites import (
     by_weather,
     facility_for,
     fans_left,
@@ -30,7 +31,6 @@ from submeter.accounting.sites import (
     technology,
     weather_models,
 )
-from submeter.accounting.water import Generation
 from submeter.errors import CoverageError, UsageError
 from submeter.grid import factors as grid
 from submeter.grid.loads import load_of, started_at, utc_offset_s, year_of

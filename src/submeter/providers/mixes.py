@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.grid.providers.asking import ANNUAL, Ask, Provider, Scope
-from submeter.grid.series import GRAMS, MEASURED_SD, Point, interval, point, regular, utc
+from submeter.providers.asking import ANNUAL, Ask, Provider, Scope
+from submeter.providers.series import GRAMS, MEASURED_SD, Point, interval, point, regular, utc
 from submeter.records.factors import Factor
 from submeter.records.traces import Kind, Trace
 

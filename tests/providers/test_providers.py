@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from submeter.errors import CoverageError, PluginError, UsageError
-from submeter.grid.live import fetch
-from submeter.grid.providers import BUILT_IN, Ask, Provider, Request, find
-from submeter.grid.providers.csv_file import CsvFile
-from submeter.grid.providers.eia import Eia
-from submeter.grid.providers.electricity_maps import ElectricityMaps
-from submeter.grid.providers.entsoe import Entsoe
-from submeter.grid.providers.places import known
-from submeter.grid.providers.uk_carbon_intensity import UkCarbonIntensity
-from submeter.grid.providers.watttime import WattTime
+from submeter.providers.csv_file import CsvFile
+from submeter.providers.eia import Eia
+from submeter.providers.electricity_maps import ElectricityMaps
+from submeter.providers.entsoe import Entsoe
+from submeter.providers.finding import BUILT_IN, Ask, Provider, Request, find
+from submeter.providers.live import fetch
+from submeter.providers.places import known
+from submeter.providers.uk_carbon_intensity import UkCarbonIntensity
+from submeter.providers.watttime import WattTime
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 from submeter.testing.providers import GridProviderContract
-from tests.grid.desk import (
+from tests.providers.desk import (
     ANSWERS,
     CAISO,
     DE,
@@ -390,7 +390,7 @@ def test_a_plug_in_is_found_by_its_entry_point(
     plug_in(
         monkeypatch,
         tmp_path,
-        "from submeter.grid.providers.uk_carbon_intensity import UkCarbonIntensity as make\n",
+        "from submeter.providers.uk_carbon_intensity import UkCarbonIntensity as make\n",
     )
     assert find("plugged").name == "uk-carbon-intensity"
 
@@ -499,8 +499,8 @@ class TestCsvFile(_Recorded):
 def test_the_catalog_knows_the_fuels_of_both_mixes() -> None:
     """What has no factor would count as of unknown origin."""
     from submeter.catalog.facts import has
-    from submeter.grid.providers import eia, entsoe
-    from submeter.grid.providers.mixes import STORAGE, UNKNOWN
+    from submeter.providers import eia, entsoe
+    from submeter.providers.mixes import STORAGE, UNKNOWN
 
     fuels = {*eia.FUELS.values(), *entsoe.FUELS.values()} - {STORAGE, UNKNOWN}
     quantities = ("lifecycle_g_per_kwh", "direct_g_per_kwh")

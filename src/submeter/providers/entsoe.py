@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.grid.providers.asking import ANNUAL, DAY_S, Ask, Getter, Request, Scope, same_place
-from submeter.grid.providers.mixes import (
+from submeter.providers.asking import ANNUAL, DAY_S, Ask, Getter, Request, Scope, same_place
+from submeter.providers.mixes import (
     STORAGE,
     UNKNOWN,
     FactorOf,
@@ -21,8 +21,8 @@ from submeter.grid.providers.mixes import (
     production,
     trace_of,
 )
-from submeter.grid.providers.places import looked_up
-from submeter.grid.series import instant_utc_s, number, utc
+from submeter.providers.places import looked_up
+from submeter.providers.series import instant_utc_s, number, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 

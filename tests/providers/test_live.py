@@ -22,20 +22,20 @@ from submeter.errors import (
     ProviderReplyError,
     UsageError,
 )
-from submeter.grid.cache import FRESH_S, STALE_S, AnswerCache
-from submeter.grid.live import fetch, live_or_offline
-from submeter.grid.providers import Provider
-from submeter.grid.providers.eia import Eia
-from submeter.grid.providers.electricity_maps import TOKEN, ElectricityMaps
-from submeter.grid.providers.entsoe import Entsoe
-from submeter.grid.providers.uk_carbon_intensity import UkCarbonIntensity
-from submeter.grid.providers.watttime import WattTime
 from submeter.grid.weighting import repair, weighted
+from submeter.providers.cache import FRESH_S, STALE_S, AnswerCache
+from submeter.providers.eia import Eia
+from submeter.providers.electricity_maps import TOKEN, ElectricityMaps
+from submeter.providers.entsoe import Entsoe
+from submeter.providers.finding import Provider
+from submeter.providers.live import fetch, live_or_offline
+from submeter.providers.uk_carbon_intensity import UkCarbonIntensity
+from submeter.providers.watttime import WattTime
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Load, Trace
 from submeter.settings.rules import accept
 from submeter.testing import VirtualClock
-from tests.grid.desk import (
+from tests.providers.desk import (
     ANSWERS,
     CAISO,
     DE,
@@ -576,8 +576,8 @@ def test_a_time_that_is_none_is_refused(desk: Desk, start: str, end: str) -> Non
 
 def test_nothing_of_the_network_is_loaded_before_it_is_needed() -> None:
     code = (
-        "import sys, submeter.grid.live, submeter.grid.providers.entsoe as e;"
-        "import submeter.grid.providers.eia, submeter.grid.providers.watttime;"
+        "import sys, submeter.providers.live, submeter.providers.entsoe as e;"
+        "import submeter.providers.eia, submeter.providers.watttime;"
         "print(sorted({'ssl', 'http', 'urllib.request', 'socket', 'xml', 'importlib.metadata',"
         " 'email'} & set(sys.modules)))"
     )

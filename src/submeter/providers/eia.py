@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.grid.providers.asking import (
+from submeter.providers.asking import (
     ANNUAL,
     DAY_S,
     HOUR_S,
@@ -23,7 +23,7 @@ from submeter.grid.providers.asking import (
     rows,
     same_place,
 )
-from submeter.grid.providers.mixes import (
+from submeter.providers.mixes import (
     STORAGE,
     UNKNOWN,
     FactorOf,
@@ -32,8 +32,8 @@ from submeter.grid.providers.mixes import (
     production,
     trace_of,
 )
-from submeter.grid.providers.places import looked_up
-from submeter.grid.series import number, utc
+from submeter.providers.places import looked_up
+from submeter.providers.series import number, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from submeter.grid.transport import LARGEST_TEXT_BYTES
+from submeter.providers.transport import LARGEST_TEXT_BYTES
 
 QUOTA_BYTES: Final = 64 * 2**20
 FRESH_S: Final = 600.0  # of answers about now or the future: providers renew them within 5–60 min

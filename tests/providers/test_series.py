@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.grid.series import (
+from submeter.grid.weighting import repair
+from submeter.providers.series import (
     GRAMS,
     Point,
     instant_utc_s,
@@ -19,7 +20,6 @@ from submeter.grid.series import (
     point,
     regular,
 )
-from submeter.grid.weighting import repair
 from submeter.records.traces import Trace
 
 H = 3600.0

@@ -5,14 +5,14 @@ import pytest
 from msgspec import structs
 
 from submeter.accounting.embodied import Hardware, embodied_by_hours
-from submeter.accounting.owning import (
+from submeter.accounting.scopes import Arrangement
+from submeter.catalog import facts
+from submeter.circumstances.owning import (
     accelerator_hardware,
     accelerator_hour,
     hardware_of,
     server_hardware,
 )
-from submeter.accounting.scopes import Arrangement
-from submeter.catalog import facts
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.figures import Missing
 from submeter.records.runs import DeviceEnergy, Host, Run

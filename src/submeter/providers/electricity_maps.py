@@ -11,7 +11,7 @@ from typing import Final
 
 from submeter.catalog.facts import attributes
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.grid.providers.asking import (
+from submeter.providers.asking import (
     ANNUAL,
     DAY_S,
     HOUR_S,
@@ -23,8 +23,8 @@ from submeter.grid.providers.asking import (
     rows,
     same_place,
 )
-from submeter.grid.providers.places import candidates, nothing_there
-from submeter.grid.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
+from submeter.providers.places import candidates, nothing_there
+from submeter.providers.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 

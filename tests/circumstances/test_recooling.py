@@ -3,8 +3,8 @@
 
 import pytest
 
-from submeter.accounting.circumstances import Asked, circumstances_of, reckon
-from submeter.accounting.sites import plant_of
+from submeter.circumstances.reckoning import Asked, circumstances_of, reckon
+from submeter.circumstances.sites import plant_of
 from submeter.errors import ConfigError, CoverageError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.devices import Device, DeviceKind

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from submeter.errors import ProviderReplyError
-from submeter.grid.providers.asking import (
+from submeter.providers.asking import (
     ANNUAL,
     DAY_S,
     HOUR_S,
@@ -24,8 +24,8 @@ from submeter.grid.providers.asking import (
     rows,
     same_place,
 )
-from submeter.grid.providers.places import looked_up
-from submeter.grid.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
+from submeter.providers.places import looked_up
+from submeter.providers.series import GRAMS, Point, instant_utc_s, interval, point, regular, utc
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 

@@ -8,11 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import CoverageError, ProviderReplyError, UsageError
-from submeter.grid.live import fetch
-from submeter.grid.providers.csv_file import CsvFile, parse, parse_kind, render
+from submeter.providers.csv_file import CsvFile, parse, parse_kind, render
+from submeter.providers.live import fetch
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Shape, Trace
-from tests.grid.desk import DE, at, clock_at
+from tests.providers.desk import DE, at, clock_at
 
 HEAD = "# kind: average, lifecycle, consumption\n"
 H = 3600.0

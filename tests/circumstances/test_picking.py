@@ -4,7 +4,7 @@
 import pytest
 
 from submeter.accounting.carbon import location_based
-from submeter.accounting.picking import SUPPLIES, backed, provider_claim, supply
+from submeter.circumstances.picking import SUPPLIES, backed, provider_claim, supply
 from submeter.errors import UsageError
 from submeter.records.claims import Allocation, Claim
 from submeter.records.figures import Missing

@@ -20,14 +20,14 @@ from submeter.errors import (
     ProviderReplyError,
     UsageError,
 )
-from submeter.grid.cache import STALE_S, AnswerCache
 from submeter.grid.factors import place_sd
-from submeter.grid.providers import Ask, Provider, Request, find
-from submeter.grid.providers.asking import ANNUAL, DAY_S, Scope
-from submeter.grid.providers.places import code_of
-from submeter.grid.series import ESTIMATED_SD
-from submeter.grid.transport import HttpsTransport, Response, Transport
 from submeter.grid.weighting import widened
+from submeter.providers.asking import ANNUAL, DAY_S, Scope
+from submeter.providers.cache import STALE_S, AnswerCache
+from submeter.providers.finding import Ask, Provider, Request, find
+from submeter.providers.places import code_of
+from submeter.providers.series import ESTIMATED_SD
+from submeter.providers.transport import HttpsTransport, Response, Transport
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 from submeter.units import NS_PER_S
