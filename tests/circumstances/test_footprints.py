@@ -17,7 +17,9 @@ from submeter.records.claims import Allocation, Claim
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.footprints import Footprint
+from submeter.records.places import Zone
 from submeter.records.runs import DeviceEnergy, Host, Run, Series
+from submeter.records.traces import Kind, Trace
 from submeter.units import J_PER_KWH
 
 BOARD = "NVIDIA H100 80GB HBM3"
@@ -285,3 +287,32 @@ def test_half_the_energy_of_a_kilowatt_hour_at_a_known_factor_is_exact() -> None
     bare = structs.replace(around, loss=Missing("left out"))
     made = amounts_to(run, bare)
     assert known(made.carbon.location).value == pytest.approx(0.5 * around.lifecycle.factor.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "moved", "still"),
+    [
+        (Kind(flow="consumption"), "location", "marginal"),
+        (Kind(signal="marginal", scope="direct"), "marginal", "location"),
+        (Kind(scope="direct", flow="consumption"), "direct", "marginal"),
+    ],
+)
+def test_g09_what_a_provider_tells_stands_where_its_kind_belongs(
+    kind: Kind, moved: str, still: str
+) -> None:
+    def told(zone: Zone, start_utc_s: float, end_utc_s: float) -> Trace:
+        hours = int((end_utc_s - start_utc_s) / 3600) + 2
+        start = start_utc_s // 3600 * 3600
+        return Trace(
+            "live/test", zone.code, "gCO2e/kWh", start, 3600.0, (77.0,) * hours, 0.9, 1.1,
+            kind=kind, shape="metered", source="a provider", verified="live",
+        )  # fmt: skip
+
+    run = a_run()
+    offline, live = reckon(run).carbon, reckon(run, known=Known(trace_of=told)).carbon
+    assert getattr(live, moved) != getattr(offline, moved)
+    assert getattr(live, still) == getattr(offline, still)
+    wall_kwh = known(reckon(run).facility).value / J_PER_KWH
+    if moved == "marginal":
+        assert known(live.marginal).value == pytest.approx(77.0 * wall_kwh)
+        assert known(offline.marginal) in live.marginal_others

@@ -112,7 +112,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     if asked.zone is None:  # weather was told of one place
         facility = _by_weather(facility, load, settings)
     drawn, grid_ratio, notes = _from_grid(load, zone, asked)
-    carbon, water, more = _grid(zone, drawn, year, asked, known)
+    brought = _grid(zone, drawn, year, asked, known)
     price, currency = _price(settings, zone, drawn, run)
     whose = arrangement_of(settings, zone)
     owned = hardware_of(
@@ -129,22 +129,25 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         it_ratio=it_ratio,
         arrangement=whose,
         year=year,
-        lifecycle=carbon[0],
-        direct=carbon[1],
+        lifecycle=brought.lifecycle,
+        direct=brought.direct,
         loss=_loss(zone),
         residual=residual if isinstance(residual, Missing) else Intensity(residual, _RESIDUAL),
         claims=picking.backed(known.allocations),
         offsets=known.offsets,
         matching=picking.provider_claim(zone.cloud),
-        marginals=tuple(Intensity(f, _MARGINAL) for f in grid.marginal(zone)),
-        generation=water,
+        marginals=(
+            *brought.marginals,
+            *(Intensity(f, _MARGINAL) for f in grid.marginal(zone)),
+        ),
+        generation=brought.water,
         stress=stress(zone.country),
         embodied=hardware.total,
         price=price,
         currency=currency,
         carbon_price=_carbon_price(settings, currency),
         grid_ratio=grid_ratio,
-        notes=tuple(dict.fromkeys((*lost, *notes, *more, *hardware.notes))),
+        notes=tuple(dict.fromkeys((*lost, *notes, *brought.notes, *hardware.notes))),
     )
 
 
@@ -297,26 +300,47 @@ def _from_grid(load: Load, zone: Zone, asked: Asked) -> tuple[Load, float, tuple
     return (found.grid if left > 0 else load), ratio, (words,)
 
 
-def _grid(
-    zone: Zone, load: Load, year: int, asked: Asked, known: Known
-) -> tuple[tuple[Intensity, Intensity], Generation, tuple[str, ...]]:
-    """Carbon (lifecycle, direct) and water of a kilowatt-hour then and there, and notes."""
+class _Grid(msgspec.Struct, frozen=True):
+    """What a kilowatt-hour brought with it then and there."""
+
+    lifecycle: Intensity
+    direct: Intensity
+    water: Generation
+    marginals: tuple[Intensity, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _grid(zone: Zone, load: Load, year: int, asked: Asked, known: Known) -> _Grid:
+    """Carbon and water of a kilowatt-hour then and there.
+
+    A provider that tells direct or marginal intensities tells no lifecycle: those come from the
+    catalog then, and what it says stands where it belongs.
+    """
     if asked.supply is not None:
         given = supply(asked.supply, zone)
-        return _supplied(given), Generation(given.water, given.water_dry), (given.note,)
+        lifecycle, direct = _supplied(given)
+        water = Generation(given.water, given.water_dry)
+        return _Grid(lifecycle, direct, water, notes=(given.note,))
     end_utc_s = load.start_utc_s + load.slot_s * len(load.energies_j)
-    trace = known.trace_of(zone, load.start_utc_s, end_utc_s)
-    lifecycle = Intensity(weighted(load, trace), trace.kind or Kind())
-    direct = Intensity(
-        _stack_part(lifecycle.factor, zone, year),
-        msgspec.structs.replace(lifecycle.kind, scope="direct"),
-    )
+    told = known.trace_of(zone, load.start_utc_s, end_utc_s)
+    kind = told.kind or Kind()
+    whole = told
+    if kind.signal != "average" or kind.scope != "lifecycle":
+        whole = intensity(zone, load.start_utc_s, end_utc_s)
+    lifecycle = Intensity(weighted(load, whole), whole.kind or Kind())
+    stacks = msgspec.structs.replace(lifecycle.kind, scope="direct")
+    if kind.signal == "average" and kind.scope == "direct":
+        direct = Intensity(weighted(load, told), stacks)
+    else:
+        direct = Intensity(_stack_part(lifecycle.factor, zone, year), stacks)
+    marginal = (Intensity(weighted(load, told), kind),) if kind.signal == "marginal" else ()
     water = Generation(
         consumption=grid.water_factor(zone, reservoirs=True),
         dry=grid.water_factor(zone, reservoirs=False),
         withdrawal=grid.withdrawal_factor(zone),
     )
-    return (lifecycle, direct), water, trace.notes
+    notes = tuple(dict.fromkeys((*told.notes, *whole.notes)))
+    return _Grid(lifecycle, direct, water, marginal, notes)
 
 
 def _supplied(given: Supply) -> tuple[Intensity, Intensity]:
