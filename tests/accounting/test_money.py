@@ -96,7 +96,7 @@ def test_a_load_without_energy_weighs_by_time() -> None:
 
 @given(
     st.floats(0, DAY_S), st.floats(0.5, 5000.0),
-    st.lists(st.floats(0.0, 1e9), min_size=1, max_size=60), st.floats(0.1, 100.0),
+    st.lists(st.just(0.0) | st.floats(1e-6, 1e9), min_size=1, max_size=60), st.floats(0.1, 100.0),
 )  # fmt: skip
 def test_the_price_is_a_mean_and_scales_with_no_energy(
     start_s: float, slot_s: float, energies_j: list[float], times: float
