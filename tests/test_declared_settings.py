@@ -95,3 +95,30 @@ def test_one_file_is_read_by_its_name(tmp_path: Path) -> None:
     assert declared.factors == {LOSS: 2}
     with pytest.raises(ConfigError, match="no file"):
         declared_file(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[factors]\n# {LOSS}\n  "{LOSS}" = 1 # mine\n',
+        f"[factors]\n\n'{LOSS}'=1\n",
+        f'[factors]\n\n"{LOSS}".value = 1\n',
+        f'\n\n[factors."{LOSS}"]\nvalue = 1\n',
+        f"pue = 1.1\n\n[ factors . '{LOSS}' ]\nvalue = 1\n",
+    ],
+)
+def test_the_line_of_a_factor_is_found_however_it_is_written(
+    tmp_path: Path, env: dict[str, str], text: str
+) -> None:
+    path = tmp_path / "submeter.toml"
+    path.write_text(text)
+    (declared,) = settings.load(cwd=tmp_path, env=env).declared
+    assert declared.place(LOSS) == f"{path}:3"
+
+
+def test_a_file_full_of_factors_is_read_in_one_pass(tmp_path: Path, env: dict[str, str]) -> None:
+    lines = [f'"grid/X{n:05}/td_loss_ratio" = 1' for n in range(20_000)]
+    (tmp_path / "submeter.toml").write_text("\n".join(["[factors]", *lines]))
+    (declared,) = settings.load(cwd=tmp_path, env=env).declared
+    assert len(declared.factors) == 20_000
+    assert declared.lines["grid/X19999/td_loss_ratio"] == 20_001

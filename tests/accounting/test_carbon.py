@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 from submeter.accounting.carbon import (
     Intensity,
     difference,
-    fitting,
     location_based,
     marginal,
     portion,
     saving_words,
     sign_differs,
 )
-from submeter.accounting.ratios import inverse, lost_per_used, per_kwh, spanning
+from submeter.accounting.ratios import (
+    inverse,
+    lost_per_used,
+    per_kwh,
+    spanning,
+)
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
@@ -128,18 +132,6 @@ def test_g09_kinds_are_never_mixed(
         location_based(kwh(1), lifecycle, direct, NOT_KNOWN)
     assert "never mixed" in str(caught.value)
     assert caught.value.remedy
-
-
-def test_g09_a_direct_factor_that_does_not_fit_is_left_out_with_the_reason() -> None:
-    consumed, stack = intensity(400, Kind(flow="consumption")), intensity(300, DIRECT)
-    assert fitting(intensity(400), stack) == stack
-    apart = fitting(consumed, stack)
-    assert isinstance(apart, Missing)
-    assert "never mixed" in apart.why
-    assert location_based(kwh(1), consumed, apart, NOT_KNOWN).direct == apart
-    assert isinstance(fitting(intensity(400), intensity(400)), Missing)
-    assert fitting(NOT_KNOWN, stack) == stack
-    assert fitting(consumed, NOT_KNOWN) == NOT_KNOWN
 
 
 def test_what_is_not_known_is_missing_and_never_zero() -> None:

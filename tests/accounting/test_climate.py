@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submeter.accounting import sites
 from submeter.accounting.climate import (
     DRY_BULB_C,
     RELATIVE_HUMIDITY_RATIO,
@@ -23,6 +22,7 @@ from submeter.accounting.climate import (
 )
 from submeter.accounting.facility import facility_total
 from submeter.catalog import factors
+from submeter.circumstances import sites
 from submeter.errors import CoverageError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
@@ -61,6 +61,16 @@ def test_the_formula_follows_the_psychrometer(dry: float, humidity: float) -> No
 )
 def test_wet_bulbs_of_a_psychrometric_chart(dry: float, humidity: float, wet: float) -> None:
     assert wet_bulb_c(dry, humidity) == pytest.approx(wet, abs=0.4)
+
+
+def test_the_worked_example_of_the_formula() -> None:
+    assert wet_bulb_c(20.0, 0.5) == pytest.approx(13.7, abs=0.01)  # Stull (2011), section 2
+
+
+def test_the_formula_is_off_by_a_third_of_a_kelvin_on_the_whole() -> None:
+    grid = [(dry, humidity / 100) for dry in range(0, 51, 2) for humidity in range(20, 100, 3)]
+    off_c = [abs(wet_bulb_c(*air) - true_wet_bulb_c(*air)) for air in grid]
+    assert sum(off_c) / len(off_c) < 0.35
 
 
 @given(dry=st.floats(-5, 49), more=st.floats(0.1, 1.0), humidity=st.floats(0.3, 0.9))
@@ -214,6 +224,12 @@ def test_means_weigh_by_energy(
     assert mean.low <= mean.value <= mean.high
     scaled = Load(1000.0, 900.0, tuple(e * times for e in energies))
     assert mean_over(scaled, weather, ramp().at).value == pytest.approx(mean.value, rel=1e-9)
+
+
+def test_the_weather_of_a_slot_is_that_of_its_middle() -> None:
+    halves = Weather((0.0, 10.0), start_utc_s=0.0, step_s=1800.0)
+    mean = mean_over(Load(0.0, 3600.0, (1.0,)), halves, ramp().at)
+    assert mean.value == pytest.approx(ramp().at(10.0).value)
 
 
 def test_gaps_where_nothing_is_drawn_do_not_matter() -> None:

@@ -146,7 +146,10 @@ def test_hours_that_make_no_sense(reserved_s: float) -> None:
 def test_the_whole_purchase_is_the_other_view_and_never_summed() -> None:
     bought = purchase([hgx()])
     assert bought.whole.value / 1000 == pytest.approx(8 * ACCELERATOR.value + HOST.value)
-    by_hours = known(embodied_by_hours([hgx()], HOUR_S).total)
+    found = embodied_by_hours([hgx()], HOUR_S)
+    whole_kg = bought.whole.value / 1000
+    assert any(f"{whole_kg:.3g} kgCO2e in its year" in note for note in found.notes)
+    by_hours = known(found.total)
     with pytest.raises(UsageError, match="never summed"):
         sum_amounts([by_hours, bought])  # type: ignore[list-item]
     with pytest.raises(UsageError, match="nothing that was bought"):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.accounting import sites
-from submeter.accounting.boundaries import declared_pue, footprint
+from submeter.accounting.boundaries import declared_pue
 from submeter.accounting.facility import (
     HOME,
     Category,
@@ -18,16 +17,14 @@ from submeter.accounting.facility import (
     choose_facility,
     facility_energy,
     facility_total,
-    in_facility,
 )
 from submeter.catalog import pue_prior
 from submeter.catalog.facts import fact
+from submeter.circumstances import sites
 from submeter.errors import CoverageError, UsageError
 from submeter.records.amounts import Amount
-from submeter.records.devices import Device, DeviceKind
 from submeter.records.factors import Factor
-from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
-from submeter.records.runs import DeviceEnergy, Host, Run
+from submeter.records.figures import Basis, ErrorTerm, Quantity
 
 KWH = 3.6e6
 energies = st.floats(1e-3, 1e12)
@@ -124,6 +121,13 @@ def test_a_region_without_figures_takes_those_of_its_fleet_and_says_so() -> None
     assert here.wue is not None
     assert here.wue.value == fact("facility", "fleet/google_fleet_wue", "wue_l_per_kwh").value
     assert here.name == "gcp/no-such-region, by the fleet of gcp"
+
+
+@pytest.mark.parametrize("provider", ["aws", "azure", "gcp", "meta", "equinix", "ovhcloud"])
+def test_each_provider_has_a_fleet(provider: str) -> None:
+    here = sites.facility_for(cloud=f"{provider}/no-such-region")
+    assert here.kind == "cloud region"
+    assert 1 < here.pue_ratio < 1.5
 
 
 @pytest.mark.parametrize(
@@ -250,24 +254,3 @@ def test_balanced_keeps_value_and_upper_end_and_never_widens(
     assert pue.low <= made.low <= made.value
     above = structs.replace(made, value=overhead, low=made.low - 1, high=made.high - 1)
     assert above.log_sd <= math.log(up) / 1.959964 + 1e-6
-
-
-def test_a_run_is_put_into_another_facility() -> None:
-    gpu = Device("gpu:0", DeviceKind.GPU, "", "box")
-    share = Quantity.of(KWH, basis=Basis.MEASURED)
-    run = Run(
-        id="r", origin="measured", status="finished", started_utc="2026-11-23T16:00:00Z",
-        duration_s=1.0, hosts=(Host("box"),), devices=(DeviceEnergy(gpu, share, share),),
-    )  # fmt: skip
-    made = footprint(run, 1.5)
-    here = sites.facility_for(cooling="immersion")
-    moved = in_facility(made, here)
-    assert isinstance(moved.facility, Amount)
-    assert isinstance(made.facility, Amount)
-    assert moved.it == made.it
-    assert moved.facility.value == pytest.approx(KWH * here.pue_ratio)
-    assert made.facility.value == pytest.approx(1.5 * KWH)
-    assert set(moved.parts) == {"cooling", "distribution", "other"}
-    assert {f.key for f in moved.factors} >= {"cooling/site/distribution_ratio"}
-    lost = structs.replace(made, it=Missing("none"), facility=Missing("none"))
-    assert in_facility(lost, here) == lost

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from submeter.accounting import sites
+from submeter.circumstances import sites
 
 PAGE = (Path(__file__).parents[2] / "docs" / "facility.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| ([^|]+) \| (\d\.\d+) \| ([\d.]+) \|$", re.MULTILINE)

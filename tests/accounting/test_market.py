@@ -16,8 +16,9 @@ from submeter.accounting.market import (
     refusal,
     shown_apart,
 )
+from submeter.catalog.facts import fact
 from submeter.errors import UsageError
-from submeter.records.claims import ENERGY_KINDS, Allocation, Claim, ClaimKind
+from submeter.records.claims import ENERGY_KINDS, Allocation, Claim, ClaimKind, energy_words
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from tests.accounting.figures import (
@@ -66,11 +67,18 @@ def test_claims_come_first_then_the_residual_mix() -> None:
     loss_g = known(location.loss).value
     assert known(found.located.loss).value == loss_g
     assert known(found.located.total).value == pytest.approx(6 * 750 + 48 + loss_g)
-    assert "GO lot-1 (0.004 MWh of wind, DE 2026) for 40 %" in found.how
+    assert "GO lot-1 (4 kWh of wind, DE 2026) for 40 %" in found.how
     assert "residual mix of 700 g/kWh" in found.how
     assert found.how.endswith("for 60 %")
-    assert any("CO2 from stacks alone" in note for note in found.notes)
+    assert any("greenhouse gases, of stacks alone" in note for note in found.notes)
     assert not any("provisional" in note for note in found.notes)
+
+
+def test_a_residual_mix_of_the_aib_is_of_co2_alone_and_says_so() -> None:
+    aib = fact("grid", "DE", "residual_mix_g_per_kwh")
+    found = market_based(located(kwh(1)), zone="DE", year=2026, residual=Intensity(aib, MARKET))
+    assert "AIB" in found.how
+    assert any("CO2 alone" in note for note in found.notes)
 
 
 def test_each_level_gives_way_to_the_one_above() -> None:
@@ -128,6 +136,10 @@ def test_more_claims_than_energy_claim_nothing_more() -> None:
     assert [layer.ratio for layer in found.layers] == [1.0]
     assert any("surplus" in note for note in found.notes)
     assert any("provisional" in note for note in found.notes)
+    assert not any("counted here again" in note for note in found.notes)
+    begun = market_based(located(kwh(0.9995)), [backed(1000)], zone="DE", year=2026)
+    assert [layer.ratio for layer in begun.layers] == [1.0]
+    assert not any("surplus" in note for note in begun.notes)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +226,21 @@ def test_offsets_and_avoided_carbon_are_words() -> None:
     assert "2500 kgCO2e, Verra, vintage 2023" in words[0]
     assert all("never subtracted" in word for word in words)
     assert "no registry" in words[1]
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "words"),
+    [
+        (0, "0 Wh"),
+        (999, "999 Wh"),
+        (1500, "1.5 kWh"),
+        (999_999, "999.999 kWh"),
+        (10**7, "10 MWh"),
+        (10**12 + 1, "1000000.000001 MWh"),
+    ],
+)
+def test_energy_of_claims_is_written_exactly(energy_wh: int, words: str) -> None:
+    assert energy_words(energy_wh) == words
 
 
 @pytest.mark.parametrize("kind", get_args(ClaimKind))

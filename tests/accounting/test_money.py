@@ -12,6 +12,7 @@ from submeter.accounting.money import (
     Tariff,
     carbon_cost,
     cost,
+    cost_of_work,
     cost_per,
     electricity_cost,
     parse_tariff,
@@ -19,10 +20,10 @@ from submeter.accounting.money import (
 )
 from submeter.accounting.ratios import exactly
 from submeter.errors import CoverageError, UsageError
+from submeter.grid.loads import utc_offset_s
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.traces import Load
-from submeter.running.clocks import utc_offset
 from tests.accounting.figures import factor, joules, known, kwh
 
 NIGHT = "22:00-06:00=0.18,else=0.31"
@@ -34,7 +35,7 @@ def no_offset(_utc_s: float) -> float:
 
 
 def price(tariff: Tariff, load: Load, timezone: str = "UTC") -> float:
-    clock = utc_offset(timezone)
+    clock = utc_offset_s(timezone)
     assert not isinstance(clock, Missing)
     found = tariff_price(tariff, load, clock)
     assert isinstance(found, Factor)
@@ -95,7 +96,7 @@ def test_a_load_without_energy_weighs_by_time() -> None:
 
 @given(
     st.floats(0, DAY_S), st.floats(0.5, 5000.0),
-    st.lists(st.floats(0.0, 1e9), min_size=1, max_size=60), st.floats(0.1, 100.0),
+    st.lists(st.just(0.0) | st.floats(1e-6, 1e9), min_size=1, max_size=60), st.floats(0.1, 100.0),
 )  # fmt: skip
 def test_the_price_is_a_mean_and_scales_with_no_energy(
     start_s: float, slot_s: float, energies_j: list[float], times: float
@@ -156,9 +157,9 @@ def test_a_tariff_by_hours_needs_when_and_where() -> None:
     assert tariff_price(tariff, load, Missing("no clock")) == Missing("no clock")
     with pytest.raises(CoverageError):
         tariff_price(tariff, Load(0.0, 1.0, ()), no_offset)
-    assert isinstance(utc_offset(""), Missing)
-    assert isinstance(utc_offset("Atlantis/Town"), Missing)
-    assert isinstance(utc_offset("../../etc/passwd"), Missing)
+    assert isinstance(utc_offset_s(""), Missing)
+    assert isinstance(utc_offset_s("Atlantis/Town"), Missing)
+    assert isinstance(utc_offset_s("../../etc/passwd"), Missing)
 
 
 # --- cost ---------------------------------------------------------------------------------------
@@ -212,6 +213,16 @@ def test_cost_of_a_unit_of_work() -> None:
     for units in (0.0, -1.0, float("nan")):
         assert isinstance(cost_per(whole, units, "samples"), Missing)
     assert cost_per(Missing("x"), 1, "samples") == Missing("x")
+
+
+def test_cost_of_work_and_of_quality_but_not_of_loss() -> None:
+    work = {"samples": 1000.0, "steps": 0.0}
+    metrics = {"accuracy": 0.5, "val_loss": 2.0, "eval/F1": 0.8, "weather": 3.0, "remap": 1.0}
+    found = cost_of_work(electricity_cost(kwh(10), EURO), work, metrics)
+    assert {name: amount.value for name, amount in found.items()} == pytest.approx(
+        {"samples": 0.0031, "accuracy": 6.2, "eval/F1": 3.875}
+    )
+    assert cost_of_work(Missing("no price"), work, metrics) == {}
 
 
 def test_a_price_with_an_interval_has_a_cost_with_one() -> None:

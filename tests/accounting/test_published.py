@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submeter.accounting.boundaries import footprint as energies
-from submeter.accounting.circumstances import Asked, circumstances_of, reckon, replayed
+from submeter.circumstances.reckoning import Asked, circumstances_of, reckon, replayed
 from submeter.accounting.footprints import amounts_to
 from submeter.accounting.published import Scope, as_published, published_run
 from submeter.errors import UsageError

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from submeter.accounting import sites
 from submeter.accounting.facility import Facility, facility_total
 from submeter.accounting.water import Generation, offsite, onsite, water
 from submeter.catalog.facts import fact
+from submeter.circumstances import sites
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
@@ -168,6 +168,21 @@ def test_a_home_uses_no_water_on_site_exactly(energy_j: float) -> None:
     assert value(made.offsite) == pytest.approx(energy_j / KWH * 2.0, rel=1e-9)
 
 
+@pytest.mark.parametrize("word", ["immersion", "free air", "closed loop"])
+def test_dry_cooling_lets_nothing_off(word: str) -> None:
+    moved, _left = sites.recooled(sites.facility_for(), word)
+    for here in (sites.facility_for(cooling=word), moved):
+        made = of(KWH, here)
+        assert value(made.discharge) == 0
+        assert value(made.onsite_withdrawal) == value(made.onsite)
+
+
+def test_wet_cooling_lets_off_what_its_cycles_say() -> None:
+    made = of(KWH, sites.facility_for(cooling="chilled water"))
+    assert value(made.onsite) == pytest.approx(1.8)
+    assert value(made.discharge) == pytest.approx(1.8 / 5)
+
+
 def test_an_unknown_place_has_water_all_the_same_and_a_wide_interval() -> None:
     made = of(KWH, sites.facility_for())
     assert isinstance(made.onsite, Amount)
@@ -248,11 +263,3 @@ def test_water_stress_is_named_as_such(country: str, words: str) -> None:
 def test_a_country_without_stress_is_missing() -> None:
     assert isinstance(sites.stress("XX"), Missing)
     assert isinstance(sites.stress(""), Missing)
-
-
-def test_water_of_a_country_is_with_its_reservoirs() -> None:
-    made = sites.country_water("SE")
-    assert made.consumption is not None
-    assert made.consumption.value == pytest.approx(6.0315)
-    assert made.dry is None
-    assert sites.country_water("XX") == Generation()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from submeter.catalog import factor, pue_prior
 from submeter.catalog.declaring import (
     LARGEST_FILE_BYTES,
+    MOST_PROBLEMS,
     MOST_ROWS,
     check_declared,
     check_file,
@@ -119,7 +120,7 @@ def test_the_prior_of_the_pue_can_be_declared() -> None:
     [
         ("grid/DE/td_los_ratio", 1, ["no 'grid/DE/td_los_ratio'", "grid/DE/td_loss_ratio"]),
         ("grid/XY/td_loss_ratio", 1, ["keys near it in grid"]),
-        ("gird/DE/td_loss_ratio", 1, ["table/key/quantity", "grid"]),
+        ("grids/DE/td_loss_ratio", 1, ["table/key/quantity", "grid"]),
         ("nonsense", 1, ["table/key/quantity"]),
         ("", 1, ["table/key/quantity"]),
         ("factors/pue-priro", 1.2, ["no 'factors/pue-priro'"]),
@@ -135,7 +136,7 @@ def test_the_prior_of_the_pue_can_be_declared() -> None:
         (LOSS, {"value": 0.1, "high": 0.05}, ["low ≤ value ≤ high"]),
         (LOSS, {"low": 0.1}, ["no value"]),
         (LOSS, {}, ["no value"]),
-        (LOSS, {"value": 0.1, "valeu": 1}, ["'valeu' is no field", "value, low, high"]),
+        (LOSS, {"value": 0.1, "amount": 1}, ["'amount' is no field", "value, low, high"]),
         (LOSS, {"value": 0.1, "source": 3}, ["source is no plain text"]),
         (LOSS, {"value": 0.1, "source": "a\x1b[31m"}, ["source is no plain text"]),
         (LOSS, {"value": 0.1, "source": "a" * 3000}, ["source is no plain text"]),
@@ -207,7 +208,7 @@ def test_what_is_declared_twice_in_one_place_is_a_problem(tmp_path: Path) -> Non
     ("text", "line", "words"),
     [
         ("", "", ["no column value"]),
-        ("id,valeu\nx,1\n", "", ["no column 'valeu'", "columns are key"]),
+        ("id,amount\nx,1\n", "", ["no column 'amount'", "columns are key"]),
         ("id\nx\n", "", ["no column value"]),
         ("value\n1\n", "", ["which factor"]),
         ("key,quantity,value\nDE,td_loss_ratio,1\n", "", ["which table"]),
@@ -237,6 +238,13 @@ def test_every_problem_of_a_file_is_told_not_the_first_only(tmp_path: Path) -> N
     path = csv_file(tmp_path, f"id,value\nx,1\n{LOSS},0.1\ny,2\n{LIFECYCLE},abc\n")
     found = check_file(path)
     assert [p.place for p in found.problems] == [f"{path}:{n}" for n in (2, 4, 5)]
+
+
+def test_checking_ends_where_nothing_fits(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "id,value\n" + "grid/XX/y,1\n" * 20_000)
+    found = check_file(path)
+    assert len(found.problems) == MOST_PROBLEMS + 1
+    assert "mend the first" in str(found.problems[-1])
 
 
 @pytest.mark.parametrize(

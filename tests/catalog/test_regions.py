@@ -21,7 +21,7 @@ WORDS = [
     ("South Korea", "KR"), ("Republic of Korea", "KR"), ("DPRK", "KP"),
     ("Czech Republic", "CZ"), ("Turkey", "TR"), ("TURKIYE", "TR"), ("Russia", "RU"),
     ("Ivory Coast", "CI"), ("CÔTE D’IVOIRE", "CI"), ("cote d'ivoire", "CI"), ("Curacao", "CW"),
-    ("DR Congo", "CD"), ("Viet Nam", "VN"), ("Holland", "NL"), ("Liechtenstein", "LI"),
+    ("DR Congo", "CD"), ("Burma", "MM"), ("Holland", "NL"), ("Liechtenstein", "LI"),
     ("World", "WORLD"), ("EU", "EU27"), ("European Union", "EU27"),
     ("US-CAL-CISO", "US-CAL-CISO"), ("us_cal_ciso", "US-CAL-CISO"), ("DK-DK1", "DK-DK1"),
     ("CAMX", "CAMX"), ("camx", "CAMX"), ("US-CA", "US-CA"), ("California", "US-CA"),
@@ -116,6 +116,12 @@ def test_a_cloud_region_has_the_keys_of_its_grid_country_and_world() -> None:
     assert row.latitude == pytest.approx(45.84, abs=0.1)
 
 
+def test_the_short_way_to_a_key_leads_to_the_same_row() -> None:
+    everything = gazetteer()
+    for key in (*everything.codes, *everything.clouds):
+        assert find_zone(key) == everything.find(key) == everything.place(key), key
+
+
 @given(st.sampled_from(CODES))
 def test_a_code_finds_itself_whatever_its_case(code: str) -> None:
     for word in (code, code.lower(), f" {code} ", code.replace("-", "_")):
@@ -198,6 +204,10 @@ def test_coordinates_find_the_nearest_zone_and_say_how_far() -> None:
 )  # fmt: skip
 def test_coordinates_of_a_town_are_in_its_country(word: str, country: str) -> None:
     assert find_zone(word).country == country
+
+
+def test_a_mean_of_corners_astride_the_date_line_is_no_position() -> None:
+    assert find_zone("-17.3,150.3").country == "AU"
 
 
 def test_the_line_of_the_date_does_not_part_neighbours() -> None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """All facts and sources by their words, and exactly by id."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +127,18 @@ def test_sizes_count_the_rows() -> None:
     counted = dict(sizes())
     assert counted["grid"] == len(rows("grid")) > len(keys("grid"))
     assert counted["sources"] == len(rows("sources"))
+
+
+def test_importing_the_room_reads_no_table() -> None:
+    code = (
+        "import submeter.catalog.regions, submeter.catalog.accelerators"
+        ", submeter.catalog.instances, submeter.catalog.searching, submeter.catalog.declaring\n"
+        "from submeter.catalog.tables import rows, text\n"
+        "import sys\n"
+        "assert rows.cache_info().currsize == text.cache_info().currsize == 0\n"
+        "assert 'difflib' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

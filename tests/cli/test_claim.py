@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from submeter.records import Basis, Device, DeviceKind, Quantity, Run
-from submeter.records.runs import DeviceEnergy
+from submeter.records.runs import DeviceEnergy, Origin
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage
 from tests.cli.stage import stage as bare_stage
@@ -41,17 +41,17 @@ def left_wh(stage: Stage) -> list[int]:
 
 def test_bought_used_retired_and_back(stage: Stage) -> None:
     added = stage.call(*GO, "--mwh", "0.0015", "--fuel", "Wind", "--id", "EECS-1")
-    assert (added.code, added.out) == (0, "entered GO EECS-1 (0.0015 MWh, DE 2026)\n")
+    assert (added.code, added.out) == (0, "entered GO EECS-1 (1.5 kWh, DE 2026)\n")
     assert added.err == "undo: submeter claim undo\n"
     used = stage.call("claim", "use", "digits")
-    assert used.out == f"digits ({RUN}) uses 0.001 MWh of GO EECS-1 (0.0015 MWh, DE 2026)\n"
+    assert used.out == f"digits ({RUN}) uses 1 kWh of GO EECS-1 (1.5 kWh, DE 2026)\n"
     assert left_wh(stage) == [500]
     again = stage.call("claim", "use", "digits", "--mwh", "0.0001")
     assert again.code == 2
     assert "no more can be claimed" in again.err
     over = stage.call("claim", "use", OTHER, "--zone", "DE")
     assert over.code == 7
-    assert "0.0005 MWh are left" in over.err
+    assert "500 Wh are left" in over.err
     assert stage.call("claim", "undo").out == f"taken back: use by run {RUN}\n"
     assert left_wh(stage) == [1500]
     assert stage.call("claim", "undo").out == "taken back: claim EECS-1\n"
@@ -64,21 +64,21 @@ def test_a_removed_run_gives_back_what_is_not_retired(stage: Stage) -> None:
     for name in (RUN, OTHER):
         assert stage.call("claim", "use", name, "--mwh", "0.0004", "--zone", "DE").code == 0
     retired = stage.call("claim", "retire", OTHER, "--statement", "HKNR 4711")
-    assert retired.out.startswith("retired 0.0004 MWh of GO go-de-2026-1")
+    assert retired.out.startswith("retired 400 Wh of GO go-de-2026-1")
     listed = stage.call("claim", "list")
     assert "HKNR 4711" in listed.out
-    assert "0.9992 MWh" in listed.out
+    assert "999.2 kWh" in listed.out
     for name in (RUN, OTHER):
         assert stage.call("rm", name, "--yes").code == 0
     assert left_wh(stage) == [999_600]
-    assert stage.call("claim", "release", OTHER).out == "released 0 MWh\n"
+    assert stage.call("claim", "release", OTHER).out == "released 0 Wh\n"
     assert stage.call("claim", "undo").code == 2
 
 
 def test_released_by_hand(stage: Stage) -> None:
     stage.call(*GO, "--mwh", "1")
     stage.call("claim", "use", RUN, "--mwh", "0.0004")
-    assert stage.call("claim", "release", "digits").out == "released 0.0004 MWh\n"
+    assert stage.call("claim", "release", "digits").out == "released 400 Wh\n"
     assert stage.call("claim", "release", "nobody").code == 6
 
 
@@ -110,6 +110,19 @@ def test_a_run_without_a_market_is_asked_for_one(stage: Stage) -> None:
     assert stage.call("claim", "use", OTHER, "--zone", "france").code == 0
     unknown = stage.call("claim", "use", RUN, "--id", "nothing")
     assert "no claim 'nothing'" in unknown.err
+
+
+@pytest.mark.parametrize("origin", ["predicted", "replayed", "published"])
+def test_electricity_that_nobody_used_here_is_claimed_for_by_none(
+    stage: Stage, origin: Origin
+) -> None:
+    stage.call(*GO, "--mwh", "1")
+    with open_ledger(stage.home / "ledger.db") as ledger:
+        ledger.put(msgspec.structs.replace(ledger.get(RUN), id="another", origin=origin))
+    refused = stage.call("claim", "use", "another")
+    assert refused.code == 2
+    assert f"is {origin}" in refused.err
+    assert left_wh(stage) == [1_000_000]
 
 
 def test_offsets_are_listed_apart(stage: Stage) -> None:

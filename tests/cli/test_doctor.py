@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from submeter.errors import ActuatorError, SensorPermissionError
+from submeter.grid.place import WORLD
 from submeter.interfaces.cli.diagnosis import Diagnosis, LedgerState
 from submeter.interfaces.cli.doctor import doctor_lines
 from submeter.interfaces.cli.rapl import apply_fix, plan_fix
@@ -71,10 +72,13 @@ def test_a_counter_narrows_the_total_that_the_doctor_tells(
     assert without["high"] / without["low"] > counted["high"] / counted["low"]
 
 
-def test_a_place_that_is_set_is_told_and_none_is_guessed(
+def test_a_place_that_is_set_is_told_and_what_the_clock_says_is_called_a_guess(
     stage: Stage, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "place     unknown" in stage.call("doctor", *stage.roots(machine)).out
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    guessed = stage.call("doctor", *stage.roots(machine)).out
+    assert "DE, Germany, guessed from the time zone" in guessed
+    assert "submeter config set zone DE" in guessed
     monkeypatch.setenv("SUBMETER_ZONE", "SE")
     assert "place     SE" in stage.call("doctor", *stage.roots(machine)).out
 
@@ -198,7 +202,7 @@ def test_elsewhere_than_on_linux_the_doctor_says_what_is_missing(tmp_path: Path)
         findings=(Finding("node", "absent", text),),
         total=None,
         gains=(),
-        zone=None,
+        zone=WORLD,
         ledger=LedgerState(tmp_path / "ledger.db", None, 0),
         warnings=("submeter.toml: unknown key “pu”",),
     )
@@ -213,7 +217,7 @@ def test_an_interval_beyond_a_factor_of_two_has_no_plus_minus(tmp_path: Path) ->
     wide = Finding("CPU", "modelled", "modelled −60 … +148 %, by family", interval_ratio=1.04)
     narrow = Finding("DRAM", "modelled", "by capacity", interval_ratio=0.35)
     found = Diagnosis(
-        {}, (wide, narrow), None, (), "SE", LedgerState(tmp_path / "l.db", None, 0), ()
+        {}, (wide, narrow), None, (), WORLD, LedgerState(tmp_path / "l.db", None, 0), ()
     )
     lines = list(doctor_lines(found))
     assert "CPU       modelled          −60 … +148 %, by family" in lines

@@ -185,7 +185,7 @@ def test_d20_memory_stays_flat_and_the_rate_falls_as_the_journal_grows(tmp_path:
     def compressed(ticks: int) -> None:
         for _ in range(ticks // 100):
             rig.ticks(100)
-            while rig.journal._batches.qsize():  # the disk's time is not compressed
+            while rig.journal._batches:  # the disk's time is not compressed
                 select.select([], [], [], 0.001)
 
     tracemalloc.start()

@@ -70,7 +70,7 @@ def test_d05_a_sync_that_hangs_stops_no_tick_and_what_overflows_is_told(tmp_path
         thread.put([note(number)])  # returns at once, though nothing is on the disk
     assert thread.take_events() == []
     disk.answers.set()
-    wait_until(lambda: thread._batches.qsize() == 0)
+    wait_until(lambda: not thread._batches)
     (lost,) = thread.take_events()
     assert lost.kind == "frames-lost"
     assert lost.number is not None
@@ -88,6 +88,14 @@ def test_a_disk_that_never_answers_does_not_keep_the_collector(tmp_path: Path) -
     assert not thread.close(0.05)
     disk.answers.set()
     assert thread._done.wait(30)
+
+
+def test_what_nobody_wakes_the_journal_for_is_written_all_the_same(tmp_path: Path) -> None:
+    thread = thread_for(tmp_path / "journal", StubbornDisk())
+    thread.put([note(1)], wake=False)  # a sensor hangs in the thread that was to wake it
+    wait_until(lambda: thread.size_bytes > 0)
+    thread.close(30)
+    assert read_frames(tmp_path / "journal").frames == [note(1)]
 
 
 def test_d03_a_read_only_disk_moves_the_journal_and_says_where(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_d01_a_full_disk_waits_where_it_is_and_says_so_once(tmp_path: Path) -> N
     disk.error = errno.ENOSPC
     for number in range(5):
         thread.put([note(number)])
-    wait_until(lambda: thread._batches.qsize() == 0 and thread.writer.waiting_bytes > 0)
+    wait_until(lambda: not thread._batches and thread.writer.waiting_bytes > 0)
     disk.error = 0
     thread.put([note(5)])
     thread.close(30)
@@ -130,7 +138,7 @@ def test_d01_a_full_disk_waits_where_it_is_and_says_so_once(tmp_path: Path) -> N
 def test_d15_a_journal_deleted_while_the_run_goes_on_is_whole_at_its_end(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.ticks(15)
-    wait_until(lambda: rig.journal._batches.qsize() == 0 and rig.journal.size_bytes > 0)
+    wait_until(lambda: not rig.journal._batches and rig.journal.size_bytes > 0)
     (rig.run / "journal").unlink()
     rig.ticks(15)
     frames = rig.stop()
@@ -168,6 +176,7 @@ def test_who_is_on_a_board_is_known_at_the_next_word_of_use(tmp_path: Path) -> N
     board: Sensor = Board(tmp_path / "b", lambda _: Tenancy(0.25, (12,), "by utilisation"))
     watch = UseWatch([board], Family(), HandClock())
     assert watch.use(1).share_ppm == {}
+    watch.ask()
     wait_until(lambda: not watch._busy)
     use = watch.use(2)
     assert use.share_ppm == {"gpu:GPU-1": 250_000}
@@ -188,6 +197,7 @@ def test_a18_a_board_that_does_not_say_who_is_on_it_becomes_unknown(tmp_path: Pa
     clock = HandClock()
     watch = UseWatch([Board(tmp_path / "b", said)], Family(), clock)
     watch.use(clock.now_ns)
+    watch.ask()
     wait_until(lambda: not watch._busy)
     answers.clear()
     assert watch.use(clock.now_ns).share_ppm == {"gpu:GPU-1": 1_000_000}
@@ -201,6 +211,7 @@ def test_a27_a_share_that_cannot_be_known_is_unknown_and_never_zero(tmp_path: Pa
     clock = HandClock()
     watch = UseWatch([board], None, clock)
     watch.use(clock.now_ns)
+    watch.ask()
     wait_until(lambda: not watch._busy)
     assert watch.use(clock.now_ns).share_ppm == {"gpu:GPU-1": None}
     watch.close()
@@ -220,7 +231,7 @@ def test_d01_a_disk_that_stays_full_moves_the_journal_with_all_that_waits(tmp_pa
     wait_until(lambda: thread.size_bytes > 0)
     disk.error = errno.EDQUOT
     thread.put([note(2)])
-    wait_until(lambda: writer.trouble is not None and thread._batches.qsize() == 0)
+    wait_until(lambda: writer.trouble is not None and not thread._batches)
     clock.now_ns += s_to_ns(_writer.MOVE_AFTER_S) + 1
     thread.put([note(3)])
     wait_until(lambda: thread.path == other)

@@ -150,6 +150,7 @@ def test_more_of_a_factor_is_more_of_the_amount(
 ) -> None:
     less, more = (amount.times(factor(x, ratio)).figure("g") for x in sorted((a, b)))
     assert less.value <= more.value * (1 + 1e-12)
+    assert less.low <= more.low * (1 + 1e-9)
     assert less.high <= more.high * (1 + 1e-9)
 
 

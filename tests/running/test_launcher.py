@@ -241,6 +241,22 @@ def test_c01_a_killed_launcher_leaves_the_command_alone_and_the_run_is_kept(
     assert [e.status for e in ended] == ["killed"]
 
 
+def test_c01_a_launcher_killed_the_instant_its_command_began_leaves_a_run(tmp_path: Path) -> None:
+    code = """
+import os, signal
+from submeter.running import launcher
+spawn = launcher._spawn
+def killed(*words):
+    spawn(*words)
+    os.kill(os.getpid(), signal.SIGKILL)
+launcher._spawn = killed
+launcher.run_command(["true"])
+"""
+    finish([PYTHON, python_file(tmp_path, code)], tmp_path / "home")
+    until(lambda: in_ledger(tmp_path / "home") or None, "the collector did not settle the run")
+    assert settled(tmp_path / "home").status == "killed"
+
+
 def test_within_a_run_the_inner_launcher_makes_no_second_one(tmp_path: Path) -> None:
     inner = run_arguments("sh", "-c", "exit 6")
     done = finish(run_arguments(*inner), tmp_path)

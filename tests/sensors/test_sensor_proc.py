@@ -224,6 +224,18 @@ def test_a_process_that_joins_later_brings_no_past(tree: Tree) -> None:
     assert used(run) == 3
 
 
+def test_while_no_process_id_is_given_away_none_is_looked_for(tree: Tree) -> None:
+    tree.process(10)
+    tree.write("loadavg", "0.20 0.18 0.12 1/80 10\n")
+    run = ProcessTree([10], tree.proc)
+    run.update()
+    tree.process(11, parent=10, own=5)
+    assert run.update() == 0  # the kernel says that there cannot be one
+    tree.write("loadavg", "0.20 0.18 0.12 1/81 11\n")
+    assert run.update() > 0
+    assert sorted(run.pids) == [10, 11]
+
+
 def test_without_a_look_for_newcomers_none_is_found_and_none_is_lost(tree: Tree) -> None:
     tree.process(10)
     run = ProcessTree([10], tree.proc)

@@ -95,15 +95,15 @@ def reads(use: UseSensor, clocks: Clocks, seconds: int) -> list[bool]:
 
 def test_a_cheap_look_is_taken_at_every_read(tree: Tree) -> None:
     tree.stat()
-    clocks = Clocks(cost_ns=50_000)  # 0.05 % of the tenth of a second until the next
+    clocks = Clocks(cost_ns=10_000)  # 0.01 % of the tenth of a second until the next
     assert all(reads(sensor(tree, clocks), clocks, 2))
 
 
 def test_a_dear_look_is_taken_seldom_enough_to_cost_a_small_part(tree: Tree) -> None:
     tree.stat()
-    clocks = Clocks(cost_ns=400_000)
+    clocks = Clocks(cost_ns=80_000)
     looked = reads(sensor(tree, clocks), clocks, 10)
-    assert sum(looked) == 13  # 0.4 ms each, in 10 s: 0.05 %
+    assert sum(looked) == 13  # 0.08 ms each, in 10 s: 0.01 %
 
 
 def test_however_dear_a_look_is_taken_every_two_seconds(tree: Tree) -> None:
@@ -114,12 +114,12 @@ def test_however_dear_a_look_is_taken_every_two_seconds(tree: Tree) -> None:
 
 def test_a_look_that_was_interrupted_once_says_nothing_of_the_next(tree: Tree) -> None:
     tree.stat()
-    clocks = Clocks(cost_ns=50_000)
+    clocks = Clocks(cost_ns=10_000)
     use = sensor(tree, clocks)
     reads(use, clocks, 1)
     clocks.cost_ns = 90_000_000
     use.read()
-    clocks.cost_ns = 50_000
+    clocks.cost_ns = 10_000
     clocks.now_ns += 100_000_000
     assert use.read()[0] is not NOT_DUE
 

@@ -33,13 +33,12 @@ from submeter.records.claims import Claim
 from submeter.storing.certificates import (
     CLAIMS_SCHEMA,
     ClaimBook,
-    claims_of,
     open_claims,
-    shown_beside,
     to_wh,
 )
 from submeter.storing.ledger import open_ledger
 from tests.storing.runs import MakeRun
+from tests.storing.test_ledger import as_nobody, open_to_others
 
 
 def lot(energy_wh: int = 10**7, **changes: Any) -> Claim:
@@ -76,7 +75,7 @@ def test_more_than_is_left_is_refused_whole(path: Path) -> None:
     with open_claims(path) as book:
         claim = book.add(lot(1000))
         book.use("a", 900, [claim.id])
-        with pytest.raises(InfeasibleError, match=r"0\.0001 MWh are left") as caught:
+        with pytest.raises(InfeasibleError, match="100 Wh are left") as caught:
             book.use("b", 101, [claim.id, "no such claim"])
         assert caught.value.exit_code == 7
         assert book.of_run("b") == ()
@@ -118,19 +117,6 @@ def test_offsets_lie_in_the_same_account_and_hold_no_energy(path: Path) -> None:
         with pytest.raises(InfeasibleError):
             book.use("a", 1, [offset.id])
         assert book.balances()[0].claim.carbon_g == 2e6
-
-
-def test_what_a_run_uses_is_read_without_making_an_account(tmp_path: Path) -> None:
-    assert claims_of("a", tmp_path) == ()
-    assert shown_beside(tmp_path) == ()
-    assert list(tmp_path.iterdir()) == []
-    with open_claims(tmp_path / "claims.db") as book:
-        book.add(lot(1000, id="c"))
-        offset = book.add(lot(0, kind="offset", registry="Verra", carbon_g=2e6, year=2023))
-        used = book.use("a", 10, ["c"])
-    assert claims_of("a", tmp_path) == used
-    assert claims_of("b", tmp_path) == ()
-    assert shown_beside(tmp_path) == (offset,)
 
 
 # --- taking back --------------------------------------------------------------------------------
@@ -286,6 +272,56 @@ def test_many_processes_never_use_a_megawatt_hour_twice(path: Path) -> None:
         assert sum(b.used_wh for b in balances) == taken_wh
         assert all(b.free_wh >= 0 for b in balances)
         assert sum(a.energy_wh for u in book.users() for a in book.of_run(u)) == taken_wh
+
+
+def _use_for_ever(path: Path, done: Any) -> None:
+    with open_claims(path) as book:
+        n = 0
+        while True:
+            book.use(f"run-{n}", 3, ["c", "d"])
+            done.send(n)
+            n += 1
+
+
+def test_a_killed_process_leaves_whole_uses_only(path: Path) -> None:
+    with open_claims(path) as book:
+        book.add(lot(50, id="c"))
+        book.add(lot(10**9, id="d"))
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    worker = context.Process(target=_use_for_ever, args=(path, there))
+    worker.start()
+    while here.recv() < 40:
+        pass
+    worker.kill()
+    worker.join()
+    with open_claims(path) as book:
+        uses = {run: sum(a.energy_wh for a in book.of_run(run)) for run in book.users()}
+        assert len(uses) > 40
+        assert set(uses.values()) == {3}
+        assert sum(b.used_wh for b in book.balances()) == 3 * len(uses)
+
+
+def test_d03_an_account_that_cannot_be_written_is_read(path: Path) -> None:
+    with open_claims(path) as book:
+        book.add(lot(1000, id="c"))
+        book.use("a", 10, ["c"])
+    path.chmod(0o444)
+    open_to_others(path.parent, 0o555)
+
+    def look() -> str:
+        with open_claims(path) as book:
+            said = str(book.of_run("a")[0].energy_wh)
+            try:
+                book.use("b", 1, ["c"])
+            except LedgerError as exc:
+                said += f" {exc}"
+        return said
+
+    said = as_nobody(look)
+    path.parent.chmod(0o700)
+    assert said.startswith("10 ")
+    assert "cannot be used" in said
 
 
 def _make(path: Path, together: Any) -> None:

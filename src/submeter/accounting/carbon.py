@@ -137,20 +137,6 @@ def location_based(
     )
 
 
-def fitting(lifecycle: Intensity | Missing, direct: Intensity | Missing) -> Intensity | Missing:
-    """*direct*, if it may be taken from *lifecycle*; else why the two are not of one kind.
-
-    Providers that tell the lifecycle of what is consumed seldom tell the stacks of the same.
-    """
-    if isinstance(direct, Missing) or isinstance(lifecycle, Missing):
-        return direct
-    one, other = lifecycle.kind, direct.kind
-    same = all(getattr(one, name) == getattr(other, name) for name in ("signal", "flow", "method"))
-    if same and (one.scope, other.scope) == ("lifecycle", "direct"):
-        return direct
-    return Missing(f"direct emissions are known as {other}, the others as {one}: never mixed")
-
-
 def portion(located: Located, ratio: float) -> Located:
     """*ratio* of all parts, such as those of the machines in a facility."""
     energy, direct, upstream, loss, grid, total = (

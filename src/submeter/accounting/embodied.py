@@ -8,7 +8,7 @@ out.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NoReturn
 
 import msgspec
@@ -143,6 +143,7 @@ def embodied_by_hours(
     notes = [BOUNDARY, _idle_words(idle, reserved_ratio), NOT_IN_IT]
     notes += [note for row in rows for note in row.notes]
     notes += [f"{row.name}: nothing is known of its host" for row in rows if _lacks_host(row)]
+    notes += _bought(rows)
     whole = sum_amounts(known) if known else Missing("no figure is known for this hardware")
     return Embodied(whole, of_accelerators, of_hosts, tuple(dict.fromkeys(notes)))
 
@@ -188,6 +189,17 @@ def with_second_use(hardware: Hardware, years: float) -> Hardware:
 
 
 # --- inside -------------------------------------------------------------------------------------
+
+
+def _bought(rows: Sequence[Hardware]) -> list[str]:
+    """The other view in words, where all of it is known."""
+    if any(row.per_h is not None or row.host is None for row in rows):
+        return []
+    whole_kg = purchase(rows).whole.value / G_PER_KG
+    words = (
+        f"bought new it all would be {whole_kg:.3g} kgCO2e in its year (GHG Protocol category 2)"
+    )
+    return [f"{words}: another view of the same grams, never added"]
 
 
 def _made(

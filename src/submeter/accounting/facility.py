@@ -15,8 +15,6 @@ from submeter.accounting.cooling import COOLING, DISTRIBUTION, OTHER, PUMPS, Pla
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
-from submeter.records.figures import Missing
-from submeter.records.footprints import Footprint
 
 FacilityKind = Literal["site", "cloud region", "cooling", "industry", "home"]
 Category = Literal["PUE1", "PUE2", "PUE3", ""]
@@ -65,12 +63,6 @@ class Facility(msgspec.Struct, frozen=True):
         if self.pue is None:
             raise UsageError(f"neither PUE nor cooling of {self.name} is known")
         return self.pue.value
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """Every factor that its energy and water rest on."""
-        energy = tuple(self.plant.overhead.values()) if self.plant else (self.pue,)
-        return tuple(f for f in (*energy, self.wue) if f is not None)
 
 
 def choose_facility(
@@ -127,7 +119,7 @@ def choose_facility(
         raise UsageError("nothing is known of rooms: give the factor of a home")
     site = declared_pue(declared) if isinstance(declared, int | float) else declared
     kind, name, pue, plant = _energy(
-        site, cloud, cloud_pue, None if at_home else cooling, home if at_home else None, prior
+        site, cloud, cloud_pue, cooling, home if at_home else None, prior
     )
     if pue is not None and kind in ("cloud region", "industry"):
         pue = balanced(pue)
@@ -152,6 +144,7 @@ def choose_facility(
         pue=pue,
         plant=plant,
         wue=wue,
+        wue_is=counted(cooling) if cooling and wue is cooling.evaporation else "consumption",
         cycles=cycles if cycles is not None else (cooling.cycles if cooling else None),
         category=category if kind == "site" else "",
         year=year or chosen,
@@ -190,18 +183,9 @@ def facility_total(it: Amount, facility: Facility) -> Amount:
     return sum_amounts((it, *facility_energy(it, facility).values()))
 
 
-def in_facility(made: Footprint, facility: Facility) -> Footprint:
-    """Put the energies of *made* into *facility* instead of the one that it was reckoned with."""
-    if isinstance(made.it, Missing):
-        return made
-    parts = facility_energy(made.it, facility)
-    return msgspec.structs.replace(
-        made,
-        facility=sum_amounts((made.it, *parts.values())),
-        parts=parts,
-        factors=facility.factors,
-        notes=tuple(dict.fromkeys((*made.notes, *facility.notes))),
-    )
+def counted(plant: Plant) -> WueKind:
+    """What the water of *plant* counts: where nothing is blown down, all taken in is gone."""
+    return "consumption" if plant.cycles is not None else "withdrawal"
 
 
 def balanced(pue: Factor) -> Factor:

@@ -18,17 +18,16 @@ from submeter.accounting.doubts import doubts
 from submeter.accounting.facility import Facility, facility_energy
 from submeter.accounting.indicators import INTERIM, indicators
 from submeter.accounting.market import Backed, market_based, shown_apart
-from submeter.accounting.ratios import per_kwh
+from submeter.accounting.money import cost, cost_of_work
 from submeter.accounting.scopes import Arrangement, Contract, by_scope
 from submeter.accounting.water import Generation, water
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.claims import Claim
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
-from submeter.records.footprints import Carbon, Footprint, Money
+from submeter.records.footprints import Carbon, Footprint
 from submeter.records.places import Zone
 from submeter.records.runs import Run
-from submeter.units import G_PER_T
 
 NO_PRICE: Final = Missing("no price is known")
 
@@ -43,6 +42,7 @@ class Circumstances(msgspec.Struct, frozen=True):
 
     zone: Zone
     facility: Facility
+    it_ratio: Factor | None = None  # of a what-if that changes the fans inside IT
     arrangement: Arrangement = Arrangement.OWN_SITE
     contract: Contract = Contract()
     year: int = 0
@@ -61,7 +61,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     embodied: Amount | Missing = Missing("the hardware is not known")
     price: Factor | Missing = NO_PRICE  # per kWh
     currency: str = ""
-    carbon_price_per_t: float | None = None
+    carbon_price: Factor | Missing = Missing("no carbon price is set")  # per tCO2e
     grid_ratio: float = 1.0
     notes: tuple[str, ...] = ()
 
@@ -86,6 +86,8 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
             carbon=_nothing_known(it),
             notes=(*inside.notes, *around.notes),
         )
+    if around.it_ratio is not None:
+        it = it.times(around.it_ratio)
     parts = facility_energy(it, around.facility)
     if parts:
         refuse_twice(run)
@@ -101,19 +103,24 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
         recycled_ratio=around.recycled_ratio,
         stress=around.stress,
     )
-    money = _money(drawn, carbon.location, around)
+    money = cost(drawn, around.price, carbon=carbon.location, carbon_price=around.carbon_price)
     hangs = carbon.location if isinstance(carbon.location, Amount) else wall
     intensity = None if isinstance(around.lifecycle, Missing) else around.lifecycle.factor
     slice_ = indicators(it, around.facility, intensity=intensity)
     return msgspec.structs.replace(
         inside,
+        it=it,
         facility=wall,
         parts=parts,
         zone=around.zone,
         arrangement=str(around.arrangement),
         carbon=carbon,
         water=litres,
-        money=money,
+        money=msgspec.structs.replace(
+            money,
+            currency=money.currency or around.currency,
+            per=cost_of_work(money.electricity, run.work, run.metrics),
+        ),
         doubts=doubts(hangs, zone=around.zone, factors=[f for f in used if f]),
         indicators=slice_.values,
         factors=tuple(dict.fromkeys(f for f in (*_facility_factors(around), *used) if f)),
@@ -190,21 +197,6 @@ def _market_scopes(
         embodied=around.embodied,
         contract=around.contract,
     )
-
-
-def _money(wall: Amount, location: Amount | Missing, around: Circumstances) -> Money:
-    """Electricity, and carbon at its price."""
-    electricity: Amount | Missing = NO_PRICE
-    if isinstance(around.price, Missing):
-        electricity = around.price
-    else:
-        electricity = per_kwh(wall, around.price)
-    carbon: Amount | Missing = Missing("no carbon price is set")
-    if around.carbon_price_per_t is not None:
-        carbon = location
-        if isinstance(location, Amount):
-            carbon = location.scaled(around.carbon_price_per_t / G_PER_T)
-    return Money(electricity=electricity, carbon=carbon, currency=around.currency)
 
 
 def _facility_factors(around: Circumstances) -> tuple[Factor | None, ...]:

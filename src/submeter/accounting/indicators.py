@@ -16,24 +16,17 @@ from submeter.errors import UsageError
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Missing
-from submeter.units import J_PER_KWH
+from submeter.units import G_PER_KG, J_PER_KWH
 
-# Key, unit, and part of ISO/IEC 30134.
+# Parts of ISO/IEC 30134: 2 power, 8 carbon and 9 water usage effectiveness, 3 renewable energy
+# factor, 6 energy reuse factor, 7 cooling efficiency ratio.
 UNITS: Final[dict[str, str]] = {
-    "pue": "ratio",
+    "pue": "1",
     "cue": "kg/kWh",
     "wue": "L/kWh",
-    "ref": "ratio",
-    "erf": "ratio",
-    "cer": "ratio",
-}
-STANDARDS: Final[dict[str, str]] = {
-    "pue": "ISO/IEC 30134-2, power usage effectiveness",
-    "ref": "ISO/IEC 30134-3, renewable energy factor",
-    "erf": "ISO/IEC 30134-6, energy reuse factor",
-    "cer": "ISO/IEC 30134-7, cooling efficiency ratio",
-    "cue": "ISO/IEC 30134-8, carbon usage effectiveness",
-    "wue": "ISO/IEC 30134-9, water usage effectiveness",
+    "ref": "1",
+    "erf": "1",
+    "cer": "1",
 }
 INTERIM: Final = (
     "interim and non-conformant: ISO/IEC 30134 asks for a whole data centre over twelve months, "
@@ -48,7 +41,6 @@ NO_COOLING: Final = Missing("energy of cooling is not known apart from the rest 
 NO_INTENSITY: Final = Missing("no carbon intensity is known")
 NO_WUE: Final = Missing("no WUE is known")
 HOME: Final = Missing("a workstation at home or in an office is no data centre")
-_GRAMS_PER_KG: Final = 1000.0
 
 
 class Indicators(msgspec.Struct, frozen=True):
@@ -56,11 +48,6 @@ class Indicators(msgspec.Struct, frozen=True):
 
     values: dict[str, Amount | Missing]
     notes: tuple[str, ...] = (INTERIM,)
-
-    @property
-    def known(self) -> dict[str, Amount]:
-        """Those that have a value."""
-        return {key: v for key, v in self.values.items() if isinstance(v, Amount)}
 
 
 def indicators(
@@ -101,11 +88,11 @@ def indicators(
     """
     if facility.kind == "home":
         return Indicators(dict.fromkeys(UNITS, HOME))
-    unit = Amount.exact(1.0, Basis.MEASURED)
+    unit = Amount.exact(1.0, Basis.DERIVED)
     pue = facility_total(unit, facility)
     values: dict[str, Amount | Missing] = {
         "pue": pue,
-        "cue": pue.times(intensity.scaled(1 / _GRAMS_PER_KG)) if intensity else NO_INTENSITY,
+        "cue": pue.times(intensity.scaled(1 / G_PER_KG)) if intensity else NO_INTENSITY,
         "wue": unit.times(facility.wue) if facility.wue is not None else NO_WUE,
         "ref": _of_facility(it, facility, renewable_kwh, NO_CERTIFICATES),
         "erf": _of_facility(it, facility, reused_kwh, NO_REUSE),

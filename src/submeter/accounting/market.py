@@ -9,10 +9,10 @@ import msgspec
 from submeter.accounting.carbon import Intensity, Located, location_based
 from submeter.accounting.ratios import per_kwh
 from submeter.records.amounts import Amount, sum_amounts
-from submeter.records.claims import Allocation, Claim
+from submeter.records.claims import Allocation, Claim, energy_words
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
-from submeter.units import G_PER_KG, J_PER_WH, WH_PER_MWH
+from submeter.units import G_PER_KG, J_PER_WH
 
 Level = Literal["certificates or contracts", "supplier rate", "residual mix", "location factor"]
 # Guarantees of origin are mutually recognised: Directive (EU) 2018/2001, article 19; in the EEA by
@@ -120,7 +120,8 @@ def market_based(
     ----------
     .. [1] GHG Protocol Scope 2 Guidance (2015), chapter 6, table 6.3.
     """
-    rest, notes = _rest(location, supplier, residual)
+    rest, rest_notes = _rest(location, supplier, residual)
+    notes: tuple[str, ...] = ()
     taken = [(b, refusal(b.allocation.claim, zone, year)) for b in claims]
     refused = tuple(why for _, why in taken if why)
     energy = location.energy
@@ -131,7 +132,7 @@ def market_based(
     for backed, why in taken:
         wanted = 0.0 if why else backed.allocation.energy_wh * J_PER_WH / energy.value
         ratio = min(left, wanted)
-        if wanted > ratio:
+        if (wanted - ratio) * energy.value >= J_PER_WH:  # less is a watt-hour begun
             notes = (*notes, f"{_called(backed)} claims more than was used: the surplus is none")
         if ratio > 0:
             left = max(0.0, left - ratio)
@@ -139,6 +140,7 @@ def market_based(
             notes = (*notes, *_doubts(backed))
     if left > 0 or not parts:
         parts.append(_shrunk(rest, left))
+        notes = (*notes, *rest_notes)
     grid = _sum(part.grid for part in parts)
     located = msgspec.structs.replace(
         location,
@@ -208,7 +210,9 @@ def _rest(
     if isinstance(supplier, Intensity):
         return _rated(location, supplier, "supplier rate"), ()
     if isinstance(residual, Intensity):
-        note = "the residual mix counts CO2 from stacks alone, no methane or nitrous oxide"
+        carbon_alone = _CO2_ONLY in residual.factor.note
+        gases = "CO2 alone, no methane or nitrous oxide" if carbon_alone else "greenhouse gases"
+        note = f"the residual mix counts {gases}, of stacks alone"
         return _rated(location, residual, "residual mix"), (note,)
     why = "" if residual is None else f" ({residual.why})"
     layer = Layer("location factor", 1.0, f"location factor: no residual mix is known{why}")
@@ -246,6 +250,7 @@ def _claimed(energy: Amount, backed: Backed, ratio: float) -> _Part:
     return _Part(layer, found.direct, found.upstream, found.grid, found.factors)
 
 
+_CO2_ONLY: Final = "CO2 only"  # note of the catalog's rows by the AIB
 _NO_LINES: Final = Missing("a claim covers what was used, not what the lines lose")
 
 
@@ -283,9 +288,9 @@ def _doubts(backed: Backed) -> tuple[str, ...]:
 
 def _called(backed: Backed) -> str:
     claim = backed.allocation.claim
-    energy_mwh = backed.allocation.energy_wh / WH_PER_MWH
+    energy = energy_words(backed.allocation.energy_wh)
     fuel = f" of {claim.fuel}" if claim.fuel else ""
-    return f"{claim.kind} {claim.id} ({energy_mwh:.6g} MWh{fuel}, {claim.zone} {claim.year})"
+    return f"{claim.kind} {claim.id} ({energy}{fuel}, {claim.zone} {claim.year})"
 
 
 def _percent(ratio: float) -> str:

@@ -3,7 +3,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -29,6 +29,11 @@ CARBON_APART: Final = (
 _WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})=(\d+(?:\.\d+)?)")
 _REST: Final = re.compile(r"else=(\d+(?:\.\d+)?)", re.IGNORECASE)
 _FLAT: Final = re.compile(r"\d+(?:\.\d+)?")
+_QUALITY: Final = re.compile(
+    r"(?:^|[^a-z])(?:acc|accuracy|f1|auc|auroc|bleu|map|score|precision|recall|reward)"
+    r"(?:[^a-z]|$)",
+    re.IGNORECASE,
+)
 _REMEDY: Final = 'write it like "22:00-06:00=0.18,else=0.31", or as one price'
 
 
@@ -179,6 +184,19 @@ def cost_per(cost: Amount | Missing, units: float, what: str) -> Amount | Missin
     if not math.isfinite(units) or units <= 0:
         return Missing(f"a run of {units:g} {what} has no cost for each")
     return cost.scaled(1 / units)
+
+
+def cost_of_work(
+    cost: Amount | Missing, work: Mapping[str, float], metrics: Mapping[str, float]
+) -> dict[str, Amount]:
+    """*cost* for each unit of the *work* done, and of the quality reached.
+
+    Of the *metrics* only those count of which more is better, by their name; a cost for each unit
+    of loss would tell nothing.
+    """
+    good = {name: value for name, value in metrics.items() if _QUALITY.search(name)}
+    found = {name: cost_per(cost, units, name) for name, units in (*work.items(), *good.items())}
+    return {name: amount for name, amount in found.items() if isinstance(amount, Amount)}
 
 
 def currency_of(price: Factor) -> str:

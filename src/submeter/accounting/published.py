@@ -17,7 +17,7 @@ from submeter.accounting.boundaries import HOLDS_PUE, SCOPE, TOLD_TOGETHER, with
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
-from submeter.accounting.owning import ACCELERATORS
+from submeter.accounting.ratios import exactly
 from submeter.accounting.water import Generation
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
@@ -32,6 +32,7 @@ from submeter.units import G_PER_T, J_PER_KWH, S_PER_H
 
 Scope = Literal["device", "device x pue", "node", "it", "facility"]
 PUE_TOLD: Final = "published_pue"  # key of a run's place
+ACCELERATORS: Final = "accelerators"  # key of the machine of a published run's one host
 HOST: Final = "published"
 _DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 _DIVIDED: Final = {"device x pue": "device", "facility": "it"}
@@ -285,6 +286,4 @@ def _recorded(run: Run, key: str) -> float | None:
 
 def _exact(key: str, value: float, unit: str, source: str = "published with the run") -> Factor:
     """Factor without doubt: a publication's own."""
-    return Factor(
-        f"published/{key}", value, value, value, unit, source=source, verified="declared"
-    )
+    return exactly(f"published/{key}", value, unit, source)

@@ -170,7 +170,7 @@ def _notes(
     notes = ["on-site water is WUE x IT energy, consumed; potable is of what is withdrawn"]
     if facility.wue is not None and facility.wue.high > 0:
         if facility.wue_is == "withdrawal" and facility.cycles is None:
-            notes.append("this WUE counts what is taken in: all of it taken as consumed")
+            notes.append("all water taken in is taken as consumed: nothing is said to be let off")
         if facility.cycles is not None:
             notes.append("withdrawn = consumed + blown down; drift is not counted")
     if source.consumption is not None and source.dry is not None:

@@ -23,6 +23,7 @@ from submeter.settings import Declared
 
 LARGEST_FILE_BYTES: Final = 4 * 2**20  # the whole catalog is no larger
 MOST_ROWS: Final = 50_000
+MOST_PROBLEMS: Final = 200  # of one place; to say what is near each takes its time
 LONGEST_TEXT: Final = 2_000  # characters of one cell
 _KNOWN: Final = frozenset({"id", "table", *FACT_COLUMNS})
 _FIELDS: Final = ("value", "low", "high", "unit", "source", "year", "note")
@@ -121,6 +122,10 @@ def _checked(entries: Iterable[_Entry]) -> tuple[dict[str, Factor], list[Problem
     problems: list[Problem] = []
     with use_overrides(NONE):  # what is replaced is the catalog's own
         for entry in entries:
+            if len(problems) >= MOST_PROBLEMS:
+                ended = f"not looked at, nor what is below: there are {MOST_PROBLEMS} problems"
+                problems.append(Problem(entry.place, ended, "mend the first ones first"))
+                break
             try:
                 made = _factor(entry)
             except _BadError as exc:

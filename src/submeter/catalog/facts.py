@@ -15,6 +15,7 @@ from functools import cache
 
 import msgspec
 
+from submeter.catalog.names import near
 from submeter.catalog.overlay import overridden
 from submeter.catalog.tables import DATA, line, text
 from submeter.errors import CoverageError
@@ -179,24 +180,12 @@ def _nothing(table: str, key: str, quantity: str) -> CoverageError:
     _text(table)
     known = [row.quantity for row in _block(table, f"{key},")] if _plain(key) else []
     if known:
-        near = _near(quantity, tuple(dict.fromkeys(known))) or known[:NEAR]
+        alike = near(quantity, dict.fromkeys(known), most=NEAR) or known[:NEAR]
         return CoverageError(
-            f"{table} knows no {quantity} of {key}", remedy=f"it knows {', '.join(near)}"
+            f"{table} knows no {quantity} of {key}", remedy=f"it knows {', '.join(alike)}"
         )
-    near = _near(key, keys(table))
+    alike = near(key, keys(table), most=NEAR)
     return CoverageError(
         f"{table} has no row {key!r}",
-        remedy=f"near it: {', '.join(near)}" if near else "submeter factors lists what there is",
+        remedy=f"near it: {', '.join(alike)}" if alike else "submeter factors lists what there is",
     )
-
-
-def _near(word: str, known: tuple[str, ...]) -> list[str]:
-    """Up to `NEAR` of *known* that hold *word*, or else look like it."""
-    import difflib
-
-    low = word.casefold()
-    inside = [k for k in known if low and low in k.casefold()]
-    if inside:
-        return sorted(inside, key=len)[:NEAR]
-    folded = {k.casefold(): k for k in known}
-    return [folded[k] for k in difflib.get_close_matches(low, folded, n=NEAR, cutoff=0.6)]

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from submeter.catalog.names import fold, near
-from submeter.catalog.tables import rows
+from submeter.catalog.tables import line, rows
 from submeter.errors import CoverageError, UsageError
 from submeter.records.places import ZoneKind
 
@@ -34,6 +34,8 @@ _PROVIDERS: Final = {
 _IN_PARTS: Final = frozenset(
     {"AU", "BR", "CA", "CL", "DK", "IN", "IT", "JP", "MY", "NO", "PH", "RU", "SE", "US"}
 )
+# Astride the date line: the mean of its corners, which the table has, lies elsewhere.
+_MISPLACED: Final = frozenset({"FJ"})
 FARTHEST_KM: Final = 1500.0  # beyond it a place shares no grid with any position that we know
 # Data centres as clouds call them: a letter behind the region (us-west-2a, us-central1-b).
 _ZONE_LETTER: Final = re.compile(r"(?<=\d)(?:\s?[a-f])$")
@@ -217,7 +219,7 @@ class Gazetteer:
         known = [
             row
             for row in (*self._zones.values(), *self._regions.values())
-            if row.latitude is not None and (row.cloud or row.code not in _IN_PARTS)
+            if row.latitude is not None and (row.cloud or row.code not in _IN_PARTS | _MISPLACED)
         ]
         best = min(known, key=lambda row: _distance_km(row, latitude, longitude))
         away_km = _distance_km(best, latitude, longitude)
@@ -270,7 +272,18 @@ def find_zone(word: str) -> ZoneRow:
     >>> find_zone("germany").code
     'DE'
     """
-    return gazetteer().find(word)
+    return _of_key(word) or gazetteer().find(word)
+
+
+def _of_key(word: str) -> ZoneRow | None:
+    """Give the place of exactly this code or provider/region, without reading all the others."""
+    region = line("cloud_regions", word)
+    codes = (region["em_zone"], region["grid_zone"]) if region else (word,)
+    found = [line(table, code) for table in ("zones", "zones_odbl") for code in codes]
+    zones = [row for row in found if row is not None]
+    if not zones:
+        return None
+    return Gazetteer(zones, [region] if region else [], ()).place(word)
 
 
 @cache

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Once a second: which process used what, and who is on the boards."""
 
+import contextlib
 import threading
 from _queue import SimpleQueue
+from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -66,16 +68,17 @@ class UseWatch:
         self._clock = clock
         self._asked: SimpleQueue[tuple[int, ...] | None] = SimpleQueue()
         self._known: dict[str, tuple[int, Tenancy]] = {}  # when it was said, and what
+        self._waiting: deque[tuple[int, ...]] = deque()  # what `ask` will ask
         self._busy = False
         self._ask_at_ns = 0  # no sooner than this, once there is an answer
         self._thread: threading.Thread | None = None
 
     def use(self, t_ns: int) -> Use:
-        """Return what is known at *t_ns*; asks for what will be known at the next call."""
+        """Return what is known at *t_ns*; `ask` sees to what will be known at the next call."""
         pids = tuple(self._tree.pids) if self._tree is not None else ()
         if self._shared and not self._busy and t_ns >= self._ask_at_ns:
             self._ask_at_ns = t_ns + ASK_NS if self._known else 0
-            self._ask(pids)
+            self._prepare(pids)
         share_ppm: dict[str, int | None] = {}
         how: dict[str, str] = {}
         rank_devices: dict[str, list[int]] = {}
@@ -105,6 +108,11 @@ class UseWatch:
             return Process(pid, t_ns, rank=self._tree.rank_of(pid))
         return Process(pid, t_ns, place.rank, place.local_rank, place.world_size)
 
+    def ask(self) -> None:
+        """Have the thread ask what the last call of `use` found due, if it did."""
+        with contextlib.suppress(IndexError):
+            self._asked.put(self._waiting.popleft())
+
     def close(self) -> None:
         """End the thread, when it can."""
         self._asked.put(None)
@@ -115,7 +123,7 @@ class UseWatch:
         ranks = (self._tree.rank_of(pid) for pid in pids)
         return sorted({r for r in ranks if r is not None})
 
-    def _ask(self, pids: tuple[int, ...]) -> None:
+    def _prepare(self, pids: tuple[int, ...]) -> None:
         if self._thread is None:
             thread = threading.Thread(target=self._work, name="submeter-use", daemon=True)
             try:
@@ -124,7 +132,7 @@ class UseWatch:
                 return
             self._thread = thread
         self._busy = True
-        self._asked.put(pids)
+        self._waiting.append(pids)
 
     def _work(self) -> None:
         while (pids := self._asked.get()) is not None:

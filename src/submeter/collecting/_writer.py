@@ -4,7 +4,8 @@
 import contextlib
 import errno
 import threading
-from _queue import SimpleQueue
+from _queue import Empty, SimpleQueue
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from submeter.storing.journal import JournalWriter
 from submeter.units import ns_to_s, s_to_ns
 
 MOST_BATCHES: Final = 600  # ten minutes before a disk that answers nothing at all
+LOOK_S: Final = 1.5  # a batch waits no longer, should whoever wakes the thread hang
 MOVE_AFTER_S: Final = 2.0
 MOVED: Final = "journal.moved"  # what is left where a journal was
 _NO_WAY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
@@ -46,7 +48,8 @@ class JournalThread:
         self.writer = writer
         self._clock = clock
         self._elsewhere = elsewhere
-        self._batches: SimpleQueue[tuple[Frame, ...] | None] = SimpleQueue()
+        self._batches: deque[tuple[Frame, ...]] = deque()
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # False: the last one
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._lost = 0
         self._trouble_ns: int | None = None
@@ -69,21 +72,27 @@ class JournalThread:
         """Where the journal is by now."""
         return self.writer.path
 
-    def put(self, frames: Sequence[Frame]) -> None:
-        """Have *frames* written and synced soon."""
+    def put(self, frames: Sequence[Frame], *, wake: bool = True) -> None:
+        """Have *frames* written and synced soon, or else at the next `wake`."""
         if self._thread is None:
             self._write(tuple(frames))
-        elif self._batches.qsize() < MOST_BATCHES:
-            self._batches.put(tuple(frames))
+        elif len(self._batches) < MOST_BATCHES:
+            self._batches.append(tuple(frames))
+            if wake:
+                self.wake()
         else:
             self._lost += len(frames)
+
+    def wake(self) -> None:
+        """Have what was put written now; also from another thread."""
+        self._wakes.put(True)
 
     def take_events(self) -> list[Event]:
         """Return what happened to the journal since the last call."""
         events: list[Event] = []
         while not self._events.empty():
             events.append(self._events.get())
-        if self._lost and self._batches.qsize() < MOST_BATCHES:
+        if self._lost and len(self._batches) < MOST_BATCHES:
             events.append(self._event("frames-lost", "the disk did not answer", self._lost))
             self._lost = 0
         return events
@@ -93,12 +102,16 @@ class JournalThread:
         if self._thread is None:
             self._end()
             return True
-        self._batches.put(None)
+        self._wakes.put(False)
         return self._done.wait(timeout_s)
 
     def _work(self) -> None:
-        while (batch := self._batches.get()) is not None:
-            self._write(batch)
+        going = True
+        while going:
+            with contextlib.suppress(Empty):
+                going = self._wakes.get(timeout=LOOK_S)
+            while self._batches:
+                self._write(self._batches.popleft())
         self._end()
         self._done.set()
 

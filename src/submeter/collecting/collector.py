@@ -19,6 +19,7 @@ from typing import Final, Protocol, runtime_checkable
 import msgspec
 
 from submeter.collecting import _settling
+from submeter.collecting._columns import Column
 from submeter.collecting._head import Machine, Past, make_head, place_sensors, read_past
 from submeter.collecting._pids import Watched
 from submeter.collecting._settling import LiveSettling, put_into_ledger
@@ -29,17 +30,12 @@ from submeter.collecting.clock import Clock, ClockWatch, Stamp, SystemClock, sta
 from submeter.collecting.order import Order
 from submeter.collecting.sampler import Sampler
 from submeter.errors import LedgerError
-from submeter.records.devices import Reading
-from submeter.records.figures import Missing
 from submeter.records.frames import (
     End,
     Event,
     Frame,
     Head,
     Started,
-    Ticks,
-    delta_encode,
-    gappy_delta_encode,
 )
 from submeter.storing.journal import paced_interval_s
 from submeter.units import NS_PER_S, s_to_ns
@@ -60,39 +56,6 @@ class Follows(Protocol):
     def watch(self, tree: Tree) -> None:
         """Look at the processes of *tree* from now on, and at once."""
         ...
-
-
-class Column:
-    """Readings of one sensor since the last flush."""
-
-    __slots__ = ("half_ns", "t_ns", "values")
-
-    def __init__(self, channels: int) -> None:
-        self.t_ns: list[int] = []
-        self.half_ns = 0
-        self.values: list[list[int | None]] = [[] for _ in range(channels)]
-
-    def add(self, reading: Reading) -> None:
-        """Add one reading."""
-        self.t_ns.append(reading.t_ns)
-        self.half_ns = max(self.half_ns, reading.half_ns)
-        for series, value in zip(self.values, reading.values, strict=True):
-            series.append(None if isinstance(value, Missing) else value)
-
-    def take(self, place: int) -> Ticks | None:
-        """Frame of these readings, which are forgotten; None if there are none."""
-        if not self.t_ns:
-            return None
-        ticks = Ticks(
-            sensor=place,
-            t_ns=delta_encode(self.t_ns),
-            half_ns=self.half_ns,
-            values=[gappy_delta_encode(series) for series in self.values],
-        )
-        self.t_ns = []
-        self.half_ns = 0
-        self.values = [[] for _ in self.values]
-        return ticks
 
 
 class Collector:
@@ -121,7 +84,8 @@ class Collector:
     pace
         Interval for the interval asked for [s] and the journal's size.
     behind
-        Take readings a tick after they were asked for; not with a clock that jumps.
+        Take readings a tick after they were asked for; not with a clock that jumps. The threads
+        then work one after the other: ticks first, then the reader, who wakes the journal.
     """
 
     def __init__(
@@ -174,6 +138,7 @@ class Collector:
         self._joined: dict[int, Watched] = {}
         self._polled: list[int] | None = None  # None: to be gathered again
         self._unpolled = False
+        self._unwoken = False  # threads have work that they were not yet told of
         self._owner_gone = False
         self._began = self._past.started is not None or bool(self._past.pids - {order.owner_pid})
         self._finished = False
@@ -226,10 +191,15 @@ class Collector:
         interval_ns = s_to_ns(self._sampler.interval_s)
         # ticks that were slept through are left out, and the later ones keep their beat
         self._tick_ns += (1 + (now_ns - self._tick_ns) // interval_ns) * interval_ns
-        self._tick()
+        if self._unwoken:  # who should have done it hangs
+            self._wake()
+        self._read()
+        self._look()
         if now_ns - self._flushed_ns >= FLUSH_NS - interval_ns // 2:
-            self._flush(self._looked_ns)
+            self._flush(self._looked_ns, wake=not self._behind)
             self._adapt()
+        if self._behind and not self._sampler.ask_ahead(self._wake if self._unwoken else None):
+            self._wake()
 
     def settle(self) -> str:
         """Write the end, settle, and put the run into the ledger; what to tell the owner."""
@@ -258,10 +228,6 @@ class Collector:
                 watched.close()
 
     # -- a tick ---------------------------------------------------------------------------------
-
-    def _tick(self) -> None:
-        self._read()
-        self._look()
 
     def _read_last(self) -> None:
         self._follow_tree()  # the processes are read only when due; now they are
@@ -297,7 +263,7 @@ class Collector:
         for frame in frames:
             self._write(frame)
 
-    def _flush(self, now_ns: int) -> None:
+    def _flush(self, now_ns: int, *, wake: bool = True) -> None:
         """Hand over what has gathered; words of use come last, since they close a block."""
         self._flushed_ns = now_ns
         for event in self._clocks.check():
@@ -312,10 +278,19 @@ class Collector:
             self._write(event)
         self._write(self._use.use(now_ns))
         self._hand_over()
+        self._unwoken = True
+        if wake:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Tell the threads of their work; called again, or by two threads, it does no harm."""
+        self._unwoken = False
+        self._use.ask()
+        self._journal.wake()
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, []
-        self._journal.put(batch)
+        self._journal.put(batch, wake=False)
         for frame in batch:
             self._settling.feed(frame)
 
@@ -373,7 +348,8 @@ class Collector:
 
     def _start(self, t_ns: int, pid: int) -> None:
         if self._past.started is None:
-            self._write(Started(t_ns))
+            self._past.started = Started(t_ns)
+            self._write(self._past.started)
         self._began = True
         if pid > 0 and (self._leader is None or self._leader.pid != pid):
             if self._leader is not None:

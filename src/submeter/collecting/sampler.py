@@ -10,7 +10,7 @@ import contextlib
 import threading
 from _queue import Empty, SimpleQueue  # "queue" would load more than is needed
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from submeter.collecting.clock import Clock
@@ -31,6 +31,7 @@ _SILENT_S: Final = 1.0  # a slow sensor is missing after this, or five times its
 _STALE_NS: Final = 5 * NS_PER_S  # a read that hung this long says nothing about any instant
 
 Order = deque[int]
+Then = Callable[[], None] | None
 Answers = SimpleQueue["Lane"]  # a lane is put here when it has done what it was asked
 
 
@@ -66,18 +67,18 @@ class Lane:
         self._clock = clock
         self._out = out
         self._order: Order = deque()
-        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+        self._orders: SimpleQueue[tuple[Order, Then] | None] = SimpleQueue()
         # a daemon: one that hangs must not keep the process from ending
         self._thread = threading.Thread(target=self._work, name="submeter-lane", daemon=True)
         self._thread.start()
 
-    def ask(self, indexes: Sequence[int]) -> None:
-        """Read the sensors at *indexes*, in this order."""
+    def ask(self, indexes: Sequence[int], then: Then = None) -> None:
+        """Read the sensors at *indexes*, in this order, and call *then* in this thread."""
         self._asked = tuple(indexes)
         self._order = deque(indexes)
         self.busy = len(indexes)
         self.asked_ns = self._clock.monotonic_ns()
-        self._orders.put(self._order)
+        self._orders.put((self._order, then))
 
     def take_back(self) -> int:
         """Take back what was not begun, to `rest`; the sensor that was begun last."""
@@ -99,12 +100,15 @@ class Lane:
         self._orders.put(None)
 
     def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
+        while (told := self._orders.get()) is not None:
+            order, then = told
             with contextlib.suppress(IndexError):  # done, or taken back
                 while True:
                     index = order.popleft()
                     self.done.append((index, read_sensor(self._sensors[index], self._clock)))
             self._out.put(self)  # once an order: each waking of the other thread costs
+            if then is not None:
+                then()
 
 
 class Sampler:
@@ -143,6 +147,7 @@ class Sampler:
         self._silent: set[int] = set()
         self._why: dict[tuple[int, int], str] = {}
         self._begun = False
+        self._ahead: list[tuple[int, Reading]] = []  # read before they were asked for
 
     @property
     def interval_s(self) -> float:
@@ -163,8 +168,8 @@ class Sampler:
             How long to wait for slow sensors too [s]; not done at a tick, but the first call
             waits for an interval, since nobody knows yet which are slow.
         behind
-            Give the readings that the last call asked for, and have the next ones read
-            meanwhile: that saves this thread a waking.
+            Give the readings that `ask_ahead` asked for, and ask for none: that saves this
+            thread a waking.
 
         Returns
         -------
@@ -180,10 +185,11 @@ class Sampler:
         for index, lane in self._slow.items():
             if not lane.busy or not lane.alive:
                 self._ask_slow(index, lane)
-        got = [(i, read_sensor(self._sensors[i], self._clock)) for i in self._inline]
+        got, self._ahead = self._ahead, []
+        got += [(i, read_sensor(self._sensors[i], self._clock)) for i in self._inline]
         self._await_quick(got)
-        self._ask_quick(got)
         if not behind or wait_s:
+            self._ask_quick(got)
             self._await_quick(got)
         if self._slow:
             self._gather_slow(got, wait_s)
@@ -198,6 +204,18 @@ class Sampler:
                 self._look_at(index, reading)
             kept.append((index, reading))
         return kept
+
+    def ask_ahead(self, then: Then = None) -> bool:
+        """Have quick sensors read now, for the next `sample`; their thread calls *then* at last.
+
+        Returns
+        -------
+        bool
+            Whether it will; False if there is nothing to read, or no thread for it.
+        """
+        self._ask_quick(self._ahead, then)
+        lane = self._quick_lane
+        return lane is not None and lane.busy > 0
 
     def take_events(self) -> list[Event]:
         """Return what happened to sensors since the last call."""
@@ -232,7 +250,7 @@ class Sampler:
         except (RuntimeError, MemoryError):  # no thread to be had
             return None
 
-    def _ask_quick(self, got: list[tuple[int, Reading]]) -> None:
+    def _ask_quick(self, got: list[tuple[int, Reading]], then: Then = None) -> None:
         now_ns = self._clock.monotonic_ns()
         order = self._quick
         if now_ns < self._leisure_ns:
@@ -245,7 +263,7 @@ class Sampler:
         if lane is None:
             got += [(i, read_sensor(self._sensors[i], self._clock)) for i in order]
         else:
-            lane.ask(order)
+            lane.ask(order, then)
 
     def _await_quick(self, got: list[tuple[int, Reading]]) -> None:
         """Take what the quick lane was asked for; who hangs in it for an interval leaves it."""

@@ -38,7 +38,7 @@ def footprint(
     UsageError, CoverageError
         If what is asked for makes no sense.
     """
-    from submeter.accounting.circumstances import AS_IT_WAS
+    from submeter.circumstances.reckoning import AS_IT_WAS
     from submeter.interfaces.cli.what_if import asked_of
     from submeter.running.reckoning import reckoned
 

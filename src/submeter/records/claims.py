@@ -5,6 +5,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from submeter.units import WH_PER_MWH
+
 ClaimKind = Literal[
     "GO", "REGO", "REC", "I-REC", "TIGR", "LGC", "NFC", "PPA", "offset", "avoided"
 ]  # fmt: skip
@@ -65,3 +67,11 @@ class Balance(msgspec.Struct, frozen=True):
     def free_wh(self) -> int:
         """What no run uses yet."""
         return self.claim.energy_wh - self.used_wh - self.retired_wh
+
+
+def energy_words(energy_wh: int) -> str:
+    """Whole watt-hours as people write them, exactly: ``640 Wh``, ``1.5 kWh``, ``10 MWh``."""
+    sizes = ((WH_PER_MWH, "MWh"), (1000, "kWh"), (1, "Wh"))
+    each, unit = next(((n, u) for n, u in sizes if energy_wh >= n), sizes[-1])
+    number = f"{energy_wh / each:.6f}".rstrip("0").rstrip(".")
+    return f"{number} {unit}"

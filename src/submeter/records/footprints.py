@@ -57,11 +57,16 @@ class Water(msgspec.Struct, frozen=True):
 
 
 class Money(msgspec.Struct, frozen=True):
-    """What the electricity costs, and what its carbon would at a price, in one currency."""
+    """What the electricity costs, and what its carbon would at a price, in one currency.
+
+    ``per`` is the cost of the electricity for each unit of work (``samples``) or of quality
+    (``accuracy``).
+    """
 
     electricity: Amount | Missing = NOT_RECKONED
     carbon: Amount | Missing = NOT_RECKONED
     currency: str = ""
+    per: dict[str, Amount] = {}
     notes: tuple[str, ...] = ()
 
 

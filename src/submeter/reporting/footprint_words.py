@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from submeter.accounting.indicators import UNITS
 from submeter.records.amounts import Amount
 from submeter.records.figures import Missing, Quantity
 from submeter.records.footprints import Footprint
@@ -26,6 +27,10 @@ def footprint_words(footprint: Footprint) -> dict[str, object]:
         "carbon": _carbon(footprint),
         "water": _water(footprint),
         "cost": figure_words(footprint.money.electricity, footprint.money.currency),
+        "cost_per": {
+            name: figure_words(amount, footprint.money.currency)
+            for name, amount in footprint.money.per.items()
+        },
         "carbon_cost": figure_words(footprint.money.carbon, footprint.money.currency),
         "equivalents": [
             {
@@ -37,7 +42,8 @@ def footprint_words(footprint: Footprint) -> dict[str, object]:
             for row in footprint.equivalents
         ],
         "indicators": {
-            name: figure_words(amount, "1") for name, amount in footprint.indicators.items()
+            name: figure_words(amount, UNITS[name])
+            for name, amount in footprint.indicators.items()
         },
         "doubts": [
             {"key": d.key, "name": d.name, "share_ratio": d.share_ratio, "remedy": d.remedy}

@@ -105,7 +105,11 @@ def impacts(footprint: Footprint, width: int) -> list[str]:
         "cost",
         [
             ("electricity", money.electricity, money.currency, ""),
-            ("carbon", money.carbon, money.currency, "at the price set"),
+            *(
+                [("carbon", money.carbon, money.currency, "at the price set")]
+                if isinstance(money.carbon, Amount)
+                else []
+            ),
         ],
         width,
     )

@@ -44,8 +44,18 @@ def sign_words(here: Footprint, there: Footprint) -> str:
         return ""
     before = (here.carbon.marginal, *here.carbon.marginal_others)
     after = (there.carbon.marginal, *there.carbon.marginal_others)
-    effects = [d for a in before for b in after if (d := _difference(a, b)) is not None]
+    effects = [
+        d
+        for a in before
+        for b in after
+        if _maker(a) == _maker(b) and (d := _difference(a, b)) is not None
+    ]
     return saving_words(average, effects)
+
+
+def _maker(amount: Amount | Missing) -> str:
+    """Who says what is marginal: figures of different makers differ in kind."""
+    return amount.sources[-1] if isinstance(amount, Amount) and amount.sources else ""
 
 
 def _difference(before: Amount | Missing, after: Amount | Missing) -> Difference | None:

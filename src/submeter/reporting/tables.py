@@ -293,13 +293,26 @@ def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
     for label, words in facts:
         for i, line in enumerate(fill(words, width - 14, between=" · ")):
             lines.append(f"{'' if i else label:14}{line}")
-    for note in [*notes(run, footprint), *(plain(n) for n in footprint.notes)]:
+    said = (*footprint.notes, *footprint.carbon.notes, *footprint.water.notes)
+    for note in [*notes(run, footprint), *(plain(n) for n in dict.fromkeys(said))]:
         for i, line in enumerate(fill(note.split(" "), width - 14)):
             lines.append(f"{'' if i else 'note':14}{line}")
-    for source in footprint.factors:
-        for i, line in enumerate(fill(plain(source.source).split(" "), width - 14)):
-            lines.append(f"{'' if i else 'factor':14}{line}")
-    return lines
+    return lines + _factors(footprint, width)
+
+
+def _factors(footprint: Footprint, width: int) -> list[str]:
+    """Every factor used, by the key under which ``submeter factors`` tells its source."""
+    rows = [
+        [
+            f"{_INDENT}{plain(f.key)}",
+            f"{f.value:.4g} {plain(f.unit)}",
+            f"({f.low:.3g} – {f.high:.3g})" if f.low < f.high else "",
+            str(f.year or ""),
+        ]
+        for f in footprint.factors
+    ]
+    lines, _ = fitted(rows, width, right=(1,), spare=(3, 2))
+    return ["factors  (source of each: submeter factors KEY)", *lines] if rows else []
 
 
 def _part(energy: Quantity | Amount | Missing, whole_j: float) -> str:

@@ -257,8 +257,10 @@ class _Launch:
         if self.collector is not None:
             environment[RUN_VARIABLE] = self.collector.order.folder
         started_ns = time.monotonic_ns()
-        self.pid = _spawn(self.argv, environment, self._mask)
         collector = self.collector
+        if collector is not None:  # before it begins: else a run could begin that we die too soon
+            collector.started(started_ns, 0)  # to speak of
+        self.pid = _spawn(self.argv, environment, self._mask)
         if collector is not None:
             collector.started(started_ns, self.pid)
             collector.order = msgspec.structs.replace(collector.order, leader_pid=self.pid)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from submeter.accounting.circumstances import AS_IT_WAS, Asked, Known, TraceOf, reckon
 from submeter.catalog.overlay import NONE, Overrides, use_overrides
+from submeter.circumstances.reckoning import AS_IT_WAS, Asked, Known, TraceOf, reckon
 from submeter.errors import ConfigError, LedgerError
 from submeter.grid.traces import intensity
 from submeter.records.footprints import Footprint
@@ -83,9 +83,9 @@ def known_of(run: Run, home: Path, provider: str = "") -> Known:
 
 def live(provider: str, home: Path) -> TraceOf:
     """Ask *provider* for the intensity of a span, kept answers first; the catalog if it fails."""
-    from submeter.grid.cache import AnswerCache
-    from submeter.grid.live import live_or_offline
     from submeter.grid.weighting import repair
+    from submeter.providers.cache import AnswerCache
+    from submeter.providers.live import live_or_offline
 
     cache = AnswerCache(home / ANSWERS)
 

@@ -263,6 +263,8 @@ class ProcessTree:
         self._members: dict[int, _Member] = {}
         self.seen = False  # whether any process of the run could ever be looked at
         self._foreign: set[int] = set()
+        self._load = KeptFile(f"{self._proc_root}/loadavg")
+        self._newest = b""  # process id last given away, when new ones were last looked for
         self._scans = 0
         self._total_ticks = 0
         self._rank_ticks: dict[int, int] = {}
@@ -281,6 +283,7 @@ class ProcessTree:
             self.seen = True
             self._members[pid] = self._member(stat)
             self._foreign.clear()  # its descendants may have been seen as strangers
+            self._newest = b""
             for child in self._newcomers():
                 self._members[child.pid] = self._member(child)
         return True
@@ -366,15 +369,19 @@ class ProcessTree:
 
     def _newcomers(self) -> list[ProcessStat]:
         """Look for unseen processes that descend from a member, parents first."""
+        self._scans += 1
+        if self._scans % FORGET_AFTER == 0:
+            self._foreign.clear()  # a process id may have been given away anew in between
+            self._newest = b""
+        before, self._newest = self._newest, self._newest_pid()
+        if before and before == self._newest:
+            return []
         try:
             names = os.listdir(self._proc_root)  # noqa: PTH208
         except OSError:
             return []
         listed = {int(n) for n in names if n.isdecimal()}
         self._foreign &= listed
-        self._scans += 1
-        if self._scans % FORGET_AFTER == 0:
-            self._foreign.clear()  # a process id may have been given away anew in between
         fresh: dict[int, list[ProcessStat]] = {}
         for pid in listed - self._foreign - self._members.keys():
             stat = process_stat(self._proc_root, pid)
@@ -391,11 +398,19 @@ class ProcessTree:
                 parents.append(stat.pid)
         return found
 
+    def _newest_pid(self) -> bytes:
+        """Process id that was given away last, as the kernel says it; empty if it does not."""
+        try:
+            return self._load.read(128).split()[4]
+        except (OSError, IndexError):
+            return b""
+
     def _member(self, stat: ProcessStat) -> _Member:
         return _Member(stat, f"{self._proc_root}/{stat.pid}/stat")
 
     def close(self) -> None:
         """Let go of all files; a later update opens them again."""
+        self._load.close()
         for member in self._members.values():
             member.file.close()
 

@@ -14,7 +14,7 @@ from submeter.units import NS_PER_S
 
 NOT_DUE: Final = Missing("not due yet")
 SCAN_NS: Final = 2 * NS_PER_S  # how often to look for new processes
-COST_RATIO: Final = 0.0005  # part of one processor that looking at the processes may take
+COST_RATIO: Final = 0.0001  # part of one processor that looking at the processes may take
 LONGEST_NS: Final = 2 * NS_PER_S
 
 

@@ -6,6 +6,7 @@ the catalog knows them, is for the catalog to say.
 """
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ FACTORS: Final = "factors"
 FACTOR_FILES: Final = "factor_files"
 NESTED: Final = frozenset({FACTORS, FACTOR_FILES})
 MOST_FILES: Final = 64
+# "id" = … · [factors."id"] · bare = …
+_KEY: Final = re.compile(r"""\s*(?:\[[^"']*)?(?:"([^"]*)"|'([^']*)')|\s*([A-Za-z0-9_-]+)\s*=""")
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ def declared_in(values: Mapping[str, object], path: Path, text: str) -> Declared
     return Declared(
         path,
         factors,
-        {ident: line for ident in factors if (line := _line_of(text, ident))},
+        _lines_of(text, factors),
         _files(values.get(FACTOR_FILES, []), path),
     )
 
@@ -80,9 +83,12 @@ def _expanded(name: str) -> Path:
     return Path(name)
 
 
-def _line_of(text: str, ident: str) -> int | None:
-    """First line (from 1) that names *ident* and is no comment."""
+def _lines_of(text: str, idents: Mapping[str, object]) -> dict[str, int]:
+    """First line (from 1) that begins with each of *idents*, as a key or as a table of its own."""
+    found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if ident in line.partition("#")[0]:
-            return number
-    return None
+        key = _KEY.match(line)
+        name = (key[1] or key[2] or key[3] or "") if key else ""
+        if name in idents:
+            found.setdefault(name, number)
+    return found

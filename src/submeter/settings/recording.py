@@ -21,6 +21,7 @@ RECORDED: Final = (
     "currency",
     "carbon_price_per_t",
     "hardware_life_years",
+    "wet_bulb_c",
 )
 ZONE_FROM: Final = "zone_from"
 

@@ -23,7 +23,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     (None: a cloud customer where a cloud region is named, else own), ``cooling`` a technology of
     the site's cooling, ``wue_l_per_kwh`` its measured water usage effectiveness,
     ``electricity_price`` a price per kWh or a tariff by hours in ``currency``; where these are
-    None, cited figures of the place are taken.
+    None, cited figures of the place are taken. ``wet_bulb_c`` are twelve monthly wet-bulb
+    temperatures, which PUE and WUE of the cooling then follow.
     """
 
     interval_s: float = 0.1
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str = "USD"
     carbon_price_per_t: float | None = None
     hardware_life_years: float | None = None
+    wet_bulb_c: str | None = None
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -65,6 +67,9 @@ _SIZES: Final = {
 }  # fmt: skip
 _MOST_BYTES: Final = 2**60
 _LONGEST_NAME: Final = 200
+_MONTHS: Final = 12
+_COLDEST_C: Final = -30.0  # wet-bulb temperatures that accounting has models of
+_HOTTEST_C: Final = 35.0
 ARRANGEMENTS: Final = ("own site", "colocation", "cloud customer", "home")
 
 
@@ -133,6 +138,14 @@ def _provider(given: object) -> str:
     return word
 
 
+def _months(given: object) -> str:
+    """Twelve wet-bulb temperatures [C], January first, as words."""
+    found = [float(word) for word in _text(given).split(",")]
+    if len(found) != _MONTHS or not all(_COLDEST_C <= value <= _HOTTEST_C for value in found):
+        raise ValueError
+    return ",".join(f"{value:g}" for value in found)
+
+
 def _printable(text: str) -> bool:
     return text == "" or text.isprintable()
 
@@ -194,6 +207,11 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "journal_quota_bytes": Rule(
         _size_bytes, "bytes, or a size such as 10 GiB; 0 for no limit", "disk kept for journals"
+    ),
+    "wet_bulb_c": Rule(
+        _months,
+        "twelve temperatures from -30 to 35 C, January first: 0,1,4,8,12,15,18,17,13,9,4,1",
+        "monthly wet-bulb temperatures of the site",
     ),
 }
 

@@ -25,9 +25,15 @@ from submeter.errors import (
     LedgerVersionError,
     UsageError,
 )
-from submeter.records.claims import Allocation, Balance, Claim
+from submeter.records.claims import Allocation, Balance, Claim, energy_words
 from submeter.storing import places
-from submeter.storing.ledger import BUSY_S, _is_busy, _make_file, _refuse_traps
+from submeter.storing.ledger import (
+    BUSY_S,
+    _is_busy,
+    _is_read_only,
+    _make_file,
+    _refuse_traps,
+)
 from submeter.storing.wording import is_storable, safe_text
 from submeter.units import WH_PER_MWH
 
@@ -127,7 +133,7 @@ class ClaimBook:
             held_wh = sum(free[i].free_wh for i in chosen if i in free)
             if held_wh < energy_wh:
                 raise InfeasibleError(
-                    f"{energy_wh / WH_PER_MWH:g} MWh are asked for, {held_wh / WH_PER_MWH:g} MWh "
+                    f"{energy_words(energy_wh)} are asked for, {energy_words(held_wh)} "
                     "are left of the claims that fit",
                     remedy="submeter claim list; submeter claim add …",
                 )
@@ -255,7 +261,7 @@ class ClaimBook:
 
 
 def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBook:
-    """Open the account of claims, made if need be.
+    """Open the account of claims, made if need be; what cannot be written is only read.
 
     Raises
     ------
@@ -275,6 +281,8 @@ def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBoo
                 _prepare(db, path, network=network)
             except sqlite3.OperationalError as exc:
                 db.close()
+                if _is_read_only(exc) and os.access(path, os.R_OK):
+                    return ClaimBook(_read_only(path), path)
                 # Changing the journal mode does not wait by itself for others who do the same.
                 if not _is_busy(exc) or time.monotonic() >= give_up:
                     raise
@@ -284,24 +292,6 @@ def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBoo
                 raise
             else:
                 return ClaimBook(db, path)
-
-
-def claims_of(run_id: str, home: Path | None = None) -> tuple[Allocation, ...]:
-    """Return what a run uses, without making an account where there is none."""
-    path = (places.home() if home is None else home) / CLAIMS_FILE
-    if not path.exists():
-        return ()
-    with open_claims(path) as book:
-        return book.of_run(run_id)
-
-
-def shown_beside(home: Path | None = None) -> tuple[Claim, ...]:
-    """Offsets and avoided carbon of the account, which no figure takes into account."""
-    path = (places.home() if home is None else home) / CLAIMS_FILE
-    if not path.exists():
-        return ()
-    with open_claims(path) as book:
-        return tuple(b.claim for b in book.balances() if not b.claim.is_energy)
 
 
 def release_removed(home: Path, run_id: str) -> None:
@@ -379,6 +369,21 @@ def _prepare(db: sqlite3.Connection, path: Path, *, network: bool) -> None:
     except BaseException:
         db.execute("ROLLBACK")
         raise
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """Open *path* without writing anything beside it."""
+    from urllib.parse import quote
+
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
+    db = sqlite3.connect(address, uri=True, isolation_level=None)
+    if _version(db) != CLAIMS_SCHEMA:
+        db.close()
+        raise LedgerVersionError(
+            f"{path} is of another layout and cannot be written to bring it up to date",
+            remedy="copy it to a folder of yours and set SUBMETER_HOME to that",
+        )
+    return db
 
 
 def _create(db: sqlite3.Connection) -> None:

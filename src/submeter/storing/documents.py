@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from submeter.errors import LedgerError, UsageError
+from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.devices import DeviceKind
-from submeter.records.figures import Missing, Quantity, total
+from submeter.records.figures import Quantity
 from submeter.records.runs import RUN_SCHEMA, Origin, Run, Status
 from submeter.storing.wording import is_storable, safe_text
 
@@ -171,10 +172,9 @@ def row_of(run: Run) -> RunRow:
     known = [(d.device.kind, d.share) for d in parts if isinstance(d.share, Quantity)]
     node = [share for _, share in known]
     devices = [share for kind, share in known if kind is not DeviceKind.REST]
-    node_q = total(node) if node else Missing("no device was metered")
-    devices_q = total(devices) if devices else Missing("no device was metered")
-    figures = {"devices": _words(devices_q), "node": _words(node_q)}
-    best = node_q if isinstance(node_q, Quantity) else None
+    best = sum_amounts(Amount.of(q) for q in node) if node else None
+    seen = sum_amounts(Amount.of(q) for q in devices) if devices else None
+    figures = {"devices": _words(seen), "node": _words(best)}
     return RunRow(
         id=run.id,
         name=run.name,
@@ -183,7 +183,7 @@ def row_of(run: Run) -> RunRow:
         exit_code=run.exit_code,
         started_utc=run.started_utc,
         duration_s=run.duration_s,
-        devices_j=devices_q.value if isinstance(devices_q, Quantity) else None,
+        devices_j=seen.value if seen else None,
         node_j=best.value if best else None,
         basis=str(best.figure("J").basis) if best else "",
         incomplete=len(known) < len(parts),
@@ -200,10 +200,10 @@ def order_key(started_utc: str) -> str:
     return f"{whole}.{fraction:0<{_FRACTION_DIGITS}}"
 
 
-def _words(quantity: Quantity | Missing) -> dict[str, object]:
-    if isinstance(quantity, Missing):
-        return {"missing": quantity.why}
-    return quantity.figure("J").to_dict()
+def _words(amount: Amount | None) -> dict[str, object]:
+    if amount is None:
+        return {"missing": "no device was metered"}
+    return amount.figure("J").to_dict()
 
 
 def _plain(value: Any) -> Any:

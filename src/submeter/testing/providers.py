@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from submeter.errors import CoverageError, ProviderReplyError
-from submeter.grid.providers import Ask, Provider, Request
+from submeter.providers.finding import Ask, Provider, Request
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
 
@@ -29,7 +29,7 @@ _SECRET: Final = "conformance-secret-0123456789"  # noqa: S105  # of nobody
 
 
 class GridProviderContract:
-    """Conformance suite of a provider of live grid data (`submeter.grid.providers.Provider`).
+    """Conformance suite of a provider of live grid data (`submeter.providers.Provider`).
 
     Inherit from it in a test module, define a pytest fixture ``provider``, and say what it is
     asked and what its service answers::

@@ -10,7 +10,14 @@ import msgspec
 from submeter.errors import LedgerError, RunNotFoundError, UsageError
 from submeter.interfaces.cli.keeping import called, ledger_at_hand
 from submeter.interfaces.cli.lookup import complete_run
-from submeter.records.claims import ENERGY_KINDS, Allocation, Balance, Claim, ClaimKind
+from submeter.records.claims import (
+    ENERGY_KINDS,
+    Allocation,
+    Balance,
+    Claim,
+    ClaimKind,
+    energy_words,
+)
 from submeter.records.figures import Missing
 from submeter.records.runs import Run
 from submeter.storing import places
@@ -21,7 +28,7 @@ from submeter.storing.certificates import (
     to_wh,
 )
 from submeter.storing.wording import safe_text
-from submeter.units import G_PER_T, J_PER_WH, WH_PER_MWH
+from submeter.units import G_PER_T, J_PER_WH
 
 KINDS: Final[tuple[str, ...]] = get_args(ClaimKind)
 _HEADS: Final = ("id", "kind", "zone", "year", "registry", "fuel", "bought", "left", "retired")
@@ -107,7 +114,7 @@ def list_claims(*, as_json: bool) -> None:
     click.echo(_table(balances))
     for run_id, used in runs.items():
         parts = ", ".join(
-            f"{a.energy_wh / WH_PER_MWH:g} MWh of {safe_text(a.claim.id)}"
+            f"{energy_words(a.energy_wh)} of {safe_text(a.claim.id)}"
             + (f" (retired: {safe_text(a.statement)})" if a.is_retired else "")
             for a in used
         )
@@ -126,6 +133,11 @@ def use(run: str, *, energy_mwh: str | None, claim_ids: tuple[str, ...], zone: s
     """
     with ledger_at_hand([run]) as ledger:
         found = ledger.get(run)
+    if found.origin != "measured":
+        raise UsageError(
+            f"{called(found)} is {found.origin}: claims are for electricity that was used",
+            remedy="submeter list --origin measured",
+        )
     used_wh = _used_wh(found)
     place = _market(found, zone)
     with open_claims() as book:
@@ -133,15 +145,15 @@ def use(run: str, *, energy_mwh: str | None, claim_ids: tuple[str, ...], zone: s
         wanted_wh = max(0, used_wh - before_wh) if energy_mwh is None else to_wh(energy_mwh)
         if before_wh + wanted_wh > used_wh or not wanted_wh:
             raise UsageError(
-                f"{called(found)} used {used_wh / WH_PER_MWH:g} MWh at the facility, and claims "
-                f"{before_wh / WH_PER_MWH:g} MWh already: no more can be claimed for it",
+                f"{called(found)} used {energy_words(used_wh)} at the facility, and claims "
+                f"{energy_words(before_wh)} already: no more can be claimed for it",
                 remedy="give less, or nothing for all that is left",
             )
         fitting = _fitting(book, claim_ids, place, int(found.started_utc[:4]))
         book.use(found.id, wanted_wh, fitting)
         now = book.of_run(found.id)
     for part in now:
-        click.echo(f"{called(found)} uses {part.energy_wh / WH_PER_MWH:g} MWh of "
+        click.echo(f"{called(found)} uses {energy_words(part.energy_wh)} of "
                    f"{_described(part.claim)}")  # fmt: skip
     click.echo("undo: submeter claim undo", err=True)
 
@@ -155,7 +167,7 @@ def retire(run: str, *, statement: str) -> None:
         found = ledger.get(run)
     with open_claims() as book:
         for part in book.retire(found.id, statement):
-            click.echo(f"retired {part.energy_wh / WH_PER_MWH:g} MWh of {_described(part.claim)}")
+            click.echo(f"retired {energy_words(part.energy_wh)} of {_described(part.claim)}")
 
 
 @claim.command("release")
@@ -172,7 +184,7 @@ def release(run: str) -> None:
                 raise
     with open_claims() as book:
         freed_wh = book.release(run_id)
-    click.echo(f"released {freed_wh / WH_PER_MWH:g} MWh")
+    click.echo(f"released {energy_words(freed_wh)}")
 
 
 @claim.command("undo")
@@ -233,7 +245,7 @@ def _fitting(book: ClaimBook, wanted: tuple[str, ...], zone: str, year: int) -> 
 
 def _described(entered: Claim) -> str:
     amount = (
-        f"{entered.energy_wh / WH_PER_MWH:g} MWh"
+        energy_words(entered.energy_wh)
         if entered.is_energy
         else f"{entered.carbon_g / G_PER_T:g} tCO2e"
     )
@@ -258,7 +270,7 @@ def _line(balance: Balance) -> tuple[str, ...]:
              entered.fuel)  # fmt: skip
     if entered.is_energy:
         sizes = [
-            f"{energy_wh / WH_PER_MWH:g} MWh" if energy_wh else "—"
+            energy_words(energy_wh) if energy_wh else "—"
             for energy_wh in (entered.energy_wh, balance.free_wh, balance.retired_wh)
         ]
     else:

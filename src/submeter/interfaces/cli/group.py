@@ -32,6 +32,7 @@ VERBS: Final = {
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
     "replay": Verb("replay:replay", "Reckon a run over another place or time.", _LOOK),
+    "grid": Verb("grid:grid", "Show the carbon intensity of a zone over time.", _LOOK),
     "tag": Verb("tag:tag", "Add or remove tags of a run.", _KEEP),
     "rm": Verb("rm:rm", "Remove runs and their journals.", _KEEP),
     "export": Verb("export:export", "Write runs to one archive file.", _KEEP),

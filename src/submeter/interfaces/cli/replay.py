@@ -10,7 +10,7 @@ from submeter.interfaces.cli.lookup import complete_run, look_up
 from submeter.interfaces.cli.what_if import asked_of, what_if_options
 
 if TYPE_CHECKING:
-    from submeter.accounting.circumstances import Asked
+    from submeter.circumstances.reckoning import Asked
     from submeter.records.runs import Run
 
 
@@ -70,7 +70,7 @@ def _save(run: "Run", question: "Asked", name: str) -> str:
     """Put the replayed run into the ledger, and give its id."""
     import time
 
-    from submeter.accounting.circumstances import replayed
+    from submeter.circumstances.reckoning import replayed
     from submeter.storing.documents import check_name
     from submeter.storing.ledger import open_ledger
     from submeter.storing.places import new_run_id

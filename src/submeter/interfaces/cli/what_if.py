@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from submeter.accounting.circumstances import Asked
+    from submeter.circumstances.reckoning import Asked
 
 _OPTIONS: Final = (
     click.option("--zone", "zones", multiple=True, metavar="ZONE",
@@ -43,7 +43,7 @@ def asked_of(given: Mapping[str, Any]) -> "list[tuple[str, Asked]]":
     UsageError, CoverageError
         If an option makes no sense.
     """
-    from submeter.accounting.circumstances import Asked
+    from submeter.circumstances.reckoning import Asked
     from submeter.settings.rules import accept
 
     one = {name: value for name, value in given.items() if value is not None and name != "zones"}
