@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submeter.accounting.boundaries import footprint as energies
-from submeter.circumstances.reckoning import Asked, circumstances_of, reckon, replayed
 from submeter.accounting.footprints import amounts_to
 from submeter.accounting.published import Scope, as_published, published_run
+from submeter.circumstances.reckoning import Asked, circumstances_of, reckon, replayed
 from submeter.errors import UsageError
 from submeter.records.amounts import Amount
 from submeter.records.figures import Basis, Missing
@@ -215,6 +215,18 @@ def test_when_it_began(started: str, began: str) -> None:
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         run_of(**({"scope": "it"} | wrong))
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_replay_keeps_boundary_and_hardware(scope: Scope) -> None:
+    run = run_of(scope, hours=100.0, devices=16, device="NVIDIA A100-SXM4-80GB")
+    again = replayed(run, Asked(zone="PL"), run_id="20230501-000000-0000", name="in Poland")
+    kept, asked = reckon(again), reckon(run, Asked(zone="PL"))
+    assert again.origin == "replayed"
+    for part in ("it", "facility"):
+        assert getattr(kept, part) == getattr(asked, part)
+    assert kept.carbon.embodied == reckon(run).carbon.embodied
+    assert kept.unknown == reckon(run).unknown
 
 
 @pytest.mark.parametrize("scope", SCOPES)

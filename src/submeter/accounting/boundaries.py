@@ -22,6 +22,7 @@ OVERHEAD: Final = "overhead"
 SCOPE: Final = "energy_scope"  # key of the place of a published run
 HOLDS_PUE: Final = frozenset({"facility", "device x pue"})
 TOLD_TOGETHER: Final = "published with the whole node, not apart"
+NOTHING: Final = "no device of this run could be read or modelled"
 ONE_MACHINE: Final = "IT = node here: one machine, no fabric or storage counted"
 
 
@@ -56,19 +57,15 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     parts = [d for d in run.devices if d.device.kind is not DeviceKind.NODE]
     seen = [d for d in parts if d.device.kind is not DeviceKind.REST]
     rest = [d for d in parts if d.device.kind is DeviceKind.REST]
-    devices = _known(seen, "no device of this run could be read or modelled")
-    unknown = [
-        f"{d.device.id}: {d.share.why}"
-        for d in parts
-        if isinstance(d.share, Missing) and d.share.why != TOLD_TOGETHER
-    ]
+    published = run.place.get(SCOPE, "")
+    devices = _known(seen, TOLD_TOGETHER if published else NOTHING)
+    unknown = [f"{d.device.id}: {d.share.why}" for d in parts if isinstance(d.share, Missing)]
     covered = {d.device.host for d in rest}
     lacking = dict.fromkeys(d.device.host for d in seen if d.device.host not in covered)
-    published = run.place.get(SCOPE, "")
     why = "not in the published energy" if published else "neither measured nor modelled"
     whose = (host if host and not published else "the node" for host in lacking)
     unknown += [f"rest of {host}: {why}" for host in whose]
-    node = _known(parts, "no device of this run could be read or modelled")
+    node = _known(parts, NOTHING)
     several = len(run.hosts) > 1
     if several:
         unknown.append("fabric and storage between the hosts: not metered")

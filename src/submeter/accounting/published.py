@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from submeter.accounting.boundaries import HOLDS_PUE, SCOPE, TOLD_TOGETHER, within_facility
+from submeter.accounting.boundaries import SCOPE, within_facility
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
@@ -32,7 +32,8 @@ from submeter.units import G_PER_T, J_PER_KWH, S_PER_H
 
 Scope = Literal["device", "device x pue", "node", "it", "facility"]
 PUE_TOLD: Final = "published_pue"  # key of a run's place
-ACCELERATORS: Final = "accelerators"  # key of the machine of a published run's one host
+ACCELERATORS: Final = "accelerators"  # keys of the machine of a published run's one host
+BOARD: Final = "accelerator"
 HOST: Final = "published"
 _DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 _DIVIDED: Final = {"device x pue": "device", "facility": "it"}
@@ -125,10 +126,10 @@ def published_run(
         status="finished",
         started_utc=began,
         duration_s=hours * S_PER_H,
-        hosts=(Host(HOST, {ACCELERATORS: repr(devices)}),) if held else (),
+        hosts=(Host(HOST, {BOARD: device, ACCELERATORS: repr(devices)}),) if held else (),
         devices=_rows(scope, energy, device),
         place=place,
-        notes=tuple(filter(None, (source, UNDIVIDED if place[SCOPE] in HOLDS_PUE else ""))),
+        notes=(source,) if source else (),
     )
 
 
@@ -257,11 +258,7 @@ def _rows(scope: Scope, energy: Quantity, device: str) -> tuple[DeviceEnergy, ..
     if scope in ("device", "device x pue"):
         return (DeviceEnergy(board, energy, energy, method="published", share_how="published"),)
     node = Device(f"rest:{HOST}", DeviceKind.REST, "the whole node", HOST)
-    together = Missing(TOLD_TOGETHER)
-    return (
-        DeviceEnergy(board, together, together, method="published"),
-        DeviceEnergy(node, energy, energy, method="published", share_how="published"),
-    )
+    return (DeviceEnergy(node, energy, energy, method="published", share_how="published"),)
 
 
 def _tolerance(name: str, low: float, value: float, high: float) -> ErrorTerm:

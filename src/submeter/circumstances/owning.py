@@ -7,7 +7,7 @@ from typing import Final
 
 from submeter.accounting.boundaries import SCOPE
 from submeter.accounting.embodied import Hardware, accelerator_share
-from submeter.accounting.published import ACCELERATORS
+from submeter.accounting.published import ACCELERATORS, BOARD
 from submeter.accounting.ratios import spanning
 from submeter.accounting.scopes import Arrangement
 from submeter.catalog import facts as catalog
@@ -163,11 +163,10 @@ def accelerator_hour() -> Factor:
 
 def _published(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
     """Hardware of a run that was published: its accelerators in hosts of eight, if it tells."""
-    boards = [d.device.name for d in run.devices if d.device.kind is DeviceKind.GPU]
-    if not run.hosts or not boards:
+    if not run.hosts:
         return ()
-    held = float(run.hosts[0].machine[ACCELERATORS])
-    return (accelerator_hardware(boards[0], held, life_years=life_years),)
+    told = run.hosts[0].machine
+    return (accelerator_hardware(told[BOARD], float(told[ACCELERATORS]), life_years=life_years),)
 
 
 def _bare(cpu_ratio: float | None, host: str, life_years: float | None) -> Hardware:
