@@ -141,7 +141,8 @@ def server_ratio(run: Run) -> float | None:
     Notes
     -----
     By hardware threads: those of the machine over those of its processor's model times sockets.
-    A guest is taken to sit in a server of two sockets.
+    A guest is taken to sit in a server of two sockets; where only the family of its processor is
+    told, threads are the family's TDP over its watts per thread.
     """
     machine = run.hosts[0].machine if run.hosts else {}
     try:
@@ -150,10 +151,11 @@ def server_ratio(run: Run) -> float | None:
     except ValueError:
         return None
     model = match_cpu(machine.get("cpu_model", ""))
-    if model.threads is None or threads <= 0:
-        return None
+    typical = model.threads or model.tdp_w / model.w_per_thread
     guest = bool(machine.get("virtualisation"))
-    return min(1.0, threads / (model.threads * (GUESTS_SOCKETS if guest else sockets)))
+    if threads <= 0 or (model.threads is None and not guest):
+        return None
+    return min(1.0, threads / (typical * (GUESTS_SOCKETS if guest else sockets)))
 
 
 def accelerator_hour() -> Factor:
