@@ -294,6 +294,7 @@ BARS = (
     Bar("RAPL, 10 s: error ≤ 0.1 %, bound ≤ 0.2 % and true", zones),
     Bar("boards' counters, 10 s: the same", board_counters(10.0)),
     Bar("boards' counters, 60 s: the same", board_counters(60.0)),
+    Bar("boards' counters, 120 s: the same", board_counters(120.0)),
     Bar("boards' counters, 600 s: the same", board_counters(600.0)),
     Bar("polled boards: error ≤ 2 %, bound ≤ 4 % and true", polled),
     Bar("resets, jumps, freezes, lost boards: the bound holds the truth", through_faults),

@@ -26,8 +26,9 @@ LITRES: Final = "L"
 _INDENT: Final = "  "
 _FIRST: Final = 20  # columns of the names of rows
 _NARROWEST: Final = 10  # of a column of figures
-_NO_CHANGE: Final = 0.005  # of a figure
 _COLUMN: Final = 24  # of the name of a place or what-if
+_HUNDREDTH: Final = 0.01
+_ROUNDING: Final = 1e-9  # two ways to the same number
 _HOW: Final = {
     "argument": "as asked",
     "configuration": "",
@@ -221,9 +222,11 @@ def _change(before: Figure | Missing | None, after: Figure | Missing | None) -> 
     if not isinstance(before, Figure) or not isinstance(after, Figure) or before.value <= 0:
         return ""
     change_ratio = after.value / before.value - 1
-    if abs(change_ratio) < _NO_CHANGE:
-        return "the same"
+    if abs(change_ratio) < _ROUNDING:
+        return "0 %"
     sign = "−" if change_ratio < 0 else "+"
+    if abs(change_ratio) < _HUNDREDTH:
+        return f"< {sign}1 %"
     return f"{sign}{write_ratio(abs(change_ratio))}"
 
 
