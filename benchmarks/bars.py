@@ -253,6 +253,25 @@ def boards(options: Options) -> Outcome:
     return Outcome(", ".join(p.stem for p in pages), True)
 
 
+def published_runs(options: Options) -> Outcome:
+    bench = importlib.import_module("benchmarks.published")
+    rows = bench.published()
+    held = sum(bench.reckoned_t(row).meets(row.printed_t) for row in rows)
+    figure = f"{held} of {len(rows)} inside what the rounding of their figures allows"
+    if not bench.has_open_runs(options.data):
+        return Outcome(f"{figure} (list not compared: no open runs beside it)", held == len(rows))
+    lost = bench.not_in_table(options.data)
+    return Outcome("; ".join((figure, *lost)), held == len(rows) and not lost)
+
+
+def worked_examples(options: Options) -> Outcome:
+    del options
+    bench = importlib.import_module("benchmarks.examples")
+    with bench.alone():
+        same = [bench.executed(text) == text for text in map(bench.text_of, bench.pages())]
+    return Outcome(f"{sum(same)} of {len(same)} print what they say", all(same) and len(same) >= 5)
+
+
 def fault_ids(options: Options) -> Outcome:
     count, lacking = faults.named_after(), faults.untested()
     here = len(faults.THIS_PART) - len(lacking)
@@ -291,6 +310,8 @@ BARS = (
     Bar("collector, one board and two zones", collector),
     Bar("a training step is not slowed down", slow_down),
     Bar("checked on a real board", boards),
+    Bar("published runs reproduce their tonnes from energy, PUE and intensity", published_runs),
+    Bar("five worked examples of published runs are executed", worked_examples),
     Bar("each fault of this part has a test", fault_ids),
     Bar("elsewhere than on Linux everything imports", tests("elsewhere or linux or platform")),
     Bar("migrations of the ledger keep a backup", tests("backup or migrat")),

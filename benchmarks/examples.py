@@ -28,6 +28,11 @@ def pages() -> list[Path]:
     return sorted(page for page in PAGES.glob("*.md") if page.name != "README.md")
 
 
+def text_of(page: Path) -> str:
+    """What stands on *page*."""
+    return page.read_text(encoding="utf-8")
+
+
 def executed(text: str) -> str:
     """*text* of a page with each block of code followed by what it prints now.
 
@@ -72,7 +77,7 @@ def main() -> int:
     options = parser.parse_args()
     stale = 0
     for page in pages():
-        old = page.read_text(encoding="utf-8")
+        old = text_of(page)
         with alone():
             new = executed(old)
         if new == old:

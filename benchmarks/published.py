@@ -132,6 +132,11 @@ def not_in_table(folder: Path) -> list[str]:
     return lost
 
 
+def has_open_runs(folder: Path) -> bool:
+    """Whether there is a list of open runs in or beside *folder*."""
+    return _open_runs(folder).is_file()
+
+
 def page() -> str:
     """The page, from the table."""
     return HEAD + "".join(_line(row) for row in published()) + TAIL
@@ -194,7 +199,7 @@ def main() -> int:
     options = parser.parse_args()
     lost = []
     if options.data is not None:
-        if _open_runs(options.data).is_file():
+        if has_open_runs(options.data):
             lost = not_in_table(options.data)
         else:
             print(f"no open_runs.csv in or beside {options.data}: the table stands for itself")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.examples import BLOCK, PAGES, ROOT, alone, executed, pages
+from benchmarks.examples import BLOCK, PAGES, ROOT, alone, executed, pages, text_of
 
 LINES = 12  # of code in one block: a page is read, not studied
 FIGURE = re.compile(
@@ -15,10 +15,6 @@ FIGURE = re.compile(
 )
 NUMBER = re.compile(r"\d[\d_   ]*(?:\.\d+)?(?:e\d+)?")
 SAME = 1e-12
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
 
 
 def number(word: str) -> float:

@@ -56,14 +56,22 @@ def footprint(
 
 
 def compare(*, width: int = WIDTH, **columns: Footprint) -> str:
-    """Footprints side by side, each under its name; two of them with their change.
+    """Footprints side by side, each under its name; two of them with intervals and change.
 
     An underscore in a name is written as a space.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to compare with.
     """
     import msgspec
 
+    from submeter.errors import UsageError
     from submeter.reporting.impacts import side_by_side
 
+    if len(columns) < 2:  # noqa: PLR2004  # here and there
+        raise UsageError("one footprint has nothing beside it", remedy="compare(a=…, b=…)")
     named = [
         (name.replace("_", " "), msgspec.structs.replace(made, notes=()))
         for name, made in columns.items()
