@@ -62,8 +62,8 @@ format: $(VENV)/.test  ## let ruff put the code in order
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-docs: $(VENV)/.test  ## check links, spelling and figures of the documentation
-	$(PY) -m pytest -q -p no:randomly tests/test_documents.py
+docs: $(VENV)/.test  ## check links, spelling, figures and worked examples of the documentation
+	$(PY) -m pytest -q -p no:randomly tests/test_documents.py tests/test_examples.py
 
 bench: $(VENV)/.test  ## what reading, marking, storing and settling cost
 	$(PY) -m pytest benchmarks --benchmark-enable --benchmark-only -q

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 
+from submeter.collecting._edges import EDGE_STEP_NS, edge_watch_ns
 from submeter.metering.settle import Settler
 from submeter.records.devices import Sensor
 from submeter.records.figures import Missing
@@ -19,7 +20,7 @@ from submeter.records.frames import (
 from submeter.records.runs import Run
 from submeter.sensors import Discovery, Roots, discover
 from submeter.testing import FakeMachine
-from submeter.units import NS_PER_S, s_to_ns
+from submeter.units import NS_PER_S, ns_to_s, s_to_ns
 
 UP_NS = 1000 * NS_PER_S  # the machine's time 0 on the monotonic clock
 UTC_NS = 1_795_000_000 * NS_PER_S
@@ -27,38 +28,57 @@ READ_NS = 20_000  # half of what a read takes on a quiet machine
 
 
 def metered(
-    machine: FakeMachine, *, start_s: float, length_s: float, interval_s: float = 0.1
+    machine: FakeMachine,
+    *,
+    start_s: float,
+    length_s: float,
+    interval_s: float = 0.1,
+    closely: bool = True,
 ) -> Run:
-    """A run of *length_s* from *start_s* on, read every *interval_s*."""
+    """A run of *length_s* from *start_s* on, read every *interval_s*, at its ends *closely*."""
     machine.at(start_s)
     roots = Roots(sys=machine.sys, proc=machine.proc, nvml=bool(machine.boards))
     found = discover(roots, now_ns=lambda: _t(machine.t_s))
     try:
-        return _settled(machine, found, start_s, length_s, interval_s)
+        ticks = [min(length_s, i * interval_s) for i in range(round(length_s / interval_s) + 1)]
+        instants = _close_at_ends(ticks, found.sensors) if closely else ticks
+        return _settled(machine, found, start_s, length_s, interval_s, instants)
     finally:
         found.close()
 
 
 def _settled(
-    machine: FakeMachine, found: Discovery, start_s: float, length_s: float, interval_s: float
+    machine: FakeMachine,
+    found: Discovery,
+    start_s: float,
+    length_s: float,
+    interval_s: float,
+    instants: Sequence[float],
 ) -> Run:
     settler = Settler()
     settler.feed(_head(found, start_s, interval_s))
-    n = round(length_s / interval_s)
     second: list[float] = []
-    for i in range(n + 1):
-        t_s = start_s + min(length_s, i * interval_s)
+    for i, at_s in enumerate(instants):
+        t_s = start_s + at_s
         machine.at(t_s)
         second.append(t_s)
-        _read(found.sensors, i == 0 or len(second) == 1)
+        _read(found.sensors, len(second) == 1)
         if i == 0:
             _flush(settler, found.sensors, second)
             settler.feed(Started(_t(start_s)))
-        elif len(second) >= round(1 / interval_s) or i == n:
+        elif at_s == instants[-1] or (at_s < length_s and t_s - second[0] > 1 - 1.5 * interval_s):
             _flush(settler, found.sensors, second)
             settler.feed(Use(_t(t_s)))
     settler.feed(End(_t(start_s + length_s), "finished", 0))
     return settler.finish()
+
+
+def _close_at_ends(ticks: Sequence[float], sensors: Sequence[Sensor]) -> list[float]:
+    """*ticks*, and what the collector of ``submeter run`` reads beside them."""
+    step_s, watch_s = ns_to_s(EDGE_STEP_NS), ns_to_s(edge_watch_ns(sensors))
+    close = [i * step_s for i in range(1, int(watch_s / step_s) + 1)]
+    end_s = ticks[-1]
+    return sorted({*ticks, *(t for t in close if t < end_s), *(end_s + t for t in close)})
 
 
 def _t(t_s: float) -> int:

@@ -10,6 +10,8 @@
 TYPE_CHECKING = False  # what type checkers take for true; importing typing takes 8 ms
 
 if TYPE_CHECKING:
+    from submeter.accounting.published import as_published, published_run
+    from submeter.interfaces.afterwards import compare, footprint
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
@@ -24,9 +26,13 @@ __all__ = [
     "Missing",
     "Quantity",
     "Run",
+    "as_published",
+    "compare",
+    "footprint",
     "log",
     "measure",
     "phase",
+    "published_run",
 ]
 
 # Loaded when asked for: a program pays for nothing that it does not use.
@@ -39,9 +45,13 @@ _PLACES = {
     "Missing": "records.figures",
     "Quantity": "records.figures",
     "Run": "records.runs",
+    "as_published": "accounting.published",
+    "compare": "interfaces.afterwards",
+    "footprint": "interfaces.afterwards",
     "log": "interfaces.program",
     "measure": "interfaces.program",
     "phase": "interfaces.program",
+    "published_run": "accounting.published",
 }
 
 

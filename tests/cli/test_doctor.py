@@ -77,7 +77,7 @@ def test_a_place_that_is_set_is_told_and_what_the_clock_says_is_called_a_guess(
 ) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
     guessed = stage.call("doctor", *stage.roots(machine)).out
-    assert "DE, Germany, guessed from the time zone" in guessed
+    assert "DE: Germany, guessed from the time zone" in guessed
     assert "submeter config set zone DE" in guessed
     monkeypatch.setenv("SUBMETER_ZONE", "SE")
     assert "place     SE" in stage.call("doctor", *stage.roots(machine)).out

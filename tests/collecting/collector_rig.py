@@ -113,6 +113,7 @@ class Rig:
             utc_ns=self.clock.utc_ns(),
             t_ns=self.clock.monotonic_ns(),
             name="test",
+            patient=kwargs.pop("patient", False),
         )
         past = read_past(self.run / "journal")
         self.journal = JournalThread(JournalWriter(self.run / "journal"), self.clock)

@@ -187,3 +187,16 @@ def test_nothing_that_a_counter_may_say_makes_energy_negative_or_absurd(
         assert 0 <= s.low_j <= s.energy_j <= s.high_j
         length_s = (s.end.late_ns - s.start.early_ns) / NS_PER_S
         assert s.energy_j <= PEAK_W * (length_s + 1e-9)
+
+
+def test_what_is_still_said_had_come_up_within_one_update() -> None:
+    channel = Channel("gpu:0", Measures.ENERGY, 1e-3, update_s=0.1, peak_w=600.0)
+    counter = CounterTrack(channel)
+    counter.feed(s_to_ns(10.030), 0, 5_000)  # came up between 9.930 and now
+    for i in range(34):
+        assert counter.feed(s_to_ns(10.032 + 0.002 * i), 0, 5_000) == []
+    (stretch,) = counter.feed(s_to_ns(10.100), 0, 25_000)
+    assert stretch.start.early_ns == s_to_ns(9.998)  # else it would have moved before 10.098
+    assert stretch.start.late_ns == s_to_ns(10.030)
+    assert stretch.start.t_ns == s_to_ns(9.999)
+    assert (stretch.end.early_ns, stretch.end.late_ns) == (s_to_ns(10.098), s_to_ns(10.100))

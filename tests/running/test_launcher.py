@@ -14,6 +14,7 @@ import pytest
 
 from submeter.records.frames import End
 from submeter.running import launcher
+from submeter.running.recovery import read_order
 from tests.running.scripts import (
     PATIENCE_S,
     begun,
@@ -245,6 +246,7 @@ def test_c01_a_launcher_killed_the_instant_its_command_began_leaves_a_run(tmp_pa
     code = """
 import os, signal
 from submeter.running import launcher
+from submeter.running.recovery import read_order
 spawn = launcher._spawn
 def killed(*words):
     spawn(*words)
@@ -255,6 +257,13 @@ launcher.run_command(["true"])
     finish([PYTHON, python_file(tmp_path, code)], tmp_path / "home")
     until(lambda: in_ledger(tmp_path / "home") or None, "the collector did not settle the run")
     assert settled(tmp_path / "home").status == "killed"
+
+
+def test_behind_a_command_the_collector_may_await_a_slow_counter(tmp_path: Path) -> None:
+    finish(run_arguments("true"), tmp_path)
+    order = read_order(folders(tmp_path)[0])
+    assert order is not None
+    assert order.patient
 
 
 def test_within_a_run_the_inner_launcher_makes_no_second_one(tmp_path: Path) -> None:

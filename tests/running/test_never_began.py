@@ -15,7 +15,7 @@ PREPARED = """
 import sys
 from submeter.running import launcher
 launch = launcher._Launch(["true"])
-launch.prepare(name="", tags=None, interval_s=None, project=None)
+launch.prepare(name="", tags=None, interval_s=None, project=None, zone=None)
 launch._let_in()
 print("ready", flush=True)
 sys.stdin.read()
@@ -33,7 +33,7 @@ for i in range(tries):
         os._exit(0)
     try:
         while True:
-            launch.prepare(name="", tags=None, interval_s=None, project=None)
+            launch.prepare(name="", tags=None, interval_s=None, project=None, zone=None)
             launch._discard()
             launch._let_in()
     except KeyboardInterrupt:

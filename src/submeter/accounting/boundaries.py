@@ -19,6 +19,10 @@ DECLARED_PUE_SD_RATIO: Final = 0.05  # of an annual, site-specific PUE; science.
 DECLARED_OVERHEAD_SD_RATIO: Final = 0.5
 OVERHEAD_KEY: Final = "pue"
 OVERHEAD: Final = "overhead"
+SCOPE: Final = "energy_scope"  # key of the place of a published run
+HOLDS_PUE: Final = frozenset({"facility", "device x pue"})
+TOLD_TOGETHER: Final = "published with the whole node, not apart"
+NOTHING: Final = "no device of this run could be read or modelled"
 ONE_MACHINE: Final = "IT = node here: one machine, no fabric or storage counted"
 
 
@@ -53,17 +57,24 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     parts = [d for d in run.devices if d.device.kind is not DeviceKind.NODE]
     seen = [d for d in parts if d.device.kind is not DeviceKind.REST]
     rest = [d for d in parts if d.device.kind is DeviceKind.REST]
-    devices = _known(seen, "no device of this run could be read or modelled")
+    published = run.place.get(SCOPE, "")
+    devices = _known(seen, TOLD_TOGETHER if published else NOTHING)
     unknown = [f"{d.device.id}: {d.share.why}" for d in parts if isinstance(d.share, Missing)]
     covered = {d.device.host for d in rest}
     lacking = dict.fromkeys(d.device.host for d in seen if d.device.host not in covered)
-    unknown += [f"rest of {host or 'the node'}: neither measured nor modelled" for host in lacking]
-    node = _known(parts, "no device of this run could be read or modelled")
+    why = "not in the published energy" if published else "neither measured nor modelled"
+    whose = (host if host and not published else "the node" for host in lacking)
+    unknown += [f"rest of {host}: {why}" for host in whose]
+    node = _known(parts, NOTHING)
     several = len(run.hosts) > 1
     if several:
         unknown.append("fabric and storage between the hosts: not metered")
-    notes = () if several else (ONE_MACHINE,)
+    if published == "node":
+        unknown.append("fabric and storage between the nodes: not in the published energy")
+    notes = () if several or published else (ONE_MACHINE,)
     factor = pue if isinstance(pue, Factor) else declared_pue(pue)
+    if factor.high > 1:
+        refuse_twice(run)
     overhead = with_overhead(node, factor)
     facility = node if isinstance(node, Missing) else sum_amounts((node, *overhead.values()))
     return Footprint(
@@ -76,6 +87,20 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
         unknown=tuple(unknown),
         notes=notes,
     )
+
+
+def within_facility(run: Run) -> bool:
+    """Whether the energy of *run* holds its facility's overhead, undivided."""
+    return run.place.get(SCOPE) in HOLDS_PUE
+
+
+def refuse_twice(run: Run) -> None:
+    """Raise `UsageError` if the energy of *run* holds its facility's overhead already."""
+    if within_facility(run):
+        raise UsageError(
+            f"the energy of {run.name} holds its PUE already: no other is applied to it",
+            remedy="reckon it with a PUE of 1",
+        )
 
 
 def with_overhead(it: Amount | Missing, pue: Factor) -> dict[str, Amount]:

@@ -196,9 +196,8 @@ def _bought(rows: Sequence[Hardware]) -> list[str]:
     if any(row.per_h is not None or row.host is None for row in rows):
         return []
     whole_kg = purchase(rows).whole.value / G_PER_KG
-    words = (
-        f"bought new it all would be {whole_kg:.3g} kgCO2e in its year (GHG Protocol category 2)"
-    )
+    about = f"{float(f'{whole_kg:.2g}'):,.0f}".replace(",", " ")
+    words = f"bought new it all would be {about} kgCO2e in its year (GHG Protocol category 2)"
     return [f"{words}: another view of the same grams, never added"]
 
 

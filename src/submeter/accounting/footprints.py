@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from submeter.accounting.boundaries import footprint
+from submeter.accounting.boundaries import footprint, refuse_twice
 from submeter.accounting.carbon import (
     NOT_COVERED,
     Intensity,
@@ -89,6 +89,8 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
     if around.it_ratio is not None:
         it = it.times(around.it_ratio)
     parts = facility_energy(it, around.facility)
+    if parts:
+        refuse_twice(run)
     wall = sum_amounts((it, *parts.values()))
     drawn = wall.scaled(around.grid_ratio)
     carbon, used = _carbon(it, parts, drawn, around)

@@ -5,7 +5,9 @@ import re
 from collections import Counter
 from typing import Final
 
+from submeter.accounting.boundaries import SCOPE
 from submeter.accounting.embodied import Hardware, accelerator_share
+from submeter.accounting.published import ACCELERATORS, BOARD
 from submeter.accounting.ratios import spanning
 from submeter.accounting.scopes import Arrangement
 from submeter.catalog import facts as catalog
@@ -109,6 +111,8 @@ def hardware_of(
     Boards of a form that is only built in eights (SXM, OAM) take an eighth of such a host each;
     others share one server between those that the run held. At home the host is a desktop.
     """
+    if SCOPE in run.place:
+        return _published(run, life_years)
     desk = _DESK if arrangement is Arrangement.HOME else ""
     hosts = dict.fromkeys((*(h.name for h in run.hosts), *(d.device.host for d in run.devices)))
     found: list[Hardware] = []
@@ -137,7 +141,8 @@ def server_ratio(run: Run) -> float | None:
     Notes
     -----
     By hardware threads: those of the machine over those of its processor's model times sockets.
-    A guest is taken to sit in a server of two sockets.
+    A guest is taken to sit in a server of two sockets; where only the family of its processor is
+    told, threads are the family's TDP over its watts per thread.
     """
     machine = run.hosts[0].machine if run.hosts else {}
     try:
@@ -146,15 +151,24 @@ def server_ratio(run: Run) -> float | None:
     except ValueError:
         return None
     model = match_cpu(machine.get("cpu_model", ""))
-    if model.threads is None or threads <= 0:
-        return None
+    typical = model.threads or model.tdp_w / model.w_per_thread
     guest = bool(machine.get("virtualisation"))
-    return min(1.0, threads / (model.threads * (GUESTS_SOCKETS if guest else sockets)))
+    if threads <= 0 or (model.threads is None and not guest):
+        return None
+    return min(1.0, threads / (typical * (GUESTS_SOCKETS if guest else sockets)))
 
 
 def accelerator_hour() -> Factor:
     """Span of published figures per accelerator-hour [kgCO2e/h], of different boundaries."""
     return catalog.fact("embodied", "accelerator-hour", "embodied_kg_per_h")
+
+
+def _published(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
+    """Hardware of a run that was published: its accelerators in hosts of eight, if it tells."""
+    if not run.hosts:
+        return ()
+    told = run.hosts[0].machine
+    return (accelerator_hardware(told[BOARD], float(told[ACCELERATORS]), life_years=life_years),)
 
 
 def _bare(cpu_ratio: float | None, host: str, life_years: float | None) -> Hardware:

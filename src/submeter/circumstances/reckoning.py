@@ -17,6 +17,7 @@ from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
 from submeter.accounting.money import parse_tariff, tariff_price
+from submeter.accounting.published import refuse_another, scope_notes, told_pue
 from submeter.accounting.ratios import exactly
 from submeter.accounting.scopes import Arrangement
 from submeter.accounting.water import Generation
@@ -103,6 +104,7 @@ def reckon(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Footpr
 
 def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Circumstances:
     """Circumstances of *run*, or those *asked* for: see `reckon`."""
+    refuse_another(run, asked.pue, asked.cooling)
     recorded, lost = _recorded(run)
     zone = place_of(run.place, argument=asked.zone)
     settings = _with(recorded, asked, zone)
@@ -147,7 +149,9 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         currency=currency,
         carbon_price=_carbon_price(settings, currency),
         grid_ratio=grid_ratio,
-        notes=tuple(dict.fromkeys((*lost, *notes, *brought.notes, *hardware.notes))),
+        notes=tuple(
+            dict.fromkeys((*scope_notes(run), *lost, *notes, *brought.notes, *hardware.notes))
+        ),
     )
 
 
@@ -171,6 +175,7 @@ def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
             "a supply, panels or a battery are no place to keep a run under",
             remedy="submeter replay without --save",
         )
+    refuse_another(run, asked.pue, asked.cooling)
     changed = {
         "zone": asked.zone,
         "zone_from": "argument" if asked.zone else None,
@@ -245,7 +250,7 @@ def _facility(
     own = _recorded(run)[0] if asked.cooling is not None else settings
     place = place_of(run.place) if asked.cooling is not None else zone
     here = facility_for(
-        pue=own.pue,
+        pue=told_pue(run, own.pue),
         wue=own.wue_l_per_kwh,
         cloud=place.cloud,
         cooling=own.cooling or "",

@@ -49,6 +49,15 @@ class Shared(Protocol):
         ...
 
 
+@runtime_checkable
+class Follows(Protocol):
+    """A sensor that looks at the run's processes."""
+
+    def watch(self, tree: Tree) -> None:
+        """Look at the processes of *tree* from now on, and at once."""
+        ...
+
+
 class UseWatch:
     """Asks boards who is on them, in a thread: a board that hangs must not delay a tick.
 

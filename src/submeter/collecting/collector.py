@@ -14,22 +14,24 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import msgspec
 
 from submeter.collecting import _settling
 from submeter.collecting._columns import Column
+from submeter.collecting._edges import EDGE_STEP_NS, START_NS, EdgeWatch
 from submeter.collecting._head import Machine, Past, make_head, place_sensors, read_past
 from submeter.collecting._pids import Watched
 from submeter.collecting._settling import LiveSettling, put_into_ledger
-from submeter.collecting._use import Tree, UseWatch, process_tree
+from submeter.collecting._use import Follows, Tree, UseWatch, process_tree
 from submeter.collecting._windows import PhaseWatch
 from submeter.collecting._writer import JournalThread
 from submeter.collecting.clock import Clock, ClockWatch, Stamp, SystemClock, stamp
 from submeter.collecting.order import Order
 from submeter.collecting.sampler import Sampler
 from submeter.errors import LedgerError
+from submeter.records.devices import Reading
 from submeter.records.frames import (
     End,
     Event,
@@ -47,15 +49,6 @@ CLOSE_WAIT_S: Final = 1.0
 _FAULT_EVENT_NS: Final = 60 * NS_PER_S
 _UNSAID: Final = "the process ended without a word"
 _OOM_SCORE: Final = "-500"  # killing us would free next to nothing
-
-
-@runtime_checkable
-class Follows(Protocol):
-    """A sensor that looks at the run's processes."""
-
-    def watch(self, tree: Tree) -> None:
-        """Look at the processes of *tree* from now on, and at once."""
-        ...
 
 
 class Collector:
@@ -127,6 +120,7 @@ class Collector:
         self.head: Head = make_head(order, machine, self._past, self._anchor, heads)
         self._columns = [Column(len(s.channels)) for s in machine.sensors]
         self._clocks = ClockWatch(clock, self._anchor)
+        self._edges = EdgeWatch(machine.sensors)
         self._use = UseWatch(machine.sensors, tree, clock)
         self._phases = phases or PhaseWatch(
             Path(order.folder), names=self._past.names, seen=self._past.seen
@@ -164,6 +158,8 @@ class Collector:
         now_ns = self._looked_ns = self._clock.monotonic_ns()
         self._flush(now_ns)
         self._tick_ns = now_ns + s_to_ns(self._sampler.interval_s)
+        if self.head.generation == 0:
+            self._edges.begin(now_ns, wait_ns=START_NS)
         self._reply(f"ready {now_ns}")
 
     def run(self) -> None:
@@ -180,14 +176,21 @@ class Collector:
             self._finished = True
             self._read_last()
             return
-        readable = self._clock.wait_until(self._tick_ns, self._fds())
+        next_ns, now_ns = self._tick_ns, self._clock.monotonic_ns()
+        if self._edges.active(now_ns):
+            next_ns = min(next_ns, now_ns + EDGE_STEP_NS)
+        readable = self._clock.wait_until(next_ns, self._fds())
         if readable or self._unpolled:
             if self._owner_fd in readable:
                 self._hear()
             self._look_for_deaths(readable)
         now_ns = self._clock.monotonic_ns()
-        if self.end is not None or now_ns < self._tick_ns:
-            return  # to the end, or woken early
+        if self.end is not None:
+            return
+        if now_ns < self._tick_ns:  # woken early
+            if self._edges.active(now_ns):
+                self._take(self._sampler.sample_now(self._edges.indexes))
+            return
         interval_ns = s_to_ns(self._sampler.interval_s)
         # ticks that were slept through are left out, and the later ones keep their beat
         self._tick_ns += (1 + (now_ns - self._tick_ns) // interval_ns) * interval_ns
@@ -232,10 +235,23 @@ class Collector:
     def _read_last(self) -> None:
         self._follow_tree()  # the processes are read only when due; now they are
         self._read(wait_s=LAST_WAIT_S)
+        self._read_tail()
         self._look()
         for frame in self._phases.finish():
             self._write(frame)
         self._flush(self._looked_ns)
+
+    def _read_tail(self) -> None:
+        """Read on until each counter that moves seldom has moved, if nobody waits for us."""
+        if self.end is None or not (self._order.patient or self._owner_gone):
+            return
+        self._edges.begin(self.end.t_ns)
+        moved = False
+        while not moved and self._edges.active(now_ns := self._clock.monotonic_ns()):
+            rows = self._sampler.sample_now(self._edges.indexes)
+            self._take(rows)
+            moved = self._edges.all_moved(rows)
+            self._clock.wait_until(now_ns + EDGE_STEP_NS)
 
     def _follow_tree(self) -> None:
         if self._tree is not None:
@@ -244,7 +260,10 @@ class Collector:
                     sensor.watch(self._tree)
 
     def _read(self, *, wait_s: float = 0.0) -> None:
-        for index, reading in self._sampler.sample(wait_s=wait_s, behind=self._behind):
+        self._take(self._sampler.sample(wait_s=wait_s, behind=self._behind))
+
+    def _take(self, rows: Sequence[tuple[int, Reading]]) -> None:
+        for index, reading in rows:
             self._columns[index].add(reading)
         for event in self._sampler.take_events():
             place = None if event.sensor is None else self._places[event.sensor]

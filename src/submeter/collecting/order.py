@@ -29,3 +29,4 @@ class Order(msgspec.Struct, frozen=True):
     proc_root: str = "/proc"
     nvml: bool = True
     notes: tuple[str, ...] = ()
+    patient: bool = False  # the owner waits a tenth of a second for a counter that moves seldom

@@ -28,10 +28,13 @@ class Anchor(msgspec.Struct, frozen=True):
     early_ns: int
     late_ns: int
     total_j: float
+    likely_ns: int | None = None
 
     @property
     def t_ns(self) -> int:
         """Best guess of the instant."""
+        if self.likely_ns is not None:
+            return self.likely_ns
         return (self.early_ns + self.late_ns) // 2
 
 
@@ -194,6 +197,7 @@ class CounterTrack:
         counts, wrapped = self._delta(last, reading)
         if wrapped:
             self.flags["wrap"] += 1
+        self._narrow(last, reading)
         energy_j = counts * self._scale
         if counts == 0:
             still_ns = reading[0] - self._anchor.late_ns
@@ -212,6 +216,21 @@ class CounterTrack:
         end = Anchor(early_ns, reading[0] + reading[1], self._total_j)
         start, self._anchor = self._anchor, end
         return [Stretch(start, end, energy_j, energy_j, energy_j)]
+
+    def _narrow(self, last: tuple[int, int, int], reading: tuple[int, int, int]) -> None:
+        """What was still said at *last* had come up no longer than an update before.
+
+        Where the change after it was seen closely, most likely just so long before.
+        """
+        anchor = self._anchor
+        early_ns = last[0] - last[1] - self._update_ns
+        if anchor is None or not anchor.early_ns < early_ns <= anchor.late_ns:
+            return
+        step_ns = reading[0] - last[0]
+        likely_ns = None
+        if step_ns < self._update_ns // 4:
+            likely_ns = min(early_ns + step_ns // 2, anchor.late_ns)
+        self._anchor = msgspec.structs.replace(anchor, early_ns=early_ns, likely_ns=likely_ns)
 
     def _hole(self, reading: tuple[int, int, int], why: str) -> Stretch:
         assert self._last is not None  # noqa: S101

@@ -8,19 +8,34 @@ from submeter.records.amounts import Amount
 from submeter.records.figures import Figure, Missing
 from submeter.records.footprints import NOT_RECKONED, Footprint
 from submeter.records.places import Zone
-from submeter.reporting.numbers import MISSING, interval, mark, with_interval, write, write_ratio
-from submeter.reporting.text import cut, fill, pad, plain, table
+from submeter.reporting.numbers import (
+    MISSING,
+    below_resolution,
+    interval,
+    mark,
+    shared_unit,
+    with_interval,
+    write,
+    write_limit,
+    write_ratio,
+)
+from submeter.reporting.text import cut, fill, fitted, pad, plain, table
 
 GRAMS: Final = "gCO2e"
 LITRES: Final = "L"
 _INDENT: Final = "  "
+_FIRST: Final = 20  # columns of the names of rows
+_NARROWEST: Final = 10  # of a column of figures
+_COLUMN: Final = 24  # of the name of a place or what-if
+_HUNDREDTH: Final = 0.01
+_ROUNDING: Final = 1e-9  # two ways to the same number
 _HOW: Final = {
     "argument": "as asked",
     "configuration": "",
     "environment": "",
     "cloud region": "",
     "time zone": "guessed from the time zone",
-    "world": "place not known",
+    "world": "as the place is not known",
 }
 
 
@@ -94,8 +109,8 @@ def impacts(footprint: Footprint, width: int) -> list[str]:
         f"water{stress}",
         [
             ("on-site", water.onsite, LITRES, ""),
-            ("off-site", water.offsite, LITRES, "with evaporation from reservoirs"),
-            ("", water.offsite_dry, LITRES, "without"),
+            ("off-site, with reservoirs", water.offsite, LITRES, ""),
+            ("off-site, without", water.offsite_dry, LITRES, ""),
         ],
         width,
     )
@@ -131,19 +146,32 @@ class Row(NamedTuple):
 def side_by_side(
     columns: Sequence[tuple[str, Footprint]], width: int, *, signs: Sequence[str] = ()
 ) -> list[str]:
-    """*columns* of a name and a footprint as one table, the change against the first at its end.
+    """*columns* of a name and a footprint as one table, the first is what the others change.
 
-    *signs* are warnings, such as a saving whose sign differs between average and marginal.
+    Two columns have their intervals and the change at the end; more have their values only.
+    *signs* are warnings, such as a saving whose sign differs between average and marginal. Of
+    the notes those are told that the first column has not.
     """
-    heads = [["", *(plain(name, width=24) for name, _ in columns)]]
-    if len(columns) == 2:  # noqa: PLR2004  # here and there
-        heads[0].append("change")
-    body = [_compared(row) for row in _rows([f for _, f in columns])]
-    lines = table([*heads, *body])
-    notes = [f"{plain(name, width=24)}: {plain(note)}" for name, f in columns for note in f.notes]
-    for words in (*signs, *dict.fromkeys(notes)):
-        lines += fill(plain(words).split(" "), width)
+    prints = [f for _, f in columns]
+    several = len(columns) > 2  # noqa: PLR2004  # here and there
+    room = max(_NARROWEST, (width - _FIRST) // len(columns) - 2) if several else _COLUMN
+    names = [plain(name, width=room) for name, _ in columns]
+    heads = ["", *names] if several else ["", *(w for n in names for w in (n, "")), "change"]
+    body = [_values(row) if several else _compared(row) for row in _rows(prints)]
+    right = range(1, len(names) + 1) if several else (1, 3, 5)
+    spare = () if several else (4, 2)
+    lines, _ = fitted([heads, *body], width, right=right, spare=spare)
+    own = set(_notes(prints[0]))
+    for name, made in columns[1:]:
+        words = "; ".join(n for n in _notes(made) if n not in own)
+        lines += fill(f"{plain(name, width=_COLUMN)}: {words}".split(" "), width) if words else []
+    for sign in signs:
+        lines += fill(plain(sign).split(" "), width)
     return [cut(line, width) for line in lines]
+
+
+def _notes(footprint: Footprint) -> list[str]:
+    return [plain(n) for n in dict.fromkeys(footprint.notes)]
 
 
 def _rows(prints: Sequence[Footprint]) -> list[Row]:
@@ -151,10 +179,10 @@ def _rows(prints: Sequence[Footprint]) -> list[Row]:
     same = all(f.money.currency in {currency, ""} for f in prints)
     picked = [
         Row("energy, facility", "J", tuple(f.facility for f in prints)),
-        Row("carbon, location", GRAMS, tuple(f.carbon.location for f in prints)),
-        Row("carbon, marginal", GRAMS, tuple(f.carbon.marginal for f in prints)),
-        Row("carbon, market", GRAMS, tuple(f.carbon.market for f in prints)),
-        Row("carbon, embodied", GRAMS, tuple(f.carbon.embodied for f in prints)),
+        Row("carbon, location", "g", tuple(f.carbon.location for f in prints)),
+        Row("carbon, marginal", "g", tuple(f.carbon.marginal for f in prints)),
+        Row("carbon, market", "g", tuple(f.carbon.market for f in prints)),
+        Row("carbon, embodied", "g", tuple(f.carbon.embodied for f in prints)),
         Row("water, on-site", LITRES, tuple(f.water.onsite for f in prints)),
         Row("water, off-site", LITRES, tuple(f.water.offsite for f in prints)),
         Row("  without reservoirs", LITRES, tuple(f.water.offsite_dry for f in prints)),
@@ -164,39 +192,59 @@ def _rows(prints: Sequence[Footprint]) -> list[Row]:
     return [r for r in picked if any(isinstance(a, Amount) for a in r.amounts)]
 
 
-def _compared(row: Row) -> list[str]:
+def _values(row: Row) -> list[str]:
+    """Value of each column, in one unit where that can be."""
     figures = [_figure(a, row.unit) for a in row.amounts]
-    cells = [
-        f"{write(f)}{mark(f)} {interval(f)}".rstrip() if isinstance(f, Figure) else MISSING
-        for f in figures
-    ]
-    if len(figures) == 2:  # noqa: PLR2004  # here and there
-        cells.append(_change(*figures))
-    return [row.name, *cells]
+    like = shared_unit(f.value for f in figures if isinstance(f, Figure))
+    return [row.name, *(_value(f, like) for f in figures)]
+
+
+def _compared(row: Row) -> list[str]:
+    """Value and interval here, there, and the change."""
+    here, there = (_figure(a, row.unit) for a in row.amounts)
+    cells = [w for f in (here, there) for w in (_value(f, None), _ends(f))]
+    return [row.name, *cells, _change(here, there)]
+
+
+def _value(figure: Figure | Missing | None, like: float | None) -> str:
+    if not isinstance(figure, Figure):
+        return MISSING
+    if below_resolution(figure):
+        return write_limit(figure)
+    return f"{write(figure, like=like)}{mark(figure)}"
+
+
+def _ends(figure: Figure | Missing | None) -> str:
+    return interval(figure) if isinstance(figure, Figure) else ""
 
 
 def _change(before: Figure | Missing | None, after: Figure | Missing | None) -> str:
     if not isinstance(before, Figure) or not isinstance(after, Figure) or before.value <= 0:
         return ""
     change_ratio = after.value / before.value - 1
+    if abs(change_ratio) < _ROUNDING:
+        return "0 %"
     sign = "−" if change_ratio < 0 else "+"
+    if abs(change_ratio) < _HUNDREDTH:
+        return f"< {sign}1 %"
     return f"{sign}{write_ratio(abs(change_ratio))}"
 
 
 def _block(
     head: str, rows: Sequence[tuple[str, Amount | Missing, str, str]], width: int
 ) -> list[str]:
-    """A heading and its rows of name, value, interval, remark; nothing if none was reckoned."""
-    cells = []
+    """A heading and its rows of name, value, interval, with a remark below each.
+
+    Nothing if none was reckoned.
+    """
+    cells: list[list[str]] = []
     for name, amount, unit, remark in rows:
         figure = _figure(amount, unit)
         if figure is None:
             continue
-        if isinstance(figure, Missing):
-            cells.append([f"{_INDENT}{name}", MISSING, "", plain(figure.why)])
-        else:
-            value = f"{write(figure)}{mark(figure)}"
-            cells.append([f"{_INDENT}{name}", value, interval(figure), remark])
+        cells.append([f"{_INDENT}{name}", _value(figure, None), _ends(figure)])
+        words = plain(figure.why) if isinstance(figure, Missing) else remark
+        cells += [[f"{_INDENT * 3}{line}"] for line in fill(words.split(" "), width - 6) if line]
     return [cut(x, width) for x in (head, *table(cells, right=(1,)))] if cells else []
 
 

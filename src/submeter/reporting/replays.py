@@ -9,7 +9,7 @@ from submeter.records.figures import Missing
 from submeter.records.footprints import Footprint
 from submeter.records.runs import Run
 from submeter.reporting.footprint_words import figure_words, footprint_words
-from submeter.reporting.impacts import place_words, side_by_side
+from submeter.reporting.impacts import side_by_side
 from submeter.reporting.summary import state, title
 from submeter.reporting.words import JSON_SCHEMA, run_words
 
@@ -18,7 +18,8 @@ Asked = Sequence[tuple[str, Footprint]]
 
 def replay_words(run: Run, here: Footprint, there: Asked, width: int) -> str:
     """*run* as it was, and *there* beside it, as a table of at most *width* columns."""
-    name = "here" if here.zone is None else f"here ({place_words(here.zone)})"
+    alone = len(there) == 1 and here.zone is not None
+    name = f"as it was ({here.zone.code})" if alone and here.zone else "as it was"
     signs = [f"{label}: {word}" for label, f in there if (word := sign_words(here, f))]
     lines = side_by_side([(name, here), *there], width, signs=signs)
     return "\n".join([f"{title(run)} · {state(run)}", *lines])

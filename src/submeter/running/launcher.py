@@ -206,6 +206,8 @@ class _Launch:
                 code=code.known,
             )
             self._folder = Path(order.folder)
+            # the command is over then, and nobody works on while we wait
+            order = msgspec.structs.replace(order, patient=True)
             self.notes += order.notes
             warm, made = None, warm
             self.collector = CollectorHandle(order, made)

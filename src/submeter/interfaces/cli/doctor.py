@@ -94,7 +94,7 @@ def doctor_lines(found: Diagnosis) -> Iterator[str]:
             yield from _remedy(f"{gain.remedy}  (narrows the total to {write_doubt(gain.total)})")
     else:
         yield from _set("total", "", "unknown: nothing here can be measured or modelled")
-    yield from _set("place", "", plain(f"{found.zone.code}, {place_words(found.zone)}"))
+    yield from _set("place", "", plain(f"{found.zone.code}: {place_words(found.zone)}"))
     if found.zone.guessed:
         yield from _remedy("submeter config set zone DE")
     yield from _ledger(found.ledger)

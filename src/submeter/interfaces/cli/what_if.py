@@ -58,7 +58,7 @@ def asked_of(given: Mapping[str, Any]) -> "list[tuple[str, Asked]]":
         one["at_utc_s"] = instant_utc_s(one.pop("at"))
     words = ", ".join(_word(name, given[name]) for name in given if name in _NAMES and given[name])
     return [
-        (", ".join(filter(None, (zone, words))) or "as asked", Asked(zone=zone or None, **one))
+        (_called(zone, "" if len(zones) > 1 else words), Asked(zone=zone or None, **one))
         for zone in (zones or ("",))
     ]
 
@@ -94,6 +94,10 @@ _NAMES: Final = {
     "arrangement": "{}",
     "price": "at {}",
 }
+
+
+def _called(zone: str, words: str) -> str:
+    return ", ".join(filter(None, (zone, words))) or "as asked"
 
 
 def _word(name: str, value: object) -> str:

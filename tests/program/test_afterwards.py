@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program asks of a run that is over: `submeter.footprint` and `submeter.compare`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import submeter
+from submeter.circumstances.reckoning import Asked, reckon
+from submeter.errors import SubmeterError, UsageError
+from submeter.records.runs import Run
+
+
+@pytest.fixture(autouse=True)
+def nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def a_run() -> Run:
+    return submeter.published_run(
+        name="a run", energy_kwh=5000, scope="it", pue=1.2, zone="DE", started="2023-05"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, Asked()),
+        ({"zone": "SE"}, Asked(zone="SE")),
+        ({"pue": 1.5}, Asked(pue=1.5)),
+        ({"cooling": "immersion"}, Asked(cooling="immersion")),
+        ({"supply": "wind"}, Asked(supply="wind")),
+        ({"at": "2024-01-10 02:00"}, Asked(at_utc_s=1704852000.0)),
+        ({"zone": "PL", "pue": 1.1, "price": "0.3"}, Asked(zone="PL", pue=1.1, price="0.3")),
+    ],
+    ids=str,
+)
+def test_a_program_gets_what_the_command_line_shows(given: dict[str, Any], asked: Asked) -> None:
+    assert submeter.footprint(a_run(), **given) == reckon(a_run(), asked)
+
+
+@pytest.mark.parametrize("wrong", [{"pue": 0.5}, {"at": "soon"}, {"zone": "Atlantis"}], ids=str)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SubmeterError):
+        submeter.footprint(a_run(), **wrong)
+
+
+def test_two_side_by_side_with_their_names_and_their_change() -> None:
+    here, there = submeter.footprint(a_run()), submeter.footprint(a_run(), zone="SE")
+    said = submeter.compare(as_it_was=here, in_Sweden=there).splitlines()
+    assert "as it was" in said[0]
+    assert "in Sweden" in said[0]
+    assert "change" in said[0]
+    energy = next(line for line in said if line.startswith("energy, facility"))
+    carbon = next(line for line in said if line.startswith("carbon, location"))
+    assert energy.endswith((" 0 %", "the same"))
+    assert "−" in carbon
+    assert all(line == line.rstrip() for line in said)
+
+
+def test_three_side_by_side() -> None:
+    made = submeter.footprint(a_run())
+    said = submeter.compare(one=made, two=made, three=made)
+    assert all(name in said.splitlines()[0] for name in ("one", "two", "three"))
+
+
+def test_one_alone_is_nothing_to_compare() -> None:
+    with pytest.raises(UsageError):
+        submeter.compare(alone=submeter.footprint(a_run()))
