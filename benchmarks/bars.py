@@ -3,7 +3,8 @@
 
     python -m benchmarks.bars [--data DIR] [--clone] [--part meter|amounts]
 
-First what is metered, then what it amounts to (benchmarks/bars_amounts.py). A bar is cleared (+), missed (!) or not measured here (?), and then it says which input is absent.
+First what is metered, then what it amounts to (benchmarks/bars_amounts.py). A bar is cleared (+),
+missed (!) or not measured here (?), and then it says which input is absent.
 """
 
 import argparse
