@@ -79,17 +79,6 @@ def loss_ratio(zone: Zone) -> Factor:
     raise _nothing(zone, "grid losses")
 
 
-def loss_factor(zone: Zone) -> Factor:
-    """Energy lost in transmission and distribution per energy delivered [ratio].
-
-    Notes
-    -----
-    ``loss / (1 - loss)``, as statistics give the loss as a part of what was sent out.
-    """
-    made = loss_ratio(zone)
-    return _with(made, *(x / (1 - x) for x in (made.value, made.low, made.high)))
-
-
 def residual_factor(zone: Zone) -> Factor | Missing:
     """Residual mix of *zone*: what is left when all claims are taken out [gCO2/kWh].
 
