@@ -24,6 +24,7 @@ from submeter.records.runs import DeviceEnergy, Run, Series
 
 INTERVAL_RATIO = 0.05
 FOOTPRINT_S = 0.2
+SUMMARY_S = 0.15
 CATALOG_BYTES = 4_000_000
 SUM_RATIO = 1e-9
 EXAMPLES = {"transformer", "bloom", "llama", "gpt3-water", "olmo2"}
@@ -206,6 +207,13 @@ def a_day(options: Options) -> Outcome:
     return Outcome(figure, first <= FOOTPRINT_S)
 
 
+def ending(options: Options) -> Outcome:
+    del options
+    with tempfile.TemporaryDirectory() as home:
+        cost_s = budgets.summary_cpu_s(Path(home))
+    return Outcome(f"{1e3 * cost_s:.0f} ms of CPU time (≤ 150)", cost_s <= SUMMARY_S)
+
+
 OPENED = """
 import json, sys
 opened = []
@@ -339,6 +347,7 @@ BARS = (
     Bar("cloud regions resolve", clouds),
     Bar("accelerators resolve", accelerators),
     Bar("full footprint of a day at 1 Hz with 8 boards", a_day),
+    Bar("the summary at the end of `submeter run`, cold", ending),
     Bar("importing a room opens no table", no_table),
     Bar("catalog in the wheel", catalog_size),
     Bar("the parts sum to the whole", sums),

@@ -195,6 +195,33 @@ def footprint_cost(zone: str, *, tries: int = 3) -> FootprintCost:
     return FootprintCost(*(min(column) for column in zip(*found, strict=True)))
 
 
+ENDING = """
+import os, sys
+pid = os.fork()
+if not pid:
+    words = ["run", *sys.argv[1:], "--", sys.executable, "-c", "import time; time.sleep(0.2)"]
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.execv(sys.executable, [sys.executable, "-m", "submeter", *words])
+_, status, used = os.wait4(pid, 0)
+assert status == 0, status
+print(used.ru_utime + used.ru_stime)
+"""
+
+
+def summary_cpu_s(home: Path, zone: str = "DE", *, tries: int = 6) -> float:
+    """CPU time that the summary at the end of ``submeter run`` costs, cold [s].
+
+    Best against best of runs with it and with ``--quiet``.
+    """
+    env = environment(home)
+    told, quiet = [], []
+    for _ in range(tries):
+        place = ["--zone", zone]
+        quiet.append(float(python(ENDING, env=env, arguments=[*place, "--quiet"])))
+        told.append(float(python(ENDING, env=env, arguments=place)))
+    return min(told) - min(quiet)
+
+
 class Load(NamedTuple):
     """What a running process costs: part of one core, and memory of its own."""
 
