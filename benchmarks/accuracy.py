@@ -311,6 +311,8 @@ A board's counter moves every 100 ms.
 The collector reads it every 2 ms at both ends of a run, until it has moved, and so knows when.
 What was drawn between two moves is exact; what an end cuts off of the last one is not:
 [why, and how much](design.md#where-a-run-ends-between-two-moves-of-a-counter).
+The simulated counter moves at even steps, which is why the errors are so small; one that does not
+is off by more, and by no more than the bound.
 The bar of 0.1 % error holds from 10 s on for both.
 That of 0.2 % bound holds for RAPL from 10 s on and for boards from 120 s on;
 shorter runs are shown with the doubt that they have.

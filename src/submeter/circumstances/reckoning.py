@@ -12,7 +12,7 @@ import msgspec
 
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.climate import Weather
-from submeter.accounting.embodied import embodied_by_hours
+from submeter.accounting.embodied import embodied_by_hours, factors_of
 from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
@@ -120,7 +120,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     owned = hardware_of(
         run,
         arrangement=whose,
-        cpu_ratio=server_ratio(run),
+        cpu_ratio=1.0 if whose is Arrangement.HOME else server_ratio(run),
         life_years=settings.hardware_life_years,
     )
     hardware = embodied_by_hours(owned, run.duration_s)
@@ -145,6 +145,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         generation=brought.water,
         stress=stress(zone.country),
         embodied=hardware.total,
+        hardware_factors=factors_of(owned),
         price=price,
         currency=currency,
         carbon_price=_carbon_price(settings, currency),
@@ -369,6 +370,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
     value = lifecycle.value * direct.value / whole
     return msgspec.structs.replace(
         direct,
+        key=f"{lifecycle.key}:direct",
         value=value,
         low=value * direct.low / direct.value,
         high=min(value * direct.high / direct.value, max(value, lifecycle.high)),
@@ -389,7 +391,7 @@ def _price(settings: Settings, zone: Zone, load: Load, run: Run) -> tuple[Factor
     if settings.electricity_price:
         tariff = parse_tariff(settings.electricity_price, settings.currency)
         offset = utc_offset_s(zone.timezone or run.place.get("timezone", ""))
-        return tariff_price(tariff, load, offset), settings.currency
+        return tariff_price(tariff, load, offset), tariff.currency
     found = grid.price_factor(zone, settings.currency)
     if isinstance(found, Factor):
         return found, settings.currency
