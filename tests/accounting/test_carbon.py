@@ -230,7 +230,7 @@ def test_a_saving_whose_sign_differs_is_flagged() -> None:
     assert saving_words(average, []) == ""
     same = difference(per_kwh(energy, factor("a", 400.0)), per_kwh(energy, factor("a", 400.0)))
     assert not sign_differs(same, [against])
-    assert "interval" in saving_words(same, [against])
+    assert "same by average" in saving_words(same, [against])
 
 
 # --- factors from factors -----------------------------------------------------------------------

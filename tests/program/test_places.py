@@ -18,7 +18,7 @@ def test_a_zone_that_is_no_place_is_told_and_left_out(
     measurement = submeter.measure("walled", zone="narnia")
     with pytest.warns(UserWarning, match="no place called .narnia."), measurement as run:
         pass
-    assert "zone" not in run.to_dict()["run"]["place"]  # type: ignore[index,operator]
+    assert "zone" not in run.to_dict()["run"]["place"]  # type: ignore[index]
 
 
 def test_a_strict_measurement_refuses_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -294,6 +294,8 @@ def saving_words(average: Difference, marginals: Sequence[Difference]) -> str:
     """What may be said of a change: nothing (""), or why its sign is in doubt."""
     if not marginals or all(d.sign == "the same" for d in (average, *marginals)):
         return ""
+    if average.sign == "the same":
+        return "the same by average intensity, not by marginal"
     if sign_differs(average, marginals):
         word = "less" if average.value < 0 else "more"
         if len({d.value < 0 for d in marginals if d.value != 0}) > 1:
