@@ -17,6 +17,7 @@ from submeter.grid.factors import (
     DIRECT,
     LIFECYCLE,
     WORLD,
+    as_wide_as,
     direct_factor,
     keys_of,
     place_sd,
@@ -25,7 +26,7 @@ from submeter.grid.factors import (
 )
 from submeter.grid.spreads import drift_sd
 from submeter.grid.weighting import widened_ratios
-from submeter.records.factors import NORMAL_95, Factor
+from submeter.records.factors import Factor
 from submeter.records.places import Zone
 from submeter.records.traces import Kind
 
@@ -203,9 +204,7 @@ def _placed(made: Annual, zone: Zone) -> Annual:
     sd = place_sd(zone, made.code)
     factor = made.factor
     if sd > 0:
-        reach = math.exp(NORMAL_95 * sd)
-        low, high = min(factor.low, factor.value / reach), max(factor.high, factor.value * reach)
-        factor = msgspec.structs.replace(factor, low=low, high=high)
+        factor = as_wide_as(factor, sd)
     if zone.guessed or made.code == WORLD:
         factor = msgspec.structs.replace(factor, verified="assumed")
     return msgspec.structs.replace(made, factor=factor, notes=(*notes, *made.notes))
