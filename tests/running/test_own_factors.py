@@ -8,7 +8,8 @@ import pytest
 
 from submeter.catalog.declaring import declared_overrides
 from submeter.catalog.facts import fact
-from submeter.catalog.overlay import NONE
+from submeter.catalog.overlay import NONE, Overrides
+from submeter.catalog.searching import exactly
 from submeter.records.amounts import Amount
 from submeter.records.footprints import Footprint
 from submeter.records.runs import Run
@@ -42,6 +43,14 @@ def location_g(amount: Footprint) -> float:
 
 def declared(g_per_kwh: float) -> dict[str, float]:
     return {f"{t}/DE/{q}": g_per_kwh for t, q in QUANTITIES}
+
+
+def tripled(times: float = 3.0) -> dict[str, float]:
+    return {f"{t}/DE/{q}": times * fact(t, "DE", q).value for t, q in QUANTITIES}
+
+
+def overrides_of(factors: dict[str, float]) -> Overrides:
+    return declared_overrides([Declared(Path("x"), dict(factors), {}, ())])
 
 
 def expected_g(amount: Footprint, g_per_kwh: float) -> float:
@@ -79,3 +88,42 @@ def test_factors_that_are_not_in_order_are_not_used_and_a_note_says_so(place: Pa
     assert note.startswith("your own factors are not used: ")
     assert "submeter.toml:2" in note
     assert "--check" in note
+
+
+@pytest.mark.parametrize(
+    ("ident", "value"),
+    [
+        ("grid/DE/td_loss_ratio", 1.0),
+        ("grid/DE/td_loss_ratio", 1.5),
+        ("grid_odbl/DE/average_lifecycle_consumption_g_per_kwh", 0.0),
+        ("cooling/air/server_fans_ratio", 1.0),
+        ("cooling/tower/cycles_ratio", 1.0),
+        ("factors/pue-prior", 1e308),
+    ],
+)
+def test_factors_that_nothing_can_be_reckoned_with_never_cost_the_result(
+    place: Path, ident: str, value: float
+) -> None:
+    told = {"zone": "DE", "cooling": "cold plate"} if "pue" not in ident else {"zone": "DE"}
+    run = msgspec.structs.replace(digits(), place=told)
+    catalogued = exactly(ident)
+    assert catalogued is not None
+    assert catalogued.factor is not None
+    own = msgspec.structs.replace(catalogued.factor, value=value, low=value, high=value)
+    plain = location_g(reckoned(run, overrides=NONE))
+    slipped = reckoned(run, overrides=Overrides({own.key: own}))  # past the check
+    assert location_g(slipped) >= 0
+    (place / "submeter.toml").write_text(f'[factors]\n"{ident}" = {value!r}\n')
+    checked = reckoned(run)
+    assert location_g(checked) == plain
+    assert any("your own factors are not used" in note for note in checked.notes)
+
+
+def test_what_reckoning_refuses_with_own_factors_is_reckoned_without_and_said() -> None:
+    lossy = msgspec.structs.replace(fact("grid", "DE", "td_loss_ratio"), value=1.5, high=1.5)
+    amount = reckoned(a_run(), overrides=Overrides({lossy.key: lossy}))
+    plain = reckoned(a_run(), overrides=NONE)
+    assert location_g(amount) == location_g(plain)
+    (note,) = set(amount.notes) - set(plain.notes)
+    assert note.startswith("your own factors are not used")
+    assert lossy.key in note
