@@ -45,10 +45,6 @@ def declared(g_per_kwh: float) -> dict[str, float]:
     return {f"{t}/DE/{q}": g_per_kwh for t, q in QUANTITIES}
 
 
-def tripled(times: float = 3.0) -> dict[str, float]:
-    return {f"{t}/DE/{q}": times * fact(t, "DE", q).value for t, q in QUANTITIES}
-
-
 def overrides_of(factors: dict[str, float]) -> Overrides:
     return declared_overrides([Declared(Path("x"), dict(factors), {}, ())])
 
