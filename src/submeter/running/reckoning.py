@@ -13,7 +13,7 @@ import msgspec
 
 from submeter.catalog.overlay import NONE, Overrides, use_overrides
 from submeter.circumstances.reckoning import AS_IT_WAS, Asked, Known, TraceOf, reckon
-from submeter.errors import ConfigError, LedgerError
+from submeter.errors import ConfigError, CoverageError, LedgerError
 from submeter.grid.traces import intensity
 from submeter.records.footprints import Footprint
 from submeter.records.places import Zone
@@ -97,7 +97,12 @@ def known_of(run: Run, home: Path, provider: str = "") -> Known:
 
 
 def live(provider: str, home: Path) -> TraceOf:
-    """Ask *provider* for the intensity of a span, kept answers first; the catalog if it fails."""
+    """Ask *provider* for the intensity of a span, kept answers first; the catalog if it fails.
+
+    Where the provider does not reach (the place is unknown, or none of its own), the catalog tells
+    in whatever kind it has, and a note says why. A key that is missing or refused stays an error:
+    only the user can mend it.
+    """
     from submeter.grid.weighting import repair
     from submeter.providers.cache import AnswerCache
     from submeter.providers.live import live_or_offline
@@ -108,7 +113,13 @@ def live(provider: str, home: Path) -> TraceOf:
         def offline(kind: Kind) -> Trace:
             return intensity(zone, start_utc_s, end_utc_s, kind=kind)
 
-        found = live_or_offline(offline, provider, zone, start_utc_s, end_utc_s, cache=cache)
-        return repair(found)
+        try:
+            return repair(
+                live_or_offline(offline, provider, zone, start_utc_s, end_utc_s, cache=cache)
+            )
+        except CoverageError as exc:
+            why = f"offline figures, of a kind of their own, because {exc}"
+        found = intensity(zone, start_utc_s, end_utc_s)
+        return msgspec.structs.replace(found, notes=(*found.notes, why))
 
     return trace_of
