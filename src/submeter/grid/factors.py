@@ -13,7 +13,12 @@ import msgspec
 
 from submeter.catalog.facts import fact, facts, has, history
 from submeter.errors import CoverageError
-from submeter.grid.spreads import around_world_sd, drift_sd, inside_country_sd
+from submeter.grid.spreads import (
+    around_world_ratios,
+    around_world_sd,
+    drift_sd,
+    inside_country_sd,
+)
 from submeter.records.factors import NORMAL_95, Factor
 from submeter.records.figures import Missing
 from submeter.records.places import Zone
@@ -259,16 +264,23 @@ def _reconciled(code: str, mixed: Factor) -> Factor:
 
 def _placed(made: Factor, zone: Zone, code: str) -> Factor:
     """Widen *made* where nobody said that the run is at *code* itself."""
-    sd = place_sd(zone, code)
+    down, up = place_ratios(zone, code, "direct")
     words = _stand_in(zone, code)
-    if sd > 0:
+    if down < up:
         words = _joined(words, "widened by what places scatter")
-        reach = math.exp(NORMAL_95 * sd)
-        low, high = min(made.low, made.value / reach), max(made.high, made.value * reach)
+        low, high = min(made.low, made.value * down), max(made.high, made.value * up)
         made = _with(made, made.value, low, high)
     if zone.guessed:
         made = msgspec.structs.replace(made, verified="assumed")
     return _noted(made, words)
+
+
+def place_ratios(zone: Zone, code: str, scope: str) -> tuple[float, float]:
+    """95 % interval of what *zone* is over *code*, low and high: both 1 where the user said so."""
+    if code == WORLD:
+        return around_world_ratios(scope)
+    reach = math.exp(NORMAL_95 * place_sd(zone, code))
+    return 1 / reach, reach
 
 
 def place_sd(zone: Zone, code: str) -> float:
