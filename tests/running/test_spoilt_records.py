@@ -75,7 +75,7 @@ def test_a_time_line_that_cannot_be_is_an_even_one(slots: list[float]) -> None:
 def test_a_time_outside_the_years_is_a_mistake_with_a_remedy(at_utc_s: float) -> None:
     with pytest.raises(UsageError, match="years 1 to 9999") as caught:
         reckoned(digits(), Asked(at_utc_s=at_utc_s), overrides=NONE)
-    assert "--at" in caught.value.remedy
+    assert "--at" in str(caught.value.remedy)
 
 
 @given(start=st.floats(), slot=st.floats(0.001, 1e9))

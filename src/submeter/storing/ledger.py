@@ -39,6 +39,7 @@ Sentences = list[str]
 Bound = list[str | int]
 LEDGER_FILE: Final = "ledger.db"
 BUSY_S: Final = 5.0
+_LEAST_ROOM_BYTES: Final = 64 * 1024  # the log beside a ledger and its index take about this
 _LAST: Final = re.compile(r"last(?:~(\d{1,9}))?")
 _REBUILD: Final = "submeter doctor --rebuild"
 _BY_TIME: Final = "SELECT id FROM runs ORDER BY order_key DESC, id DESC LIMIT 1"
@@ -466,6 +467,17 @@ def _is_read_only(exc: sqlite3.Error) -> bool:
     return exc.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"))
 
 
+def _disk_is_full(path: Path) -> str:
+    """Say what the disk of *path* has none left of; "" if it has."""
+    try:
+        found = os.statvfs(path.parent)
+    except (OSError, ValueError):
+        return ""
+    if found.f_blocks and found.f_bavail * found.f_frsize < _LEAST_ROOM_BYTES:
+        return "no room left"
+    return "no inodes left" if found.f_files and not found.f_favail else ""
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Errors of SQLite in our words; a damaged file is copied aside."""
@@ -489,6 +501,12 @@ def _translated(path: Path) -> Iterator[None]:
             raise LedgerError(
                 f"{path} is damaged ({exc}); a copy is kept as {copy.name if copy else 'nothing'}",
                 remedy=f"{_REBUILD}    (the runs themselves are in {path.parent / 'runs'})",
+            ) from exc
+        full = _disk_is_full(path)
+        if full and name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")):
+            raise LedgerError(
+                f"{path} cannot be used: the disk of {path.parent} is full ({full})",
+                remedy=f"free some space there (df -h {path.parent}): nothing is lost, no rebuild",
             ) from exc
         remedy = {
             "SQLITE_FULL": "free some space, then run any submeter command: nothing is lost",
