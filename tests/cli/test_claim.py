@@ -8,6 +8,7 @@ import sys
 import msgspec
 import pytest
 
+from submeter.accounting.published import published_run
 from submeter.records import Basis, Device, DeviceKind, Quantity, Run
 from submeter.records.runs import DeviceEnergy, Origin
 from submeter.storing.ledger import open_ledger
@@ -149,6 +150,17 @@ def test_what_is_retired_is_not_taken_back_and_the_way_on_is_told(stage: Stage) 
         assert refused.code == 2
         assert "try:   submeter claim list" in refused.err
     assert left_wh(stage) == [999_000]
+
+
+def test_offsets_of_the_account_stand_beside_measured_runs_only(stage: Stage) -> None:
+    stage.call("claim", "add", "--kind", "offset", "--tonnes", "2.5", "--year", "2023",
+               "--registry", "Verra")  # fmt: skip
+    theirs = published_run(name="theirs", energy_kwh=5, scope="it", zone="DE")
+    with open_ledger(stage.home / "ledger.db") as ledger:
+        ledger.put(theirs)
+    assert "Verra" in stage.call("show", RUN).out
+    assert "Verra" not in stage.call("show", "theirs").out
+    assert stage.call("show", "theirs", "--json").document["carbon"]["offsets"] == []
 
 
 def test_offsets_are_listed_apart(stage: Stage) -> None:

@@ -24,7 +24,6 @@ from submeter.storing.wording import safe_text
 from submeter.units import G_PER_KG, J_PER_KWH
 
 DAYS_PER_YEAR: Final = 365
-SUPPLIES: Final = ("wind", "solar", "hydro", "nuclear", "mix")
 _MIX: Final = ("wind", "solar", "hydro", "nuclear")
 _RENEWABLE: Final = "renewable"
 _ALSO_CALLED: Final = {
@@ -38,7 +37,7 @@ _DIRECT: Final = Kind(scope="direct")
 # --- electricity and claims on it ---------------------------------------------------------------
 
 
-def supply(source: str) -> tuple[Intensity, Intensity]:
+def generated_by(source: str) -> tuple[Intensity, Intensity]:
     """Lifecycle and direct intensity of a *source* of power, or of a ``mix`` without fire.
 
     Raises
@@ -104,7 +103,7 @@ def backed(allocations: Iterable[Allocation]) -> tuple[Backed, ...]:
         fuel = allocation.claim.fuel
         try:
             source = fuel_named(fuel) if fuel else ""
-            lifecycle, direct = supply("mix" if source == _RENEWABLE else source)
+            lifecycle, direct = generated_by("mix" if source == _RENEWABLE else source)
         except UsageError:
             why = Missing(f"its source {safe_text(fuel)!r} is not known" if fuel
                           else "its source is not told")  # fmt: skip

@@ -17,15 +17,16 @@ from submeter.grid.factors import (
     DIRECT,
     LIFECYCLE,
     WORLD,
+    as_wide_as,
     direct_factor,
     keys_of,
-    place_sd,
+    place_ratios,
     upstream_factor,
     yearly,
 )
 from submeter.grid.spreads import drift_sd
 from submeter.grid.weighting import widened_ratios
-from submeter.records.factors import NORMAL_95, Factor
+from submeter.records.factors import Factor
 from submeter.records.places import Zone
 from submeter.records.traces import Kind
 
@@ -200,12 +201,9 @@ def _placed(made: Annual, zone: Zone) -> Annual:
     notes = [zone.note] if zone.note else []
     if made.code != zone.code:
         notes.append(f"no figure of {zone.code} is known, {made.code} stands in: interval widened")
-    sd = place_sd(zone, made.code)
+    down, up = place_ratios(zone, made.code, made.kind.scope)
     factor = made.factor
-    if sd > 0:
-        reach = math.exp(NORMAL_95 * sd)
-        low, high = min(factor.low, factor.value / reach), max(factor.high, factor.value * reach)
-        factor = msgspec.structs.replace(factor, low=low, high=high)
+    factor = as_wide_as(factor, down, up)
     if zone.guessed or made.code == WORLD:
         factor = msgspec.structs.replace(factor, verified="assumed")
     return msgspec.structs.replace(made, factor=factor, notes=(*notes, *made.notes))
