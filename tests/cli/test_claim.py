@@ -141,6 +141,17 @@ def test_electricity_that_nobody_used_here_is_claimed_for_by_none(
     assert left_wh(stage) == [1_000_000]
 
 
+def test_what_is_retired_is_not_taken_back_and_the_way_on_is_told(stage: Stage) -> None:
+    stage.call(*GO, "--mwh", "1")
+    stage.call("claim", "use", RUN)
+    stage.call("claim", "retire", RUN, "--statement", "HKNR 4711")
+    for words in (("undo",), ("retire", RUN, "--statement", "again")):
+        refused = stage.call("claim", *words)
+        assert refused.code == 2
+        assert "try:   submeter claim list" in refused.err
+    assert left_wh(stage) == [999_000]
+
+
 def test_offsets_of_the_account_stand_beside_measured_runs_only(stage: Stage) -> None:
     stage.call("claim", "add", "--kind", "offset", "--tonnes", "2.5", "--year", "2023",
                "--registry", "Verra")  # fmt: skip

@@ -45,7 +45,10 @@ class Ramp(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         rises = all(a <= b for a, b in zip(_ends(self.cold), _ends(self.hot), strict=True))
         if not rises or not self.cold_c < self.hot_c:
-            raise UsageError(f"{self.cold.key} to {self.hot.key} does not rise with temperature")
+            raise UsageError(
+                f"{self.cold.key} to {self.hot.key} does not rise with temperature",
+                remedy="mend the two rows, cold end first",
+            )
 
     def at(self, wet_bulb_c: float) -> Factor:
         """Give the factor at a wet-bulb temperature [C], in the unit of its ends.
@@ -139,7 +142,8 @@ def wet_bulb_c(dry_bulb_c: float, relative_humidity_ratio: float) -> float:
         raise CoverageError(
             f"no wet-bulb temperature of {dry_bulb_c:g} C at {relative_humidity_ratio:g} relative "
             f"humidity: the formula holds from {low_c:g} to {high_c:g} C and from {least_ratio:g} "
-            f"to {most_ratio:g}"
+            f"to {most_ratio:g}",
+            remedy="give a wet-bulb temperature itself, or leave the weather out",
         )
     h = 100 * relative_humidity_ratio
     return (
@@ -172,7 +176,10 @@ def tower_curve_l_per_kwh(wet_bulb_c: float, cycles: float) -> float:
     """
     _check_wet_bulb(wet_bulb_c)
     if not cycles > 1:
-        raise UsageError(f"cycles of concentration are above 1, not {cycles:g}")
+        raise UsageError(
+            f"cycles of concentration are above 1, not {cycles:g}",
+            remedy="give the cycles of the water treatment, usually 3 to 8",
+        )
     t = 1.8 * wet_bulb_c + 32
     curve = 6e-5 * t**3 - 0.01 * t**2 + 0.61 * t - 10.4
     return max(LEAST_TOWER_L_PER_KWH, cycles / (cycles - 1) * curve)
@@ -242,7 +249,10 @@ def mean_over(load: Load, weather: Weather, model: Callable[[float], Factor]) ->
     drawn = [(i, energy_j) for i, energy_j in enumerate(load.energies_j) if energy_j > 0]
     whole_j = math.fsum(energy_j for _i, energy_j in drawn)
     if not whole_j > 0:
-        raise UsageError("a load without energy has no mean weather")
+        raise UsageError(
+            "a load without energy has no mean weather",
+            remedy="give a run that drew energy, or leave the weather out",
+        )
     shares: dict[float, float] = {}
     for i, energy_j in drawn:
         here_c = weather.at(load.start_utc_s + (i + 0.5) * load.slot_s)
@@ -296,5 +306,6 @@ def _check_wet_bulb(wet_bulb_c: float) -> None:
     if not low_c <= wet_bulb_c <= high_c:
         raise CoverageError(
             f"no site is modelled at a wet-bulb temperature of {wet_bulb_c:g} C "
-            f"({low_c:g} to {high_c:g} C)"
+            f"({low_c:g} to {high_c:g} C)",
+            remedy="leave the weather out for the cooling's yearly figure",
         )

@@ -157,7 +157,10 @@ def plant(
     whole = pue.value * cooling_share.value
     cooling = whole - pumps.value
     if cooling < 0 or pue.value <= 1:
-        raise UsageError(f"{name}: pumps of {pumps.value:g} in cooling of {whole:g} per IT")
+        raise UsageError(
+            f"{name}: pumps of {pumps.value:g} in cooling of {whole:g} per IT",
+            remedy="mend the row: a PUE above 1, pumps within the cooling",
+        )
     above = pue.value - 1
     high = cooling * (pue.high - 1) / above
     # An overhead that may be next to nothing: its upper end tells how wide the doubt is.
@@ -265,7 +268,8 @@ def blown_down(evaporated: Amount, cycles: Factor | None) -> Amount:
     if not 1 < cycles.low <= cycles.value <= cycles.high:
         raise UsageError(
             f"cycles of concentration are above 1, not {cycles.value:g} "
-            f"({cycles.low:g} – {cycles.high:g})"
+            f"({cycles.low:g} – {cycles.high:g})",
+            remedy="give the cycles of the water treatment, usually 3 to 8",
         )
     ratio = msgspec.structs.replace(
         cycles,
@@ -312,7 +316,9 @@ def claim(side: Side, cut_ratio: float) -> Claim:
         If more than all is to be cut.
     """
     if not cut_ratio <= 1:
-        raise UsageError(f"cooling cannot fall by {_percent(cut_ratio)}")
+        raise UsageError(
+            f"cooling cannot fall by {_percent(cut_ratio)}", remedy="give a cut of at most 100 %"
+        )
     whole = side.facility.value
     share = side.chilling.value / whole if whole > 0 else 0.0
     return Claim(cut_ratio, share, cut_ratio * share)
@@ -335,7 +341,10 @@ def without_fans(before: Plant, to: Plant) -> Factor | None:
     if old.key == new.key:
         return None
     if not old.high < 1 or not new.high < 1:
-        raise UsageError(f"fans cannot be all of IT ({old.key}, {new.key})")
+        raise UsageError(
+            f"fans cannot be all of IT ({old.key}, {new.key})",
+            remedy="give a share of fans below 1",
+        )
     return msgspec.structs.replace(
         old,
         value=(1 - old.value) / (1 - new.value),

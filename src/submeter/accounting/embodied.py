@@ -91,7 +91,10 @@ def cpu_share(reserved: float, in_host: float) -> float:
 
 def _share(reserved: float, in_host: float, what: str) -> float:
     if not (math.isfinite(reserved) and math.isfinite(in_host) and reserved >= 0 < in_host):
-        raise UsageError(f"{reserved:g} of {in_host:g} {what} are no share of a host")
+        raise UsageError(
+            f"{reserved:g} of {in_host:g} {what} are no share of a host",
+            remedy="give a share of 0 or more of a host above 0",
+        )
     return reserved / in_host
 
 
@@ -129,7 +132,9 @@ def embodied_by_hours(
     """
     rows = list(hardware)
     if not math.isfinite(reserved_s) or reserved_s < 0:
-        raise UsageError(f"{reserved_s} s of reserved hardware make no sense")
+        raise UsageError(
+            f"{reserved_s} s of reserved hardware make no sense", remedy="give seconds, 0 or more"
+        )
     if (idle == "runs") != (reserved_ratio is not None):
         raise UsageError(
             "idle hours that runs bear need the part of its life in which hardware is reserved",
@@ -166,7 +171,10 @@ def purchase(hardware: Iterable[Hardware], pieces: float = 1.0) -> Purchase:
         if row.host is not None:
             parts.append(_grams(row.host_ratio * pieces, row.host))
     if not parts:
-        raise UsageError("nothing that was bought is known")
+        raise UsageError(
+            "nothing that was bought is known",
+            remedy="give a factor for one of the pieces at least",
+        )
     note = "category 2: the whole purchase in its year, whatever it is used for afterwards"
     return Purchase(sum_amounts(parts), note)
 
@@ -232,7 +240,9 @@ def _made(
 def _grams(count: float, factor: Factor) -> Amount:
     """*count* times a *factor* in kilograms."""
     if not math.isfinite(count) or count < 0:
-        raise UsageError(f"{count} pieces of hardware make no sense")
+        raise UsageError(
+            f"{count} pieces of hardware make no sense", remedy="give a count of 0 or more"
+        )
     return Amount.exact(count, Basis.DERIVED).times(factor.scaled(G_PER_KG, "gCO2e"))
 
 
@@ -254,7 +264,10 @@ def _lacks_host(row: Hardware) -> bool:
 
 def _as_ratio(factor: Factor) -> Factor:
     if not 0 < factor.low <= factor.value <= factor.high <= 1:
-        raise UsageError(f"{factor.value:g} is no part of a life, which is above 0 and at most 1")
+        raise UsageError(
+            f"{factor.value:g} is no part of a life, which is above 0 and at most 1",
+            remedy="give a ratio above 0 and at most 1",
+        )
     return factor
 
 
@@ -266,5 +279,5 @@ def _idle_words(idle: Idle, ratio: Factor | None) -> str:
 
 def _positive(number: float, what: str) -> float:
     if not math.isfinite(number) or number <= 0:
-        raise UsageError(f"{number} is no {what}")
+        raise UsageError(f"{number} is no {what}", remedy="give a number above 0")
     return number

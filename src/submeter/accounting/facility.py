@@ -61,7 +61,10 @@ class Facility(msgspec.Struct, frozen=True):
         if self.plant is not None:
             return self.plant.pue
         if self.pue is None:
-            raise UsageError(f"neither PUE nor cooling of {self.name} is known")
+            raise UsageError(
+                f"neither PUE nor cooling of {self.name} is known",
+                remedy="--pue 1.2, or --cooling",
+            )
         return self.pue.value
 
 
@@ -113,10 +116,16 @@ def choose_facility(
         For an arrangement ``home`` without a factor for it, or a negative WUE.
     """
     if category not in CATEGORIES:
-        raise UsageError(f"a PUE has category PUE1, PUE2 or PUE3, not {category!r}")
+        raise UsageError(
+            f"a PUE has category PUE1, PUE2 or PUE3, not {category!r}",
+            remedy="give one of PUE1, PUE2, PUE3",
+        )
     at_home = arrangement == "home"
     if at_home and home is None:
-        raise UsageError("nothing is known of rooms: give the factor of a home")
+        raise UsageError(
+            "nothing is known of rooms: give the factor of a home",
+            remedy="give it, or another arrangement",
+        )
     site = declared_pue(declared) if isinstance(declared, int | float) else declared
     kind, name, pue, plant = _energy(
         site, cloud, cloud_pue, cooling, home if at_home else None, prior
@@ -174,7 +183,10 @@ def facility_energy(it: Amount, facility: Facility) -> dict[str, Amount]:
             OTHER: parts[OTHER],
         }
     if facility.pue is None:
-        raise UsageError(f"neither PUE nor cooling of {facility.name} is known")
+        raise UsageError(
+            f"neither PUE nor cooling of {facility.name} is known",
+            remedy="--pue 1.2, or --cooling",
+        )
     return with_overhead(it, facility.pue)
 
 
@@ -241,7 +253,10 @@ def _declared_wue(wue: Factor | float) -> Factor:
     if isinstance(wue, Factor):
         return wue
     if not 0 <= wue < float("inf"):
-        raise UsageError(f"a WUE is 0 L/kWh or more, not {wue}")
+        raise UsageError(
+            f"a WUE is 0 L/kWh or more, not {wue}",
+            remedy="--wue 0.5, the litres of a year per kWh of IT",
+        )
     value = float(wue)
     source = f"WUE {value:g} L/kWh, declared"
     spread = DECLARED_WUE_SPREAD  # an annual figure, applied to some hours

@@ -99,7 +99,10 @@ def indicators(
         "cer": _cooling_efficiency(unit, facility),
     }
     if reused_kwh and isinstance(erf := values["erf"], Amount) and erf.value > 1:
-        raise UsageError("more heat is said to be reused than the facility drew")
+        raise UsageError(
+            "more heat is said to be reused than the facility drew",
+            remedy="give less reused energy, or that of the same time",
+        )
     if isinstance(ref := values["ref"], Amount) and ref.value > 1:
         values["ref"] = Amount.exact(1.0, Basis.DERIVED, "certificates cover more than was drawn")
     return Indicators(values)
@@ -112,7 +115,9 @@ def _of_facility(
     if energy_kwh is None:
         return otherwise
     if not 0 <= energy_kwh < float("inf"):
-        raise UsageError(f"an energy is 0 kWh or more, not {energy_kwh}")
+        raise UsageError(
+            f"an energy is 0 kWh or more, not {energy_kwh}", remedy="give kWh, 0 or more"
+        )
     if isinstance(it, Missing) or it.value <= 0:
         return it if isinstance(it, Missing) else Missing("the run drew no energy")
     whole = facility_total(it, facility)

@@ -113,7 +113,10 @@ def tariff_price(
     if isinstance(utc_offset_s, Missing):
         return utc_offset_s
     if not load.energies_j or load.slot_s <= 0:
-        raise CoverageError("a tariff by hours needs to know when energy was drawn")
+        raise CoverageError(
+            "a tariff by hours needs to know when energy was drawn",
+            remedy="give one price for all hours",
+        )
     sums = [0.0, *accumulate(load.energies_j)]
     end_s = load.start_utc_s + load.slot_s * len(load.energies_j)
     by_time = sums[-1] <= 0

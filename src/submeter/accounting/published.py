@@ -246,16 +246,28 @@ def _check(
 ) -> None:
     """Raise `UsageError` for words and figures that make no sense."""
     if scope not in get_args(Scope):
-        raise UsageError(f"an energy is of {', '.join(get_args(Scope))}, not of {scope!r}")
+        raise UsageError(
+            f"an energy is of {', '.join(get_args(Scope))}, not of {scope!r}",
+            remedy="give one of these",
+        )
     if basis not in set(Basis):
-        raise UsageError(f"an energy is {', '.join(Basis)}, not {basis!r}")
+        raise UsageError(
+            f"an energy is {', '.join(Basis)}, not {basis!r}", remedy="give one of these"
+        )
     low, value, high = ends
     if not 0 < low <= value <= high < math.inf:
-        raise UsageError(f"{name}: {low:g} – {value:g} – {high:g} kWh is no energy")
+        raise UsageError(
+            f"{name}: {low:g} – {value:g} – {high:g} kWh is no energy",
+            remedy="give numbers above 0 that rise from low to high",
+        )
     if pue is not None and not 1 <= pue < math.inf:
-        raise UsageError(f"a PUE is 1 or more, not {pue}")
+        raise UsageError(
+            f"a PUE is 1 or more, not {pue}", remedy="give the PUE of the site, such as 1.2"
+        )
     if wue is not None and not 0 <= wue < math.inf:
-        raise UsageError(f"a WUE is 0 L/kWh or more, not {wue}")
+        raise UsageError(
+            f"a WUE is 0 L/kWh or more, not {wue}", remedy="give the WUE of the site, such as 0.5"
+        )
 
 
 def _check_numbers(needed: Mapping[str, object], optional: Mapping[str, object]) -> None:

@@ -23,7 +23,10 @@ def inverse(factor: Factor, unit: str) -> Factor:
         If the factor is not above zero.
     """
     if factor.value <= 0:
-        raise UsageError(f"{factor.key} is {factor.value:g} {factor.unit}: nothing divides by it")
+        raise UsageError(
+            f"{factor.key} is {factor.value:g} {factor.unit}: nothing divides by it",
+            remedy="give a factor above zero",
+        )
     lowest = factor.low if factor.low > 0 else factor.value**2 / factor.high
     return msgspec.structs.replace(
         factor,
@@ -46,10 +49,15 @@ def spanning(key: str, factors: Sequence[Factor], *, wider: float = 1.0) -> Fact
         If there is none, one is zero, or they have different units.
     """
     if not factors or any(f.low <= 0 for f in factors):
-        raise UsageError(f"{key}: a span needs factors above zero")
+        raise UsageError(
+            f"{key}: a span needs factors above zero", remedy="give factors above zero"
+        )
     units = sorted({f.unit for f in factors})
     if len(units) > 1:
-        raise UsageError(f"{key}: factors in {' and '.join(units)} have no common span")
+        raise UsageError(
+            f"{key}: factors in {' and '.join(units)} have no common span",
+            remedy="give all of them in one unit",
+        )
     low = min(f.low for f in factors) / wider
     high = max(f.high for f in factors) * wider
     return Factor(
@@ -82,7 +90,10 @@ def lost_per_used(loss: Factor) -> Factor:
         If it is not a ratio below one.
     """
     if not 0 <= loss.low <= loss.value <= loss.high < 1:
-        raise UsageError(f"a loss of {loss.value:g} ({loss.low:g} – {loss.high:g}) is no ratio")
+        raise UsageError(
+            f"a loss of {loss.value:g} ({loss.low:g} – {loss.high:g}) is no ratio",
+            remedy="give a share that the lines lose, from 0 to below 1",
+        )
     low, value, high = (r / (1 - r) for r in (loss.low, loss.value, loss.high))
     return msgspec.structs.replace(loss, low=low, value=value, high=high)
 

@@ -150,14 +150,20 @@ def _potable(taken: Amount | Missing, recycled_ratio: float | None) -> Amount | 
     if recycled_ratio is None:
         return NO_RECYCLED
     if not 0 <= recycled_ratio <= 1:
-        raise UsageError(f"a part of the water is recycled from 0 to 1, not {recycled_ratio}")
+        raise UsageError(
+            f"a part of the water is recycled from 0 to 1, not {recycled_ratio}",
+            remedy="give a ratio from 0 to 1",
+        )
     return taken.scaled(1 - recycled_ratio)
 
 
 def _consumed_of_withdrawn(cycles: Factor) -> Factor:
     """``(c - 1) / c``: part of the make-up water that evaporates."""
     if not 1 < cycles.low <= cycles.value <= cycles.high:
-        raise UsageError(f"cycles of concentration are above 1, not {cycles.value:g}")
+        raise UsageError(
+            f"cycles of concentration are above 1, not {cycles.value:g}",
+            remedy="give the cycles of the water treatment, usually 3 to 8",
+        )
     low, value, high = (1 - 1 / c for c in (cycles.low, cycles.value, cycles.high))
     return msgspec.structs.replace(cycles, low=low, value=value, high=high, unit="ratio")
 

@@ -156,9 +156,14 @@ def _check(system: Microgrid) -> None:
     sizes = (system.panel_kw, system.battery_kwh)
     ratios = (system.performance_ratio, system.clearness_ratio, system.charged_ratio)
     if not all(math.isfinite(s) and s >= 0 for s in sizes) or not system.battery_kw >= 0:
-        raise UsageError("panels and battery have sizes that are finite and not below zero")
+        raise UsageError(
+            "panels and battery have sizes that are finite and not below zero",
+            remedy="--solar 5 --battery 10, or 0 for none",
+        )
     if not 0 < system.efficiency_ratio <= 1 or not all(0 <= r <= 1 for r in ratios):
-        raise UsageError("ratios of a microgrid lie between 0 and 1")
+        raise UsageError(
+            "ratios of a microgrid lie between 0 and 1", remedy="give ratios from 0 to 1"
+        )
     if not (abs(system.latitude) <= _POLE and abs(system.longitude) <= _DATE_LINE):
         raise UsageError(
             f"{system.latitude:g}, {system.longitude:g} is no place on Earth",

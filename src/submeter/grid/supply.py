@@ -70,4 +70,7 @@ def _of_zone(zone: Zone) -> Supply:
         if lifecycle and direct and water and dry:
             note = f"generation shares of {code}, times factors by fuel"
             return Supply("mix", lifecycle, direct, water, dry, note)
-    raise CoverageError(f"the catalog has no generation shares for {zone.name}")
+    raise CoverageError(
+        f"the catalog has no generation shares for {zone.name}",
+        remedy="name a source such as wind, or another zone",
+    )

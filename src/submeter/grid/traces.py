@@ -83,7 +83,10 @@ def intensity(
         If no figure of this *kind* is known.
     """
     if not 0 <= end_utc_s - start_utc_s <= LONGEST_S:
-        raise UsageError("a span ends after it begins, and within 20 years")
+        raise UsageError(
+            "a span ends after it begins, and within 20 years",
+            remedy="give an end after the start, at most 20 years later",
+        )
     year = _calendar((start_utc_s + end_utc_s) / 2)[0]
     annual = annual_of(zone, year, kind)
     hours = (end_utc_s - start_utc_s) / STEP_S

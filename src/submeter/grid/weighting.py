@@ -84,7 +84,10 @@ def mix(parts: Sequence[tuple[Trace, float]]) -> Trace:
     require_same_kind(t.kind for t in traces)
     for other in traces[1:]:
         if other.unit != first.unit:
-            raise UsageError(f"{first.unit} and {other.unit} cannot be mixed")
+            raise UsageError(
+                f"{first.unit} and {other.unit} cannot be mixed",
+                remedy="bring both to one unit first",
+            )
         if _slots(other) != _slots(first):
             raise UsageError("traces of a mix need the same slots", remedy="ask for one span")
     weights = [part / whole for _, part in parts if part > 0]
@@ -178,7 +181,10 @@ def _checked(load: Load) -> float:
         raise UsageError("a load without a slot has no time", remedy="give the time of the run")
     whole = math.fsum(load.energies_j)
     if not math.isfinite(whole) or min(load.energies_j) < 0:
-        raise UsageError("a load holds energies that are finite and not below zero")
+        raise UsageError(
+            "a load holds energies that are finite and not below zero",
+            remedy="give the load of a finished run",
+        )
     return whole
 
 

@@ -57,8 +57,10 @@ def reckoned(
     try:
         with use_overrides(overrides):
             found = reckon(run, asked, known)
-    except Exception as exc:  # noqa: BLE001  # a program's result hangs on it
+    except Exception as exc:  # a program's result hangs on it
         if not overrides.factors:
+            if provider:  # the asker's to hear of, such as a key that is missing
+                raise
             found = _energy_alone(run, asked, exc)
         else:
             found = reckoned(run, asked, home=home, provider=provider, overrides=NONE)

@@ -192,7 +192,10 @@ class ClaimBook:
                 (statement, run_id),
             ).rowcount
         if not done:
-            raise UsageError(f"run {safe_text(run_id)} uses nothing that is not retired yet")
+            raise UsageError(
+                f"run {safe_text(run_id)} uses nothing that is not retired yet",
+                remedy="submeter claim list",
+            )
         return self.of_run(run_id)
 
     def release(self, run_id: str) -> int:
@@ -221,7 +224,8 @@ class ClaimBook:
             whose = "SELECT count(*) FROM allocations WHERE action = ? AND statement != ''"
             if db.execute(whose, (action,)).fetchone()[0]:
                 raise UsageError(
-                    f"what run {safe_text(words)} uses is retired: no registry takes that back"
+                    f"what run {safe_text(words)} uses is retired: no registry takes that back",
+                    remedy="submeter claim list; enter what comes next beside it",
                 )
             if verb == "use":
                 db.execute("DELETE FROM allocations WHERE action = ?", (action,))
@@ -267,7 +271,7 @@ class ClaimBook:
         query = "INSERT INTO actions (verb, words, utc) VALUES (?, ?, datetime('now'))"
         made = self._db.execute(query, (verb, words)).lastrowid
         if made is None:  # pragma: no cover  # an insertion has a row
-            raise LedgerError(f"{self.path} did not take an entry")
+            raise LedgerError(f"{self.path} did not take an entry", remedy="try again")
         return made
 
     def _new_id(self, claim: Claim) -> str:
@@ -351,7 +355,9 @@ def _check(claim: Claim) -> None:
     if not claim.zone and claim.is_energy:
         raise UsageError("a claim on electricity needs its zone", remedy="--zone DE")
     if claim.is_energy and not 0 < claim.energy_wh <= MOST_WH:
-        raise UsageError(f"a {claim.kind} of {claim.energy_wh} Wh makes no sense")
+        raise UsageError(
+            f"a {claim.kind} of {claim.energy_wh} Wh makes no sense", remedy="--mwh 10"
+        )
     if not claim.is_energy and (claim.energy_wh or not 0 < claim.carbon_g < float("inf")):
         raise UsageError(f"an {claim.kind} is counted in tonnes", remedy="--tonnes 2.5")
 

@@ -217,7 +217,10 @@ def _used_wh(run: Run) -> int:
 
     facility = reckoned(run).facility
     if isinstance(facility, Missing):
-        raise LedgerError(f"what {called(run)} used is not known: {facility.why}")
+        raise LedgerError(
+            f"what {called(run)} used is not known: {facility.why}",
+            remedy="submeter show RUN, which says what is missing",
+        )
     return math.ceil(facility.value / J_PER_WH)
 
 
