@@ -15,6 +15,7 @@ from submeter.records.footprints import Footprint
 from submeter.records.runs import Run
 from submeter.running.reckoning import reckoned
 from submeter.settings import Declared
+from submeter.units import J_PER_KWH
 from tests.reporting.examples import digits
 
 QUANTITIES = (
@@ -40,29 +41,38 @@ def location_g(amount: Footprint) -> float:
     return amount.carbon.location.value
 
 
-def tripled(times: float = 3.0) -> dict[str, float]:
-    return {f"{t}/DE/{q}": times * fact(t, "DE", q).value for t, q in QUANTITIES}
+def declared(g_per_kwh: float) -> dict[str, float]:
+    return {f"{t}/DE/{q}": g_per_kwh for t, q in QUANTITIES}
 
 
 def overrides_of(factors: dict[str, float]) -> Overrides:
     return declared_overrides([Declared(Path("x"), dict(factors), {}, ())])
 
 
-def test_carbon_is_three_times_as_much_with_three_times_the_factor(place: Path) -> None:
+def expected_g(amount: Footprint, g_per_kwh: float) -> float:
+    """A grid that is declared holds at every hour; what the lines lose comes on top."""
+    assert isinstance(amount.facility, Amount)
+    lost = fact("grid", "DE", "td_loss_ratio").value
+    return amount.facility.value / J_PER_KWH * g_per_kwh / (1 - lost)
+
+
+def test_a_declared_grid_is_taken_as_it_is(place: Path) -> None:
     plain = location_g(reckoned(a_run()))
-    once = location_g(reckoned(a_run(), overrides=overrides_of(tripled(1.0))))  # at every hour
-    lines = "".join(f'"{ident}" = {value!r}\n' for ident, value in tripled().items())
+    lines = "".join(f'"{ident}" = {value!r}\n' for ident, value in declared(300.0).items())
     (place / "submeter.toml").write_text(f"[factors]\n{lines}")
-    assert location_g(reckoned(a_run())) == pytest.approx(3 * once)
+    mine = reckoned(a_run())
+    assert location_g(mine) == pytest.approx(expected_g(mine, 300.0))
+    used = next(f for f in mine.factors if f.key.endswith(QUANTITIES[1][1]))
+    assert (used.value, used.low, used.high) == pytest.approx((300.0, 300.0, 300.0))
     assert location_g(reckoned(a_run(), overrides=NONE)) == pytest.approx(plain)
     (place / "submeter.toml").unlink()
     assert location_g(reckoned(a_run())) == pytest.approx(plain)
 
 
 def test_overrides_that_are_passed_need_no_file() -> None:
-    once = location_g(reckoned(a_run(), overrides=overrides_of(tripled(1.0))))
-    mine = overrides_of(tripled())
-    assert location_g(reckoned(a_run(), overrides=mine)) == pytest.approx(3 * once)
+    mine = declared_overrides([Declared(Path("x"), dict(declared(99.0)), {}, ())])
+    made = reckoned(a_run(), overrides=mine)
+    assert location_g(made) == pytest.approx(expected_g(made, 99.0))
 
 
 def test_factors_that_are_not_in_order_are_not_used_and_a_note_says_so(place: Path) -> None:

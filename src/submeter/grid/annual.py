@@ -17,6 +17,7 @@ from submeter.grid.factors import (
     DIRECT,
     LIFECYCLE,
     WORLD,
+    as_wide_as,
     direct_factor,
     keys_of,
     place_ratios,
@@ -203,8 +204,7 @@ def _placed(made: Annual, zone: Zone) -> Annual:
     down, up = place_ratios(zone, made.code, made.kind.scope)
     factor = made.factor
     if down < up:
-        low, high = min(factor.low, factor.value * down), max(factor.high, factor.value * up)
-        factor = msgspec.structs.replace(factor, low=low, high=high)
+        factor = as_wide_as(factor, down, up)
     if zone.guessed or made.code == WORLD:
         factor = msgspec.structs.replace(factor, verified="assumed")
     return msgspec.structs.replace(made, factor=factor, notes=(*notes, *made.notes))

@@ -84,17 +84,6 @@ def loss_ratio(zone: Zone) -> Factor:
     raise _nothing(zone, "grid losses")
 
 
-def loss_factor(zone: Zone) -> Factor:
-    """Energy lost in transmission and distribution per energy delivered [ratio].
-
-    Notes
-    -----
-    ``loss / (1 - loss)``, as statistics give the loss as a part of what was sent out.
-    """
-    made = loss_ratio(zone)
-    return _with(made, *(x / (1 - x) for x in (made.value, made.low, made.high)))
-
-
 def residual_factor(zone: Zone) -> Factor | Missing:
     """Residual mix of *zone*: what is left when all claims are taken out [gCO2/kWh].
 
@@ -268,11 +257,19 @@ def _placed(made: Factor, zone: Zone, code: str) -> Factor:
     words = _stand_in(zone, code)
     if down < up:
         words = _joined(words, "widened by what places scatter")
-        low, high = min(made.low, made.value * down), max(made.high, made.value * up)
-        made = _with(made, made.value, low, high)
+        made = as_wide_as(made, down, up)
     if zone.guessed:
         made = msgspec.structs.replace(made, verified="assumed")
     return _noted(made, words)
+
+
+def as_wide_as(made: Factor, down: float, up: float) -> Factor:
+    """*made* with an interval that the ratios *down* and *up* to its value fit into.
+
+    Not added to its own: the interval of a mean over many grids is partly this doubt already.
+    """
+    low, high = min(made.low, made.value * down), max(made.high, made.value * up)
+    return _with(made, made.value, low, high)
 
 
 def place_ratios(zone: Zone, code: str, scope: str) -> tuple[float, float]:

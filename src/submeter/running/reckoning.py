@@ -111,7 +111,9 @@ def known_of(run: Run, home: Path, provider: str = "") -> Known:
     from submeter.storing.certificates import open_claims
 
     with contextlib.suppress(LedgerError), open_claims(path) as account:
-        others = tuple(b.claim for b in account.balances() if not b.claim.is_energy)
+        # What others bought for a run of theirs is not in our account.
+        mine = run.origin == "measured"
+        others = tuple(b.claim for b in account.balances() if mine and not b.claim.is_energy)
         return Known(allocations=account.of_run(run.id), offsets=others, trace_of=trace_of)
     return Known(trace_of=trace_of)
 
