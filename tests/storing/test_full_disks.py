@@ -144,8 +144,8 @@ def test_d01_reading_on_a_full_disk_names_the_disk_and_advises_no_rebuild(tmp_pa
             open_ledger(disk / "home" / "ledger.db").list()
             print("True True True")
         except LedgerError as exc:
-            remedy = exc.remedy
-            print("is full" in str(exc), "free some space" in remedy, "--rebuild" not in remedy)
+            words = exc.remedy
+            print("is full" in str(exc), "free some space" in words, "--rebuild" not in words)
         """,
     )
     assert said == "True True True\n"

@@ -203,7 +203,8 @@ def _placed(made: Annual, zone: Zone) -> Annual:
         notes.append(f"no figure of {zone.code} is known, {made.code} stands in: interval widened")
     down, up = place_ratios(zone, made.code, made.kind.scope)
     factor = made.factor
-    factor = as_wide_as(factor, down, up)
+    if down < up:
+        factor = as_wide_as(factor, down, up)
     if zone.guessed or made.code == WORLD:
         factor = msgspec.structs.replace(factor, verified="assumed")
     return msgspec.structs.replace(made, factor=factor, notes=(*notes, *made.notes))

@@ -264,7 +264,7 @@ def _placed(made: Factor, zone: Zone, code: str) -> Factor:
 
 
 def as_wide_as(made: Factor, down: float, up: float) -> Factor:
-    """*made* with an interval that reaches from *down* to *up* times its value at least.
+    """*made* with an interval that the ratios *down* and *up* to its value fit into.
 
     Not added to its own: the interval of a mean over many grids is partly this doubt already.
     """
