@@ -97,8 +97,7 @@ def perceptron_layers(widths: Sequence[float]) -> tuple[Layer, ...]:
     for width in widths:
         positive(width, "width")
     return tuple(
-        _dense(a, b, 1.0, part="dense", first=not n)
-        for n, (a, b) in enumerate(pairwise(widths))
+        _dense(a, b, 1.0, part="dense", first=not n) for n, (a, b) in enumerate(pairwise(widths))
     )
 
 
