@@ -113,7 +113,7 @@ def distilled(student: Workload, teacher: Workload) -> Workload:
         operations=student.operations + lesson,
         notes=(
             *student.notes,
-            f"forward pass of {teacher.name} on all {unit}: {share:.2g} times the student's own work",
+            f"forward pass of {teacher.name} on all {unit}: {share:.2g} times the student's own",
             "the teacher's own training is not counted; answers kept from an earlier pass save it",
         ),
     )
