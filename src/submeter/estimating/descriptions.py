@@ -179,6 +179,8 @@ def _shape(model: Mapping[str, Any]) -> TransformerShape:
                 fields[word] = _flag(model, word)
             else:
                 fields[word] = _whole(model, word) if kind is int else _need(model, word, "model")
+    if "experts" in model:
+        fields["experts"] = _experts(model["experts"])
     missing = [word for word in ("layers", "width", "heads", "vocab") if word not in fields]
     if missing:
         raise UsageError(
@@ -189,8 +191,6 @@ def _shape(model: Mapping[str, Any]) -> TransformerShape:
         fields["ffn"] = fields["width"] * (8 / 3 if fields.get("gated") else 4)
     if fields.get("family") == "encoder-decoder":
         fields.setdefault("encoder_layers", fields["layers"])
-    if "experts" in model:
-        fields["experts"] = _experts(model["experts"])
     return TransformerShape(**fields)
 
 
