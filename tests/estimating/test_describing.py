@@ -196,6 +196,23 @@ def test_a_shape_in_toml() -> None:
     assert work.work == {"tokens": 20e9}
 
 
+def test_the_rest_of_a_shape_follows_from_its_size() -> None:
+    rest = "[data]\ntokens = 1e12\ncontext = 2048\n"
+    part = told(
+        f'[model]\nparams = "6738415616"\nlayers = 32\nwidth = 4096\nvocab = 32000\n{rest}'
+    )
+    whole = workload_of(model="llama-7b", tokens="1T")
+    assert part.params == pytest.approx(whole.params)
+    assert part.operations.useful_flop == pytest.approx(whole.operations.useful_flop)
+    assert part.details["ffn"] == pytest.approx(11008)
+    said = " ".join(part.notes)
+    assert "32 heads assumed" in said
+    assert "feed-forward of 11008 assumed" in said
+    bare = told(f"[model]\nparams = 1e9\nlayers = 16\nwidth = 2048\n{rest}")
+    assert bare.params == pytest.approx(1e9)
+    assert "vocabulary of" in " ".join(bare.notes)
+
+
 def test_recurrent_networks_and_perceptrons_in_toml() -> None:
     lstm = told(
         '[model]\ncell = "LSTM"\ninputs = 200\nhidden = 300\nlayers = 2\n'

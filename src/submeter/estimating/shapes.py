@@ -147,6 +147,31 @@ def inferred(
     return scaled(known.shape, params), known
 
 
+def completed(
+    fields: Mapping[str, Any], params: float
+) -> tuple[TransformerShape, tuple[str, ...]]:
+    """Shape of which only some is told, beside its size; and what was put in for the rest.
+
+    Missing heads are 128 wide, a missing vocabulary is that of the nearest published model, and
+    what feed-forward is missing takes the parameters that are left.
+    """
+    known = nearest(params, fields.get("family", "decoder"))
+    given, notes = dict(fields), []
+    if "heads" not in given:
+        given["heads"] = max(1.0, round(given["width"] / HEAD_WIDTH))
+        notes.append(f"{given['heads']:.0f} heads assumed")
+    if "vocab" not in given:
+        given["vocab"] = known.shape.vocab
+        notes.append(f"vocabulary of {known.shape.vocab:.0f} assumed, that of {known.name}")
+    if "ffn" not in given:
+        shape = TransformerShape(**given, ffn=1.0)
+        one = params_of_shape(shape)
+        each = params_of_shape(msgspec.structs.replace(shape, ffn=2.0)) - one
+        given["ffn"] = 1.0 + (params - one) / each if params > one else given["width"]
+        notes.append(f"feed-forward of {given['ffn']:.0f} assumed, so that the size is met")
+    return TransformerShape(**given), tuple(notes)
+
+
 def spread_ratio_of(params: float, *, context_told: bool) -> float:
     """By what factor the operations may differ where only the size is told."""
     return SPREAD_RATIOS[params < SMALL_PARAMS, context_told]
