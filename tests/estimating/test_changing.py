@@ -4,7 +4,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
@@ -29,6 +29,7 @@ def holds_together(work: Workload) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(workloads, st.sampled_from(sorted(PRECISIONS)), st.sampled_from(sorted(PRECISIONS)))
 def test_quantising_changes_bytes_and_no_operation(work: Workload, a: str, b: str) -> None:
     one = quantised(work, a)
@@ -45,6 +46,7 @@ def test_quantising_changes_bytes_and_no_operation(work: Workload, a: str, b: st
     assert products[a] / products[b] == pytest.approx(PRECISIONS[a] / PRECISIONS[b], rel=1e-6)
 
 
+@settings(deadline=None)
 @given(workloads, shares)
 def test_a_mask_saves_nothing_and_says_so(work: Workload, share: float) -> None:
     masked = pruned(work, share, "mask")
@@ -53,6 +55,7 @@ def test_a_mask_saves_nothing_and_says_so(work: Workload, share: float) -> None:
     assert "saves no operation" in masked.notes[-1]
 
 
+@settings(deadline=None)
 @given(workloads, shares, shares)
 def test_channels_save_the_more_the_more_are_gone(work: Workload, a: float, b: float) -> None:
     low, high = sorted((a, b))
@@ -65,6 +68,7 @@ def test_channels_save_the_more_the_more_are_gone(work: Workload, a: float, b: f
     assert kept**2 * (1 - 1e-9) <= saved <= kept * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(workloads)
 def test_two_of_four_saves_half_of_two_thirds_of_the_products_with_weights(work: Workload) -> None:
     sparse = pruned(work, 0.5, "2:4")
@@ -111,6 +115,7 @@ def test_compound_scaling_comes_near_the_networks_that_were_built_by_it(
     assert scaled == pytest.approx(built, rel=margin)
 
 
+@settings(deadline=None)
 @given(st.floats(-5, 5), st.floats(-5, 5))
 def test_compound_scaling_composes(a: float, b: float) -> None:
     twice = compound_scaled(compound_scaled(SCALABLE, a), b)
@@ -126,6 +131,7 @@ def test_one_step_doubles_the_operations_about() -> None:
     assert ratio == pytest.approx(2, rel=0.05)
 
 
+@settings(deadline=None)
 @given(workloads)
 def test_no_change_speaks_of_joules_saved(work: Workload) -> None:
     for changed in (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
@@ -100,6 +100,7 @@ def test_an_encoder_and_a_decoder_have_two_lengths() -> None:
     assert work.operations.useful_flop / (6 * 11e9 * 1e12) == pytest.approx(0.55, abs=0.07)
 
 
+@settings(deadline=None)
 @given(
     st.floats(1e6, 1e13), st.floats(1e6, 1e14), st.sampled_from(["none", "selective", "full"]),
     st.floats(1, 100),

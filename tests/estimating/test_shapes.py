@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.catalog.tables import DATA
@@ -81,6 +81,7 @@ def test_the_stated_spread_holds_for_models_inferred_from_other_series(
     assert max(errors) > 0.7 * spread, "the spread is wider than the models ask for"
 
 
+@settings(deadline=None)
 @given(st.floats(5e7, 1e13), st.sampled_from(["decoder", "encoder", "encoder-decoder"]))
 def test_an_inferred_shape_has_the_size_that_was_told(params: float, family: str) -> None:
     shape, _ = inferred(params, family)  # type: ignore[arg-type]
