@@ -106,6 +106,8 @@ NETWORKS = {
     "mobilenetv2": (3_504_872, 0.301, 224), "googlenet": (6_624_904, 1.498, 224),
     "densenet121": (7_978_856, 2.83, 224), "densenet161": (28_681_000, 7.73, 224),
     "densenet169": (14_149_480, 3.36, 224), "densenet201": (20_013_928, 4.29, 224),
+    "shufflenetv2": (2_278_604, 0.145, 224), "inceptionv3": (23_834_568, 5.71, 299),
+    "xception": (22_855_952, 8.4, 299),  # Keras, without statistics; Chollet 2017
     "efficientnetb0": (5_288_548, 0.386, 224), "efficientnetb1": (7_794_184, 0.687, 240),
     "efficientnetb2": (9_109_994, 1.09, 288), "efficientnetb3": (12_233_232, 1.83, 300),
     "efficientnetb4": (19_341_616, 4.39, 380), "efficientnetb5": (30_389_784, 10.27, 456),
