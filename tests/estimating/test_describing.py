@@ -83,6 +83,8 @@ def test_a_vision_transformer_learns_from_images() -> None:
     work = workload_of(config=config, images=1000, optimiser="none")
     assert work.work == {"samples": 1000}
     assert work.operations.forward_flop / 2e9 / 1000 == pytest.approx(17.56, rel=1e-3)
+    named = workload_of(model="vit-base", images=1000, optimiser="none")
+    assert named.operations == work.operations
     with pytest.raises(UsageError, match="tokens says nothing"):
         workload_of(config=config, tokens=1000)
     with pytest.raises(UsageError, match="images is missing"):
@@ -229,6 +231,8 @@ def test_recurrent_networks_and_perceptrons_in_toml() -> None:
     assert "fp32 assumed" in plain.notes
     named = told('[model]\nname = "llama-7b"\n[data]\ntokens = "1T"\n')
     assert named.operations == workload_of(model="llama-7b", tokens="1T").operations
+    seen = told('[model]\nname = "vit-base"\n[data]\nimages = "1M"\n')
+    assert seen.operations == workload_of(model="vit-base", images=1e6).operations
     sized = told('[model]\nparams = "1B"\nfamily = "encoder"\n[data]\ntokens = "1T"\n')
     assert sized.operations == workload_of(params="1B", family="encoder", tokens=1e12).operations
 

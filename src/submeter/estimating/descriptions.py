@@ -149,8 +149,9 @@ def _transformer(
     name: str, model: Mapping[str, Any], data: Mapping[str, Any], training: Training
 ) -> Workload:
     _fitting(model, (*_SIZE, *_SHAPE), "a transformer")
-    _fitting(data, ("tokens", "context", "target"), "a transformer", of="data")
-    given = {word: data[word] for word in ("tokens", "context", "target") if word in data}
+    words = ("tokens", "images", "context", "target")  # images: of a vision transformer
+    _fitting(data, words, "a transformer", of="data")
+    given = {word: data[word] for word in words if word in data}
     sized = {word: model[word] for word in ("params", "active_params") if word in model}
     if "name" in model:
         _fitting(model, ("name",), "a published model")
