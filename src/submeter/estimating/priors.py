@@ -183,7 +183,7 @@ class Priors:
 
     @property
     def _elasticity(self) -> float:
-        return self._of("power/busy").value
+        return min(1.0, max(0.0, self._of("power/busy").value))
 
     def _power(self, traits: Traits, utilisation: float) -> float:
         logged = self._sum("power", power_features(traits, utilisation))
