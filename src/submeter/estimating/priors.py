@@ -31,7 +31,7 @@ TABLE: Final = "training_priors"
 BUSY_CENTRE: Final = 0.35
 SMALL_PARAMS: Final = 1e9  # below, a transformer no longer fills its device
 TINY_PARAMS: Final = 1e8  # below, a model no longer draws full power
-USUAL_BATCH: Final = 128.0  # per device, where none is given: between 32 and 512
+USUAL_BATCH: Final = 256.0  # per device, where none is given, as descriptions assume
 LEAST_UTILISATION: Final = 1e-4
 MOST_UTILISATION: Final = 0.95
 MOST_POWER_RATIO: Final = 1.15  # boards exceed their limit by little, and shortly
@@ -79,7 +79,9 @@ def traits_of(
     precision = machine.runs_in(workload.precision)
     peak = machine.peak_flop_per_s(workload.precision).value
     images = next((n for unit, n in workload.work.items() if unit != "tokens"), 0.0)
-    batch = workload.details.get("batch_samples", 0.0) / machine.count or USUAL_BATCH
+    assumed = any("a step assumed" in note for note in workload.notes)
+    given = 0.0 if assumed else workload.details.get("batch_samples", 0.0)
+    batch = given / machine.count or USUAL_BATCH
     step_flop = workload.operations.useful_flop / images * max(1.0, batch) if images else 0.0
     return Traits(
         kind=workload.kind,
@@ -178,7 +180,9 @@ class Priors:
     def node_ratio(self, traits: Traits) -> Factor:
         """Power of the whole node over that of its devices [ratio], at least one."""
         value = max(1.0, math.exp(self._sum("node", node_features(traits))))
-        found = self._factor("node", traits, value, self._of("node/log-sd").value, math.inf)
+        tpu = "-tpu" if traits.device_class == "tpu" else ""
+        sd = self._of(f"node/log-sd{tpu}").value
+        found = self._factor("node", traits, value, sd, math.inf)
         return msgspec.structs.replace(found, low=max(1.0, found.low))
 
     @property
