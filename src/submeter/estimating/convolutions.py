@@ -8,9 +8,9 @@ One image at the size asked for; bigger images cost more, with the same weights.
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Final
 
+from submeter.catalog.names import near
 from submeter.errors import UsageError
 from submeter.estimating.layers import Layer, positive
 
@@ -346,7 +346,7 @@ def network_of(name: str) -> str:
     plain = re.sub(r"[\W_]+", "", name.lower())
     known = _ALIASES.get(plain, plain)
     if known not in _BUILT:
-        close = get_close_matches(plain, _BUILT, n=3, cutoff=0.6)
+        close = near(plain, _BUILT)
         raise UsageError(
             f"“{name[:40]}” is no network that we can count by name",
             remedy=f"use {', '.join(close or ['resnet50', 'vgg16', 'efficientnet-b0'])}, or let "

@@ -8,13 +8,14 @@ the others (`SPREAD_RATIOS`, checked by tests/estimating/test_shapes.py).
 """
 
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
 import msgspec
 
-from submeter.catalog.names import fold, near
+from submeter.catalog.names import near
 from submeter.catalog.tables import rows
 from submeter.errors import UsageError
 from submeter.estimating.configs import _LEARNED_POSITIONS, STYLES
@@ -55,15 +56,19 @@ def known_shapes() -> tuple[Known, ...]:
 
 def known_shape(name: str) -> Known:
     """Give the published shape of this *name*."""
-    asked = fold(name)
+    asked = _bare(name)
     for known in known_shapes():
-        if asked in (fold(known.key), fold(known.name)):
+        if asked in (_bare(known.key), _bare(known.name)):
             return known
     close = near(name, [k.key for k in known_shapes()])
     raise UsageError(
         f"“{name[:40]}” is no model whose shape we list",
         remedy=f"use {', '.join(close) or 'llama-7b, gpt2-small, bert-base'}, or tell its params",
     )
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.lower())  # the point stays: 1.3b is not 13b
 
 
 def families_of(like: str) -> Mapping[str, Any]:
@@ -140,6 +145,31 @@ def inferred(
     """Shape of a model of which only the size is told, and the model that it was taken from."""
     known = nearest(params, family, among)
     return scaled(known.shape, params), known
+
+
+def completed(
+    fields: Mapping[str, Any], params: float
+) -> tuple[TransformerShape, tuple[str, ...]]:
+    """Shape of which only some is told, beside its size; and what was put in for the rest.
+
+    Missing heads are 128 wide, a missing vocabulary is that of the nearest published model, and
+    what feed-forward is missing takes the parameters that are left.
+    """
+    known = nearest(params, fields.get("family", "decoder"))
+    given, notes = dict(fields), []
+    if "heads" not in given:
+        given["heads"] = max(1.0, round(given["width"] / HEAD_WIDTH))
+        notes.append(f"{given['heads']:.0f} heads assumed")
+    if "vocab" not in given:
+        given["vocab"] = known.shape.vocab
+        notes.append(f"vocabulary of {known.shape.vocab:.0f} assumed, that of {known.name}")
+    if "ffn" not in given:
+        shape = TransformerShape(**given, ffn=1.0)
+        one = params_of_shape(shape)
+        each = params_of_shape(msgspec.structs.replace(shape, ffn=2.0)) - one
+        given["ffn"] = 1.0 + (params - one) / each if params > one else given["width"]
+        notes.append(f"feed-forward of {given['ffn']:.0f} assumed, so that the size is met")
+    return TransformerShape(**given), tuple(notes)
 
 
 def spread_ratio_of(params: float, *, context_told: bool) -> float:
