@@ -89,7 +89,7 @@ def test_the_same_run_told_twice_is_scored_once() -> None:
 
 
 @given(hits=st.integers(0, 60), more=st.integers(0, 60))
-def test_binomial_p_is_that_of_scipy(hits: int, more: float) -> None:
+def test_binomial_p_is_that_of_scipy(hits: int, more: int) -> None:
     count = hits + more or 1
     hits = min(hits, count)
     assert binomial_p(hits, count, 0.9) == pytest.approx(

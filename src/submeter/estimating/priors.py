@@ -158,7 +158,7 @@ class Priors:
     def power_ratio(self, traits: Traits, *, utilisation: float | None = None) -> Factor:
         """Mean device power over TDP [ratio], at a *utilisation* that is known or the prior."""
         at = self.utilisation(traits).value if utilisation is None else utilisation
-        value = self._power(traits, at)
+        value = self._power_ratio(traits, at)
         sd = self._sd("power", traits)
         if utilisation is None:
             sd = math.hypot(sd, self._elasticity * self._sd("utilisation", traits))
@@ -171,7 +171,7 @@ class Priors:
         much power follows it.
         """
         at = self.utilisation(traits).value
-        value = self._power(traits, at) / at
+        value = self._power_ratio(traits, at) / at
         sd = math.hypot(
             self._sd("power", traits), (1 - self._elasticity) * self._sd("utilisation", traits)
         )
@@ -189,7 +189,7 @@ class Priors:
     def _elasticity(self) -> float:
         return min(1.0, max(0.0, self._of("power/busy").value))
 
-    def _power(self, traits: Traits, utilisation: float) -> float:
+    def _power_ratio(self, traits: Traits, utilisation: float) -> float:
         logged = self._sum("power", power_features(traits, utilisation))
         return min(math.exp(logged), MOST_POWER_RATIO, traits.cap_ratio * MOST_POWER_RATIO)
 
