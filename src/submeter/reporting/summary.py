@@ -93,6 +93,8 @@ def title(run: Run) -> str:
 def state(run: Run) -> str:
     """How *run* ended and how long it took."""
     took = write_duration(run.duration_s)
+    if run.origin == "predicted":
+        return f"predicted to take {took}"
     match run.status:
         case "finished":
             return f"finished in {took}"
