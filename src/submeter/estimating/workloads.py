@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a training asks of a machine: operations, bytes, and how we know.
 
-One fused multiply-add counts as two FLOP, as in datasheets. *Useful* operations are those that
-the arithmetic of the training needs; *executed* ones include what is computed a second time
-because its result was not kept.
+One fused multiply-add counts as two FLOP, as in datasheets. *Useful* operations are
+the matrix products that the training needs; *executed* ones include what is computed a second
+time because its result was not kept, the optimiser's steps, and what works element by element.
 """
 
 import math
@@ -23,14 +23,17 @@ class Operations(msgspec.Struct, frozen=True):
     Attributes
     ----------
     forward_flop, backward_flop
-        Of the forward and the backward passes [FLOP].
+        Matrix products of the forward and the backward passes [FLOP].
     recomputed_flop
-        Forward work done again in the backward pass, because activations were not kept [FLOP]:
-        executed, but not useful.
+        Matrix products that nobody needs [FLOP]: forward work done again in the backward pass
+        because activations were not kept, slots of experts that hold no token.
     optimiser_flop
         Of the optimiser's steps [FLOP].
     bytes_moved
         Between the accelerator's memory and its cores, at least [B].
+    elementwise_flop
+        Norms, softmax, activation functions, forward and backward, about [FLOP]. They run on
+        vector units and wait for memory; peaks and utilisations are about matrix products.
     """
 
     forward_flop: float
@@ -38,6 +41,7 @@ class Operations(msgspec.Struct, frozen=True):
     recomputed_flop: float = 0.0
     optimiser_flop: float = 0.0
     bytes_moved: float = 0.0
+    elementwise_flop: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -50,13 +54,14 @@ class Operations(msgspec.Struct, frozen=True):
 
     @property
     def useful_flop(self) -> float:
-        """What the training needs: forward, backward, and the optimiser's steps [FLOP]."""
-        return self.forward_flop + self.backward_flop + self.optimiser_flop
+        """What a utilisation (MFU) is reckoned from: forward and backward products [FLOP]."""
+        return self.forward_flop + self.backward_flop
 
     @property
     def executed_flop(self) -> float:
-        """What the machine does: the useful operations and those done again [FLOP]."""
-        return self.useful_flop + self.recomputed_flop
+        """All that the machine does [FLOP]."""
+        again = self.recomputed_flop + self.optimiser_flop
+        return self.useful_flop + again + self.elementwise_flop
 
     def __add__(self, other: "Operations") -> "Operations":
         return Operations(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
