@@ -21,6 +21,11 @@ from submeter.records.footprints import Footprint
 from submeter.records.runs import Run
 
 OVERHEADS: Final = ("checkpoints", "evaluation", "restarts", "failed_trials")
+_TABLES: Final = {  # of a description: where the words of options belong
+    "model": ("params", "active_params"),
+    "data": ("tokens", "context", "images", "image_side"),
+    "training": ("precision", "batch", "epochs", "recomputation", "optimiser"),
+}
 PLACED: Final = {  # words of a question, and what a run records for them
     "zone": "zone",
     "pue": "pue",
@@ -70,7 +75,10 @@ class Question(msgspec.Struct, frozen=True):
         given = dict(self.model)
         if self.precision is not None:
             given["precision"] = self.precision
-        return workload_of(**given)
+        described = given.pop("description", None)
+        if described is None:
+            return workload_of(**given)
+        return workload_of(description=_with(described, given))
 
     def rates(self, workload: Workload | None, machine: Machine) -> Rates:
         """How fast *machine* works on *workload*."""
@@ -95,6 +103,20 @@ class Answer(msgspec.Struct, frozen=True):
     workload: Workload | None
     machine: Machine
     rates: Rates
+
+
+def _with(description: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """*description* with the words that were *given* beside it in their tables."""
+    made = {name: dict(part) if isinstance(part, dict) else part
+            for name, part in description.items()}  # fmt: skip
+    for name, value in given.items():
+        table = next((t for t, words in _TABLES.items() if name in words), "")
+        if not table:
+            raise UsageError(
+                f"{name} beside a description says nothing", remedy="write it into the description"
+            )
+        made.setdefault(table, {})[name] = value
+    return made
 
 
 def answer(question: Question, reckoned: Callable[[Run], Footprint] = reckon) -> Answer:

@@ -25,6 +25,13 @@ _ABOUT_PLACE: Final[tuple[str, ...]] = ("zone", "region", "pue", "cooling", "arr
 _ABOUT_TRIALS: Final[tuple[str, ...]] = ("checkpoints", "evaluation", "restarts", "failed_trials")
 
 
+_TABLES: Final = {  # of a description, besides those of the model
+    "machine": _ABOUT_HARDWARE[:-1],
+    "place": (*_ABOUT_PLACE, "at"),
+    "overheads": _ABOUT_TRIALS,
+}
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """What a training will use; ``str()`` says it as ``submeter estimate`` does."""
 
@@ -206,12 +213,29 @@ def _mapping(path: str | Path, read: Any, kind: str) -> dict[str, Any]:
 
 
 def _described(description: Any, said: Mapping[str, Any]) -> dict[str, Any]:
-    """What a TOML description says, options before it; its own words stay the model's."""
+    """What a TOML description says, options before it.
+
+    Its tables ``machine``, ``place`` and ``overheads`` have the words of the options; the others
+    are the model's.
+    """
+    from submeter.errors import UsageError
+
     table = dict(description) if isinstance(description, dict) else read_toml(description)
-    ours = {*_ABOUT_HARDWARE, *_ABOUT_PLACE, *_ABOUT_TRIALS, "at", "name"}
-    own = {key.replace("-", "_"): table[key] for key in table if key.replace("-", "_") in ours}
-    rest = {key: value for key, value in table.items() if key.replace("-", "_") not in ours}
-    return {**own, **({"description": rest} if rest else {}), **said}
+    own: dict[str, Any] = {}
+    for name, words in _TABLES.items():
+        part = table.pop(name, {})
+        if not isinstance(part, dict):
+            raise UsageError(f"{name} is no table", remedy=f"write [{name}] above its words")
+        for key, value in part.items():
+            word = key.replace("-", "_")
+            if word not in words:
+                raise UsageError(
+                    f"“{key[:40]}” says nothing of the {name}", remedy=f"use {', '.join(words)}"
+                )
+            own[word] = value
+    if {"zone", "region"} & said.keys():
+        own = {word: value for word, value in own.items() if word not in ("zone", "region")}
+    return {**own, **({"description": table} if table else {}), **said}
 
 
 def _place(asked: Mapping[str, Any]) -> dict[str, str]:

@@ -10,15 +10,22 @@ from submeter.estimating.validating import Report, Scored, Summary
 from submeter.reporting.text import cut, plain, table
 from submeter.reporting.words import JSON_SCHEMA
 
-_HEADS: Final = ["", "given", "rows", "median error", "coverage", "width"]
+_HEADS: Final = ["", "given", "rows", "error", "coverage", "width"]
 _ROWS: Final = ["row", "quantity", "given", "predicted", "", "published", ""]
+_GIVEN: Final = {"description": "words", "device-hours": "hours"}
+_NAME: Final = 24  # columns of the name of a row
 
 
 def validation_words(report: Report, width: int) -> str:
     """Errors and coverage in all, by hardware, and row by row."""
-    lines = [f"Of {report.level:.0%} intervals; coverage with its own 95 % interval."]
+    lines = [
+        f"Median error, and how many of the {100 * report.level:.0f} % intervals held (95 % of it)",
+        "by what was given: a description in words, or device-hours besides.",
+    ]
     lines += _summaries("in all", report.overall)
     lines += _summaries("by hardware", report.by_hardware)
+    if not all(row.passes for row in (*report.overall, *report.by_hardware)):
+        lines.append("! a binomial test at 5 % refuses the nominal coverage")
     cells = [_ROWS, *(_scored(row) for row in report.scored)]
     lines += ["", *table(cells, right=(3, 5))]
     if report.excluded:
@@ -35,14 +42,15 @@ def _summaries(title: str, rows: Sequence[Summary]) -> list[str]:
         return []
     cells = [_HEADS]
     for row in rows:
-        ends = f"({row.coverage_low:.0%} – {row.coverage_high:.0%})"
+        ends = f"({100 * row.coverage_low:.0f} – {100 * row.coverage_high:.0f})"
+        of = plain(row.group, width=_NAME)
         cells.append(
             [
-                f"  {plain(row.group)}, {row.quantity}" if row.group else f"  {row.quantity}",
-                row.given,
+                f"  {of}, {row.quantity}" if of not in ("", "all") else f"  {row.quantity}",
+                _GIVEN.get(row.given, row.given),
                 str(row.count),
-                f"{row.median_error_ratio:.0%}",
-                f"{row.coverage_ratio:.0%} {ends}{'' if row.passes else ' refused'}",
+                f"{100 * row.median_error_ratio:.0f} %",
+                f"{100 * row.coverage_ratio:.0f} % {ends}{'' if row.passes else ' !'}",
                 f"× {row.median_width_ratio:.2g}",
             ]
         )
@@ -51,9 +59,9 @@ def _summaries(title: str, rows: Sequence[Summary]) -> list[str]:
 
 def _scored(row: Scored) -> list[str]:
     return [
-        plain(row.id),
+        plain(row.id, width=_NAME),
         row.quantity,
-        row.given,
+        _GIVEN.get(row.given, row.given),
         f"{row.predicted:.3g} {row.unit}",
         f"({row.low:.3g} – {row.high:.3g})",
         f"{row.published:.3g}",

@@ -82,7 +82,7 @@ def estimate(
     \b
     Examples:
       submeter estimate --params 7B --tokens 2T --hardware h100-sxm:512
-      submeter estimate --cnn resnet50 --images 1.28M --epochs 90 --hardware v100:8 --zone DE
+      submeter estimate --cnn resnet50 --images 1.28M --hardware v100:8
       submeter estimate --config config.json --tokens 2T --hardware a100:64
       submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
