@@ -4,8 +4,9 @@
 import pytest
 
 from submeter.accounting.carbon import location_based
-from submeter.circumstances.picking import SUPPLIES, backed, provider_claim, supply
+from submeter.circumstances.picking import backed, generated_by, provider_claim
 from submeter.errors import UsageError
+from submeter.grid.supply import SUPPLIES
 from submeter.records.claims import Allocation, Claim
 from submeter.records.figures import Missing
 from tests.accounting.figures import known, kwh
@@ -13,7 +14,7 @@ from tests.accounting.figures import known, kwh
 
 @pytest.mark.parametrize("source", SUPPLIES)
 def test_supplies_without_fire(source: str) -> None:
-    lifecycle, direct = supply(source)
+    lifecycle, direct = generated_by(source)
     located = location_based(kwh(1.0), lifecycle, direct, Missing("what if"))
     assert known(located.direct).value == 0.0
     assert 1 < known(located.total).value < 100
@@ -22,12 +23,12 @@ def test_supplies_without_fire(source: str) -> None:
 
 
 def test_a_mix_spans_its_sources() -> None:
-    mix = supply("mix")[0].factor
+    mix = generated_by("mix")[0].factor
     for source in SUPPLIES[:4]:
-        one = supply(source)[0].factor
+        one = generated_by(source)[0].factor
         assert mix.low <= one.low < one.high <= mix.high
     with pytest.raises(UsageError, match="no source of power") as caught:
-        supply("magic")
+        generated_by("magic")
     assert "wind" in str(caught.value.remedy)
 
 
@@ -36,8 +37,8 @@ def test_claims_carry_the_intensity_of_their_source() -> None:
         return Allocation(Claim("x", "GO", "DE", 2026, "HKNR", fuel, 1000), "run", 1000)
 
     wind, unnamed, odd = backed([one("wind"), one(""), one("magic")])
-    assert wind.lifecycle == supply("wind")[0]
-    assert unnamed.lifecycle == supply("mix")[0]
+    assert wind.lifecycle == generated_by("wind")[0]
+    assert unnamed.lifecycle == generated_by("mix")[0]
     assert isinstance(odd.direct, Missing)
     assert "magic" in odd.direct.why
 

@@ -148,6 +148,12 @@ def embodied_by_hours(
     return Embodied(whole, of_accelerators, of_hosts, tuple(dict.fromkeys(notes)))
 
 
+def factors_of(hardware: Iterable[Hardware]) -> tuple[Factor, ...]:
+    """Every factor that the embodied carbon of *hardware* takes, each once."""
+    rows = (f for h in hardware for f in (h.accelerator, h.host, h.per_h, h.lifetime))
+    return tuple(dict.fromkeys(f for f in rows if f is not None))
+
+
 def purchase(hardware: Iterable[Hardware], pieces: float = 1.0) -> Purchase:
     """All of the hardware in the year of its purchase [gCO2e]; *pieces* of each host share."""
     parts: list[Amount] = []

@@ -59,6 +59,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     recycled_ratio: float | None = None
     stress: str | Missing = Missing("no water stress of this place is known")
     embodied: Amount | Missing = Missing("the hardware is not known")
+    hardware_factors: tuple[Factor, ...] = ()
     price: Factor | Missing = NO_PRICE  # per kWh
     currency: str = ""
     carbon_price: Factor | Missing = Missing("no carbon price is set")  # per tCO2e
@@ -126,7 +127,7 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
         factors=tuple(dict.fromkeys(f for f in (*_facility_factors(around), *used) if f)),
         notes=tuple(
             dict.fromkeys(
-                (*inside.notes, *around.facility.notes, *around.notes, f"indicators: {INTERIM}")
+                (*around.notes, *inside.notes, *around.facility.notes, f"indicators: {INTERIM}")
             )
         ),
     )
@@ -211,6 +212,7 @@ def _facility_factors(around: Circumstances) -> tuple[Factor | None, ...]:
         generation.dry,
         generation.withdrawal,
         None if isinstance(around.price, Missing) else around.price,
+        *around.hardware_factors,
     )
 
 

@@ -22,7 +22,6 @@ from submeter.records.traces import Kind
 from submeter.units import G_PER_KG, J_PER_KWH
 
 DAYS_PER_YEAR: Final = 365
-SUPPLIES: Final = ("wind", "solar", "hydro", "nuclear", "mix")
 _MIX: Final = ("wind", "solar", "hydro", "nuclear")
 _LIFECYCLE: Final = Kind()
 _DIRECT: Final = Kind(scope="direct")
@@ -31,7 +30,7 @@ _DIRECT: Final = Kind(scope="direct")
 # --- electricity and claims on it ---------------------------------------------------------------
 
 
-def supply(source: str) -> tuple[Intensity, Intensity]:
+def generated_by(source: str) -> tuple[Intensity, Intensity]:
     """Lifecycle and direct intensity of a *source* of power, or of a ``mix`` without fire.
 
     Raises
@@ -73,7 +72,7 @@ def backed(allocations: Iterable[Allocation]) -> tuple[Backed, ...]:
     for allocation in allocations:
         fuel = allocation.claim.fuel
         try:
-            lifecycle, direct = supply("mix" if fuel in {"", "renewable"} else fuel)
+            lifecycle, direct = generated_by("mix" if fuel in {"", "renewable"} else fuel)
         except UsageError as exc:
             why = Missing(str(exc))
             made.append(Backed(allocation, why, why))

@@ -79,17 +79,6 @@ def loss_ratio(zone: Zone) -> Factor:
     raise _nothing(zone, "grid losses")
 
 
-def loss_factor(zone: Zone) -> Factor:
-    """Energy lost in transmission and distribution per energy delivered [ratio].
-
-    Notes
-    -----
-    ``loss / (1 - loss)``, as statistics give the loss as a part of what was sent out.
-    """
-    made = loss_ratio(zone)
-    return _with(made, *(x / (1 - x) for x in (made.value, made.low, made.high)))
-
-
 def residual_factor(zone: Zone) -> Factor | Missing:
     """Residual mix of *zone*: what is left when all claims are taken out [gCO2/kWh].
 
@@ -263,12 +252,20 @@ def _placed(made: Factor, zone: Zone, code: str) -> Factor:
     words = _stand_in(zone, code)
     if sd > 0:
         words = _joined(words, "widened by what places scatter")
-        reach = math.exp(NORMAL_95 * sd)
-        low, high = min(made.low, made.value / reach), max(made.high, made.value * reach)
-        made = _with(made, made.value, low, high)
+        made = as_wide_as(made, sd)
     if zone.guessed:
         made = msgspec.structs.replace(made, verified="assumed")
     return _noted(made, words)
+
+
+def as_wide_as(made: Factor, sd: float) -> Factor:
+    """*made* with an interval that a doubt of *sd* in its logarithm fits into.
+
+    Not added to its own: the interval of a mean over many grids is partly this doubt already.
+    """
+    reach = math.exp(NORMAL_95 * sd)
+    low, high = min(made.low, made.value / reach), max(made.high, made.value * reach)
+    return _with(made, made.value, low, high)
 
 
 def place_sd(zone: Zone, code: str) -> float:

@@ -11,7 +11,7 @@ import msgspec
 from submeter.catalog.facts import cited, facts
 from submeter.catalog.tables import rows
 from submeter.errors import UsageError
-from submeter.grid.annual import Annual, annual_of
+from submeter.grid.annual import DECLARED, Annual, annual_of
 from submeter.grid.factors import keys_of, shares_of
 from submeter.grid.spreads import (
     flat_sd,
@@ -27,6 +27,7 @@ from submeter.records.traces import Kind, Shape, Trace
 STEP_S: Final = 3600
 LONGEST_S: Final = 20 * 366 * 86400  # of a run; beyond, an instant was given in other units
 _HOURS: Final = 24
+_NO_DIFFERENCE: Final = 0.005
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -105,11 +106,23 @@ def intensity(
         year=own.year,
         licence="; ".join(dict.fromkeys(filter(None, (own.licence, shaped.licence)))),
         verified=own.verified,
-        notes=(*annual.notes, *shaped.notes),
+        notes=(*_of_year(annual, shaped, values), *annual.notes, *shaped.notes),
     )
 
 
+def _of_year(annual: Annual, shaped: _Shaped, values: tuple[float, ...]) -> tuple[str, ...]:
+    """What the hours asked for make of the figure of a year, where they make anything of it."""
+    own = annual.factor
+    ratio = sum(values) / len(values) / own.value if own.value > 0 else 1.0
+    if shaped.shape == "flat" or abs(ratio - 1) < _NO_DIFFERENCE:
+        return ()
+    return (f"{own.value:.4g} {own.unit} a year ({own.year}), times {ratio:.2f} in these hours",)
+
+
 def _shape(zone: Zone, annual: Annual, year: int, hours: float) -> _Shaped:
+    if annual.factor.verified == DECLARED:
+        flat = (1.0,) * (12 * _HOURS)
+        return _Shaped(flat, "flat", (), ("as declared, at every hour",))
     profile = next(
         (_profiles()[code] for code in _near(zone, annual) if code in _profiles()), None
     )

@@ -325,6 +325,8 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
 def notes(run: Run, footprint: Footprint) -> list[str]:
     """Say what a reader of the result should know, most important first."""
     words = [f"not counted: {plain(u)}" for u in footprint.unknown]
+    if footprint.zone is not None and footprint.zone.guessed and run.place.get("zone"):
+        words.append(plain(footprint.zone.note))  # what was said of the place means none
     if run.gaps_s > 0:
         part = write_ratio(run.gaps_s / run.duration_s) if run.duration_s > 0 else MISSING
         words.append(f"{write_duration(run.gaps_s)} bridged by interpolation ({part})")

@@ -312,7 +312,7 @@ def _factors(footprint: Footprint, width: int) -> list[str]:
         for f in footprint.factors
     ]
     lines, _ = fitted(rows, width, right=(1,), spare=(3, 2))
-    return ["factors  (source of each: submeter factors KEY)", *lines] if rows else []
+    return ["factors  (submeter factors KEY; with a colon: derived)", *lines] if rows else []
 
 
 def _part(energy: Quantity | Amount | Missing, whole_j: float) -> str:

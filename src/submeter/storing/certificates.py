@@ -10,7 +10,6 @@ than bought, whoever writes to it.
 import contextlib
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,14 +25,7 @@ from submeter.errors import (
     UsageError,
 )
 from submeter.records.claims import Allocation, Balance, Claim, energy_words
-from submeter.storing import places
-from submeter.storing.ledger import (
-    BUSY_S,
-    _is_busy,
-    _is_read_only,
-    _make_file,
-    _refuse_traps,
-)
+from submeter.storing import databases, places
 from submeter.storing.wording import is_storable, safe_text
 from submeter.units import WH_PER_MWH
 
@@ -249,18 +241,11 @@ class ClaimBook:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
-                    self._db.execute("ROLLBACK")
-                raise
+        with _translated(self.path), databases.transaction(self._db):
+            yield self._db
 
 
-def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBook:
+def open_claims(path: Path | None = None, *, busy_s: float = databases.BUSY_S) -> ClaimBook:
     """Open the account of claims, made if need be; what cannot be written is only read.
 
     Raises
@@ -270,28 +255,16 @@ def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBoo
     """
     path = places.home() / CLAIMS_FILE if path is None else Path(path)
     if not os.path.exists(path):  # noqa: PTH110  # this one never raises
-        _make_file(path)
-    _refuse_traps(path)
+        databases.make_file(path)
+    databases.refuse_traps(path)
     network = places.is_network(places.file_system(path.parent))
-    give_up = time.monotonic() + busy_s
+
+    def prepare(db: sqlite3.Connection) -> None:
+        _prepare(db, path, network=network)
+
     with _translated(path):
-        while True:
-            db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
-            try:
-                _prepare(db, path, network=network)
-            except sqlite3.OperationalError as exc:
-                db.close()
-                if _is_read_only(exc) and os.access(path, os.R_OK):
-                    return ClaimBook(_read_only(path), path)
-                # Changing the journal mode does not wait by itself for others who do the same.
-                if not _is_busy(exc) or time.monotonic() >= give_up:
-                    raise
-                time.sleep(0.01)
-            except BaseException:
-                db.close()
-                raise
-            else:
-                return ClaimBook(db, path)
+        db = databases.connect(path, prepare, busy_s=busy_s)
+        return ClaimBook(_read_only(path) if db is None else db, path)
 
 
 def release_removed(home: Path, run_id: str) -> None:
@@ -346,38 +319,28 @@ def _forget_empty(db: sqlite3.Connection) -> None:
 def _prepare(db: sqlite3.Connection, path: Path, *, network: bool) -> None:
     """Make the tables, or bring older ones up to date; safe from many processes at once."""
     db.execute("PRAGMA foreign_keys = ON")
-    version = _version(db)
+    version = databases.version_of(db)
     if version > CLAIMS_SCHEMA:
         raise LedgerVersionError(
             f"{path} was written by a newer submeter (layout {version}, ours {CLAIMS_SCHEMA})",
             remedy="pip install --upgrade submeter, or set SUBMETER_HOME to another folder",
         )
-    wanted = "delete" if network else "wal"
-    if db.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
-        db.execute(f"PRAGMA journal_mode = {wanted}")
+    databases.set_journal_mode(db, network=network)
     db.execute("PRAGMA synchronous = FULL")  # no journal stands behind this file
     if version == CLAIMS_SCHEMA:
         return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(db)  # somebody else may have been faster
+    with databases.transaction(db):
+        version = databases.version_of(db)  # somebody else may have been faster
         while version < CLAIMS_SCHEMA:
             MIGRATIONS.get(version, _create)(db)
             version += 1
             db.execute(f"PRAGMA user_version = {version}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
     """Open *path* without writing anything beside it."""
-    from urllib.parse import quote
-
-    address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
-    db = sqlite3.connect(address, uri=True, isolation_level=None)
-    if _version(db) != CLAIMS_SCHEMA:
+    db, version = databases.connect_to_read(path)
+    if version != CLAIMS_SCHEMA:
         db.close()
         raise LedgerVersionError(
             f"{path} is of another layout and cannot be written to bring it up to date",
@@ -392,22 +355,17 @@ def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Errors of SQLite in our words."""
     try:
         yield
     except sqlite3.Error as exc:
-        name = getattr(exc, "sqlite_errorname", "") or ""
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        if databases.is_busy(exc):
             raise LedgerLockedError(
                 f"another process has held {path} for too long", remedy="try again"
             ) from exc
-        damaged = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+        damaged = databases.is_damaged(exc)
         raise LedgerError(
             f"{path} {'is damaged' if damaged else 'cannot be used'}: {exc}",
             remedy=f"restore {path.name} from a copy: the registries know what was bought"
