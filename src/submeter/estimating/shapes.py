@@ -8,13 +8,14 @@ the others (`SPREAD_RATIOS`, checked by tests/estimating/test_shapes.py).
 """
 
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
 import msgspec
 
-from submeter.catalog.names import fold, near
+from submeter.catalog.names import near
 from submeter.catalog.tables import rows
 from submeter.errors import UsageError
 from submeter.estimating.configs import _LEARNED_POSITIONS, STYLES
@@ -55,15 +56,19 @@ def known_shapes() -> tuple[Known, ...]:
 
 def known_shape(name: str) -> Known:
     """Give the published shape of this *name*."""
-    asked = fold(name)
+    asked = _bare(name)
     for known in known_shapes():
-        if asked in (fold(known.key), fold(known.name)):
+        if asked in (_bare(known.key), _bare(known.name)):
             return known
     close = near(name, [k.key for k in known_shapes()])
     raise UsageError(
         f"“{name[:40]}” is no model whose shape we list",
         remedy=f"use {', '.join(close) or 'llama-7b, gpt2-small, bert-base'}, or tell its params",
     )
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.lower())  # the point stays: 1.3b is not 13b
 
 
 def families_of(like: str) -> Mapping[str, Any]:
