@@ -47,9 +47,9 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     Notes
     -----
     ``node = devices + rest``; ``it = node`` on a single machine, and what is between the nodes
-    besides where a row has `FABRIC` for its host; ``facility = it + it * (PUE - 1)``. The doubt of a PUE is one of ``PUE - 1``, in the
-    log domain, so that no interval reaches below ``PUE = 1``. Node meters (psys, BMC, plug) only
-    reconcile and are never added.
+    besides where a row has `FABRIC` for its host; ``facility = it + it * (PUE - 1)``. The doubt
+    of a PUE is one of ``PUE - 1``, in the log domain, so that no interval reaches below
+    ``PUE = 1``. Node meters (psys, BMC, plug) only reconcile and are never added.
 
     References
     ----------

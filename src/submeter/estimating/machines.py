@@ -17,9 +17,10 @@ from submeter.catalog.accelerators import (
     accelerator_fact,
     family_of,
     match_accelerator,
-    near_accelerators,
 )
 from submeter.catalog.cpus import CpuRow, match_cpu
+from submeter.catalog.names import near
+from submeter.catalog.tables import rows
 from submeter.errors import CoverageError, UsageError
 from submeter.records.factors import Factor
 
@@ -235,7 +236,7 @@ def _row(name: str, count: int) -> tuple[AcceleratorRow, tuple[str, ...]]:
     if row.how == "name":
         return row, ()
     if row.note.endswith("nothing but that it is one"):
-        close = near_accelerators(name)[:4]
+        close = near(name, [row["key"] for row in rows("accelerators")])[:4]
         raise UsageError(
             f"no hardware is like “{name[:60]}”"
             + (f"; near it: {', '.join(close)}" if close else ""),
