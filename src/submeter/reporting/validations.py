@@ -19,7 +19,7 @@ _NAME: Final = 24  # columns of the name of a row
 def validation_words(report: Report, width: int) -> str:
     """Errors and coverage in all, by hardware, and row by row."""
     lines = [
-        f"Median error, and how many of the {100 * report.level:.0f} % intervals held (95 % of it)",
+        f"Median error, and how many of the {100 * report.level:.0f} % intervals held,",
         "by what was given: a description in words, or device-hours besides.",
     ]
     lines += _summaries("in all", report.overall)
@@ -72,4 +72,6 @@ def _scored(row: Scored) -> list[str]:
 def validation_document(report: Report) -> dict[str, Any]:
     """Words of the JSON: every row with its interval, and the summaries."""
     words: dict[str, Any] = msgspec.to_builtins(report)
+    for row, scored in zip(words["scored"], report.scored, strict=True):
+        row |= {"error_ratio": scored.error_ratio, "covered": scored.covered}
     return {"schema": JSON_SCHEMA, **words}

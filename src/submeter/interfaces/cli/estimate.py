@@ -9,7 +9,7 @@ import click
 from submeter.errors import SubmeterError, UsageError
 
 if TYPE_CHECKING:
-    from submeter.estimating.asking import Question
+    from submeter.estimating.asking import Answer, Question
     from submeter.estimating.varying import Change
 
 _OPTIONS: Final = (
@@ -126,7 +126,7 @@ def _one(question: "Question", *, as_json: bool, save: bool) -> None:
 
         click.echo(to_json(estimate_document(question, found)))
     else:
-        click.echo(estimate_words(question, found, _width(), beside=_beside(question)))
+        click.echo(estimate_words(question, found, _width(), beside=_beside(question, found)))
     if save:
         click.echo(f"kept as {question.run_id}", err=True)
         click.echo(f"undo: submeter rm {question.run_id}", err=True)
@@ -149,25 +149,28 @@ def _many(question: "Question", words: tuple[str, ...], *, curve: bool, as_json:
     click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
 
 
-def _beside(question: "Question") -> "tuple[str, Change] | None":
+def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None":
     """Other hardware of half the number, and by what the energy differs there."""
-    from submeter.estimating.predicting import Product
-    from submeter.estimating.varying import Axis, change, vary
-    from submeter.running.reckoning import reckoned
+    import msgspec
+
+    from submeter.estimating.machines import machine_of
+    from submeter.estimating.predicting import course
+    from submeter.estimating.varying import change
 
     name, _, count = question.hardware.rpartition(":")
-    if not question.model or question.device_hours is not None or not count.isdigit():
+    workload = found.workload
+    if workload is None or question.device_hours is not None or not count.isdigit():
         return None
     other = "h100-sxm" if "b200" in name else "b200"
     words = f"{other}:{max(1, int(count) // 2)}"
+    there = msgspec.structs.replace(question, hardware=words)
     try:
-        made = vary(question, (Axis("hardware", (question.hardware, words)),), reckoned)
+        rates = there.rates(workload, machine_of(words))
+        after = course(workload, rates, overheads=there.spent(rates.count)).it
     except SubmeterError:  # a suggestion is no reason to fail
         return None
-    before, after = (point.amounts["energy"] for point in made.points)
-    if isinstance(before, Product) and isinstance(after, Product):
-        return words, change(before, after)
-    return None
+    here = course(workload, found.rates, overheads=question.spent(found.rates.count)).it
+    return words, change(here, after)
 
 
 def _validate(path: str, *, as_json: bool) -> None:
