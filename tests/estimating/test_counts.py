@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
@@ -94,17 +94,20 @@ def test_nonsense_is_one_error_with_a_remedy(text: object, why: str) -> None:
     assert "7e9" in (caught.value.remedy or "")
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, MOST, allow_nan=False))
 def test_a_number_and_its_own_text_are_the_same(value: float) -> None:
     assert parse_count(value) == value
     assert parse_count(repr(value)) == pytest.approx(value, rel=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**15))
 def test_what_is_said_back_reads_the_same(value: int) -> None:
     assert parse_count(spelt(value)) == value
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_read_as_a_positive_number_or_refused(text: str) -> None:
     value = None

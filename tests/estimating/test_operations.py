@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
@@ -56,6 +56,7 @@ def megatron_flop(b: float, t: float, layers: int, d: float, v: float) -> float:
     return 3 * (24 * b * t * layers * d**2 + 4 * b * t**2 * layers * d + 2 * b * t * d * v)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 100),
     st.integers(1, 200).map(lambda n: 64 * n),
@@ -105,6 +106,8 @@ NETWORKS = {
     "mobilenetv2": (3_504_872, 0.301, 224), "googlenet": (6_624_904, 1.498, 224),
     "densenet121": (7_978_856, 2.83, 224), "densenet161": (28_681_000, 7.73, 224),
     "densenet169": (14_149_480, 3.36, 224), "densenet201": (20_013_928, 4.29, 224),
+    "shufflenetv2": (2_278_604, 0.145, 224), "inceptionv3": (23_834_568, 5.71, 299),
+    "xception": (22_855_952, 8.4, 299),  # Keras, without statistics; Chollet 2017
     "efficientnetb0": (5_288_548, 0.386, 224), "efficientnetb1": (7_794_184, 0.687, 240),
     "efficientnetb2": (9_109_994, 1.09, 288), "efficientnetb3": (12_233_232, 1.83, 300),
     "efficientnetb4": (19_341_616, 4.39, 380), "efficientnetb5": (30_389_784, 10.27, 456),
@@ -180,6 +183,7 @@ def test_steps_of_the_optimiser_by_hand() -> None:
     assert full.bytes_moved == n * (4 + 2 * 4)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.none() | st.integers(1, 500))
 def test_pairs_of_tokens_are_those_that_a_mask_leaves(tokens: int, window: int | None) -> None:
     wide = tokens if window is None else window
@@ -240,6 +244,7 @@ lengths = st.integers(1, 5000).map(float)
 ways = st.sampled_from(["none", "selective", "full"])
 
 
+@settings(deadline=None)
 @given(shapes, lengths, st.floats(1, 1e13), st.floats(1.0, 1e4))
 def test_operations_are_linear_in_tokens(
     shape: TransformerShape, length: float, tokens: float, more: float
@@ -252,6 +257,7 @@ def test_operations_are_linear_in_tokens(
         assert getattr(many, name) == pytest.approx(getattr(one, name) * more, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(shapes, lengths, st.sampled_from(["layers", "width", "ffn", "vocab", "heads", "window"]))
 def test_more_of_anything_is_never_less_work(
     shape: TransformerShape, length: float, what: str
@@ -266,6 +272,7 @@ def test_more_of_anything_is_never_less_work(
     assert a.executed_flop <= b.executed_flop
 
 
+@settings(deadline=None)
 @given(shapes, lengths, ways, st.booleans(), st.sampled_from(["full", "causal"]))
 def test_parts_sum_to_the_whole_and_recomputation_is_never_useful(
     shape: TransformerShape,
@@ -301,6 +308,7 @@ def test_what_recomputation_does_again() -> None:
     assert by[True, "full"] == blocks + scores / 2
 
 
+@settings(deadline=None)
 @given(shapes, lengths, st.integers(1, 64))
 def test_a_mixture_with_all_experts_active_is_a_dense_model_of_that_width(
     shape: TransformerShape, length: float, n: int
@@ -317,6 +325,7 @@ def test_a_mixture_with_all_experts_active_is_a_dense_model_of_that_width(
     assert mixed.params == pytest.approx(dense.params + shape.layers * shape.width * n)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.floats(0.1, 8.0))
 def test_capacity_pads_and_drops(active: int, capacity: float) -> None:
     def counted(ratio: float | None) -> Operations:
@@ -340,6 +349,7 @@ def test_shared_experts_and_dense_layers_count() -> None:
     assert mixed.params - mixed.active_params == 3 * 2 * d * 128 * 6
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(PRECISIONS)), st.sampled_from(sorted(OPTIMISERS)))
 def test_precision_and_optimiser_change_bytes_never_products(precision: str, rule: str) -> None:
     one = small(precision=precision, optimiser=rule).operations

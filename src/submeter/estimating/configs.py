@@ -6,9 +6,9 @@ configuration does not say but its ``model_type`` implies (biases, norms, gates)
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
+from submeter.catalog.names import near
 from submeter.errors import UsageError
 from submeter.estimating.counts import parse_count
 from submeter.estimating.transformers import Experts, Latent, TransformerShape
@@ -241,10 +241,12 @@ def _unknown(model_type: str, config: Mapping[str, Any]) -> UsageError:
         for field in ("layers", "width", "heads", "ffn", "vocab")
         if not any(key in config for key in _KEYS[field])
     ]
-    near = get_close_matches(model_type, STYLES, n=3, cutoff=0.5)
+    close = near(model_type, STYLES)
     said = f"model_type “{model_type[:40]}” is not known" if model_type else "it has no model_type"
     lacks = f", and {', '.join(absent)} missing" if absent else ""
-    meant = f"if it is built like {' or '.join(near)}, say so in model_type; else " if near else ""
+    meant = (
+        f"if it is built like {' or '.join(close)}, say so in model_type; else " if close else ""
+    )
     return UsageError(
         f"the configuration cannot be read: {said}{lacks}",
         remedy=f"{meant}describe the model in TOML (like = one of {', '.join(STYLES)})",

@@ -8,9 +8,9 @@ One image at the size asked for; bigger images cost more, with the same weights.
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Final
 
+from submeter.catalog.names import near
 from submeter.errors import UsageError
 from submeter.estimating.layers import Layer, positive
 
@@ -299,6 +299,93 @@ _INCEPTIONS: Final[Sequence[tuple[int, ...]]] = (
 )  # fmt: skip
 
 
+def _inception_v3(side: int, *, classes: int = CLASSES) -> Stack:
+    """Szegedy et al. 2016, table 1, without the auxiliary classifier."""
+    net = Stack(side).conv(32, 3, stride=2, pad=False).conv(32, 3, pad=False).conv(64, 3)
+    net.pool(3, 2).conv(80).conv(192, 3, pad=False).pool(3, 2)
+    for last in (32, 64, 64):
+        net.branch(
+            lambda s: s.conv(64),
+            lambda s: s.conv(48).conv(64, 5),
+            lambda s: s.conv(64).conv(96, 3).conv(96, 3),
+            lambda s, last=last: s.pool(3, 1, padding=1).conv(last),  # type: ignore[misc]
+        )
+    net.branch(
+        lambda s: s.conv(384, 3, stride=2, pad=False),
+        lambda s: s.conv(64).conv(96, 3).conv(96, 3, stride=2, pad=False),
+        lambda s: s.pool(3, 2),
+    )
+    for n in (128, 160, 160, 192):
+        net.branch(
+            lambda s: s.conv(192),
+            lambda s, n=n: s.conv(n).conv(n, (1, 7)).conv(192, (7, 1)),  # type: ignore[misc]
+            lambda s, n=n: (  # type: ignore[misc]
+                s.conv(n).conv(n, (7, 1)).conv(n, (1, 7)).conv(n, (7, 1)).conv(192, (1, 7))
+            ),
+            lambda s: s.pool(3, 1, padding=1).conv(192),
+        )
+    net.branch(
+        lambda s: s.conv(192).conv(320, 3, stride=2, pad=False),
+        lambda s: (
+            s.conv(192).conv(192, (1, 7)).conv(192, (7, 1)).conv(192, 3, stride=2, pad=False)
+        ),
+        lambda s: s.pool(3, 2),
+    )
+
+    def forked(stack: Stack) -> Stack:
+        return stack.branch(lambda s: s.conv(384, (1, 3)), lambda s: s.conv(384, (3, 1)))
+
+    for _ in range(2):
+        net.branch(
+            lambda s: s.conv(320),
+            lambda s: forked(s.conv(384)),
+            lambda s: forked(s.conv(448).conv(384, 3)),
+            lambda s: s.pool(3, 1, padding=1).conv(192),
+        )
+    return net.dense(classes)
+
+
+def _xception(side: int, *, classes: int = CLASSES) -> Stack:
+    """Chollet 2017, figure 5."""
+    net = Stack(side).conv(32, 3, stride=2, pad=False).conv(64, 3, pad=False)
+
+    def separable(out: int) -> None:
+        net.conv(net.channels, 3, groups=net.channels, norm=False, activation_flop=0.0).conv(out)
+
+    for first, out in ((128, 128), (256, 256), (728, 728), *((0, 728),) * 8, (728, 1024)):
+        if first:  # the others keep channels and size
+            short = Stack(net.side, net.channels)
+            short.layers = net.layers
+            short.conv(out, stride=2, activation_flop=0.0)
+        for width in (first, out) if first else (out,) * 3:
+            separable(width)
+        if first:
+            net.pool(3, 2, padding=1)
+        net.add()
+    separable(1536)
+    separable(2048)
+    return net.dense(classes)
+
+
+def _shufflenet_v2(side: int, *, classes: int = CLASSES) -> Stack:
+    """Ma et al. 2018, table 5, at width 1."""
+    net = Stack(side).conv(24, 3, stride=2).pool(3, 2, padding=1)
+    for out, blocks in ((116, 4), (232, 8), (464, 4)):
+        half = out // 2
+        for block in range(blocks):
+            start = net.channels if not block else half
+            stride = 1 if block else 2
+            if not block:
+                short = Stack(net.side, net.channels)
+                short.layers = net.layers
+                short.conv(start, 3, stride=2, groups=start, activation_flop=0.0).conv(half)
+            net.channels = start  # the other half of the channels goes past the block
+            net.conv(half).conv(half, 3, stride=stride, groups=half, activation_flop=0.0)
+            net.conv(half)
+            net.channels = out
+    return net.conv(1024).dense(classes)
+
+
 def _networks() -> Iterator[tuple[str, int, Callable[[int, int], Stack]]]:
     """Name, side of the image it was published for, and how to build it."""
     for n in _RESNETS:
@@ -320,11 +407,15 @@ def _networks() -> Iterator[tuple[str, int, Callable[[int, int], Stack]]]:
     for n in _DENSENETS:
         yield f"densenet{n}", 224, lambda s, c, n=n: _densenet(n, s, classes=c)  # type: ignore[misc]
     yield "googlenet", 224, lambda s, c: _googlenet(s, classes=c)
+    yield "inceptionv3", 299, lambda s, c: _inception_v3(s, classes=c)
+    yield "xception", 299, lambda s, c: _xception(s, classes=c)
+    yield "shufflenetv2", 224, lambda s, c: _shufflenet_v2(s, classes=c)
 
 
 _BUILT: Final = {name: (side, build) for name, side, build in _networks()}
 _ALIASES: Final = {
-    "mobilenet2": "mobilenetv2", "inceptionv1": "googlenet", "resnext5032x4d": "resnext50",
+    "mobilenet2": "mobilenetv2", "shufflenetv2x10": "shufflenetv2", "inception3": "inceptionv3",
+    "inceptionv1": "googlenet", "resnext5032x4d": "resnext50",
     "resnext10132x8d": "resnext101", "wideresnet502": "wideresnet50",
     "wideresnet1012": "wideresnet101",
 }  # fmt: skip
@@ -346,7 +437,7 @@ def network_of(name: str) -> str:
     plain = re.sub(r"[\W_]+", "", name.lower())
     known = _ALIASES.get(plain, plain)
     if known not in _BUILT:
-        close = get_close_matches(plain, _BUILT, n=3, cutoff=0.6)
+        close = near(plain, _BUILT)
         raise UsageError(
             f"“{name[:40]}” is no network that we can count by name",
             remedy=f"use {', '.join(close or ['resnet50', 'vgg16', 'efficientnet-b0'])}, or let "

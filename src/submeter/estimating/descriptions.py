@@ -8,6 +8,8 @@ docs/estimating-input.md; a word that is not among them is an error that names t
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from submeter.catalog.names import near
 from submeter.errors import UsageError
 from submeter.estimating.convolutions import CLASSES
@@ -15,7 +17,7 @@ from submeter.estimating.counts import parse_count, spelt, understood
 from submeter.estimating.describing import Training, built, workload_of
 from submeter.estimating.layers import Counted, precision_of
 from submeter.estimating.operations import perceptron, recurrent
-from submeter.estimating.shapes import families_of
+from submeter.estimating.shapes import completed, families_of
 from submeter.estimating.transformers import Experts, TransformerShape
 from submeter.estimating.workloads import Workload
 
@@ -147,18 +149,18 @@ def _transformer(
     name: str, model: Mapping[str, Any], data: Mapping[str, Any], training: Training
 ) -> Workload:
     _fitting(model, (*_SIZE, *_SHAPE), "a transformer")
-    _fitting(data, ("tokens", "context", "target"), "a transformer", of="data")
-    given = {word: data[word] for word in ("tokens", "context", "target") if word in data}
+    words = ("tokens", "images", "context", "target")  # images: of a vision transformer
+    _fitting(data, words, "a transformer", of="data")
+    given = {word: data[word] for word in words if word in data}
     sized = {word: model[word] for word in ("params", "active_params") if word in model}
     if "name" in model:
         _fitting(model, ("name",), "a published model")
         return workload_of(name=name, model=_text(model, "name"), training=training, **given)
     if any(word in _SHAPE for word in model) or "experts" in model:
         sized.pop("active_params", None)
-        return workload_of(
-            name=name, shape=_shape(model), training=training, **given,
-            **{k: v for k, v in sized.items() if k == "params"},
-        )  # fmt: skip
+        shape, notes = _shape(model)
+        work = workload_of(name=name, shape=shape, training=training, **given, **sized)
+        return msgspec.structs.replace(work, notes=(*work.notes, *notes))
     if "params" not in model:
         raise UsageError(
             "[model] says neither its size nor its shape",
@@ -168,7 +170,7 @@ def _transformer(
     return workload_of(name=name, family=family, training=training, **sized, **given)
 
 
-def _shape(model: Mapping[str, Any]) -> TransformerShape:
+def _shape(model: Mapping[str, Any]) -> tuple[TransformerShape, tuple[str, ...]]:
     like = _text(model, "like") if "like" in model else "llama"
     fields = dict(families_of(like))
     if "family" in model:
@@ -179,19 +181,24 @@ def _shape(model: Mapping[str, Any]) -> TransformerShape:
                 fields[word] = _flag(model, word)
             else:
                 fields[word] = _whole(model, word) if kind is int else _need(model, word, "model")
-    missing = [word for word in ("layers", "width", "heads", "vocab") if word not in fields]
+    if "experts" in model:
+        fields["experts"] = _experts(model["experts"])
+    needed = ("layers", "width") if "params" in model else ("layers", "width", "heads", "vocab")
+    missing = [word for word in needed if word not in fields]
     if missing:
         raise UsageError(
             f"[model] lacks {', '.join(missing)}",
             remedy=f"write {', '.join(f'{word} = …' for word in missing)} into [model]",
         )
-    if "ffn" not in fields:  # so that a gated one has as many weights as a plain one
-        fields["ffn"] = fields["width"] * (8 / 3 if fields.get("gated") else 4)
     if fields.get("family") == "encoder-decoder":
         fields.setdefault("encoder_layers", fields["layers"])
-    if "experts" in model:
-        fields["experts"] = _experts(model["experts"])
-    return TransformerShape(**fields)
+    if "params" in model:
+        return completed(fields, parse_count(model["params"], what="params"))
+    if "ffn" in fields:
+        return TransformerShape(**fields), ()
+    # a gated one has three matrices: as many weights as a plain one of four times the width
+    fields["ffn"] = fields["width"] * (8 / 3 if fields.get("gated") else 4)
+    return TransformerShape(**fields), (f"feed-forward of {fields['ffn']:.0f} assumed",)
 
 
 def _experts(table: Any) -> Experts:

@@ -19,6 +19,7 @@ from submeter.catalog.names import near
 from submeter.catalog.tables import rows
 from submeter.errors import UsageError
 from submeter.estimating.configs import _LEARNED_POSITIONS, STYLES
+from submeter.estimating.convolutions import COLOURS
 from submeter.estimating.layers import params_of
 from submeter.estimating.transformers import Experts, Family, TransformerShape, layers_of
 
@@ -31,6 +32,7 @@ SMALL_PARAMS: Final = 5e8
 SPREAD_RATIOS: Final = {  # by (small, context told)
     (False, True): 1.16, (False, False): 1.31, (True, True): 1.60, (True, False): 1.60,
 }  # fmt: skip
+IMAGE_SIDE: Final = 224.0  # pixels, of all listed vision transformers
 NEIGHBOURS: Final = 3
 _ROUGH_STEPS: Final = 24  # bisections for a depth that is rounded
 _STEPS: Final = 60  # bisections to the last bit of a float
@@ -96,10 +98,15 @@ def nearest(params: float, family: Family, among: tuple[Known, ...] | None = Non
     fitting = [
         k
         for k in (known_shapes() if among is None else among)
-        if k.shape.family == family and k.shape.experts is None
+        if k.shape.family == family and is_dense_language(k.shape)
     ]
     closest = sorted(fitting, key=lambda k: (abs(math.log(k.params / params)), k.key))[:NEIGHBOURS]
     return sorted(closest, key=_density)[len(closest) // 2]
+
+
+def is_dense_language(shape: TransformerShape) -> bool:
+    """Whether it is a model of language without experts."""
+    return shape.experts is None and not shape.patch_numbers
 
 
 def _density(known: Known) -> float:
@@ -147,6 +154,31 @@ def inferred(
     return scaled(known.shape, params), known
 
 
+def completed(
+    fields: Mapping[str, Any], params: float
+) -> tuple[TransformerShape, tuple[str, ...]]:
+    """Shape of which only some is told, beside its size; and what was put in for the rest.
+
+    Missing heads are 128 wide, a missing vocabulary is that of the nearest published model, and
+    what feed-forward is missing takes the parameters that are left.
+    """
+    known = nearest(params, fields.get("family", "decoder"))
+    given, notes = dict(fields), []
+    if "heads" not in given:
+        given["heads"] = max(1.0, round(given["width"] / HEAD_WIDTH))
+        notes.append(f"{given['heads']:.0f} heads assumed")
+    if "vocab" not in given:
+        given["vocab"] = known.shape.vocab
+        notes.append(f"vocabulary of {known.shape.vocab:.0f} assumed, that of {known.name}")
+    if "ffn" not in given:
+        shape = TransformerShape(**given, ffn=1.0)
+        one = params_of_shape(shape)
+        each = params_of_shape(msgspec.structs.replace(shape, ffn=2.0)) - one
+        given["ffn"] = 1.0 + (params - one) / each if params > one else given["width"]
+        notes.append(f"feed-forward of {given['ffn']:.0f} assumed, so that the size is met")
+    return TransformerShape(**given), tuple(notes)
+
+
 def spread_ratio_of(params: float, *, context_told: bool) -> float:
     """By what factor the operations may differ where only the size is told."""
     return SPREAD_RATIOS[params < SMALL_PARAMS, context_told]
@@ -161,6 +193,9 @@ def _known(row: Mapping[str, str]) -> Known:
     if row["like"] in _LEARNED_POSITIONS:
         shift = 2 if row["like"] in ("opt", "roberta") else 0
         fields["positions"] = int(context) + shift
+    if row["like"] == "vit":  # patches of an image, and one token for its class
+        fields["positions"] = int(context)
+        fields["patch_numbers"] = COLOURS * IMAGE_SIDE**2 / (context - 1)
     if row["encoder_layers"]:
         fields["encoder_layers"] = int(row["encoder_layers"])
     if row["experts"]:
