@@ -40,6 +40,7 @@ CATALOG = ROOT / "src" / "submeter" / "catalog" / "data" / "training_priors.csv"
 PENALTIES = tuple(10.0**p for p in (-3, -2, -1.5, -1, -0.5, 0))
 LEVEL = 0.9
 ENOUGH_LABS = 9
+RISING = "power/busy"  # a device that does more does not draw less
 NORMAL_90 = 1.644854
 SOURCE = (
     "published trainings and traces of MosaicML LLM Foundry, Zeus, GAISSA-UPC and MLPerf; "
@@ -76,7 +77,6 @@ def run_of(row: dict[str, str]) -> Run:
     machine = _machine(f"{row['hardware']}:{row['count']}")
     tdp = machine.tdp_w.value
     limit = float(row["limit_w"] or 0)
-    peak = machine.peak_flop_per_s(row["precision"]).value
     traits = Traits(
         kind=row["kind"], device_class=machine.device_class, precision=row["precision"],
         count=machine.count,
@@ -86,7 +86,8 @@ def run_of(row: dict[str, str]) -> Run:
     )  # fmt: skip
     number = {name: float(row[name] or 0) for name in NUMBERS}
     return Run(
-        row["key"], row["lab"], row["lot"], machine.accelerator.key, machine, traits, number["mfu"],
+        row["key"], row["lab"], row["lot"], machine.accelerator.key, machine, traits,
+        number["mfu"],
         number["device_w"] / tdp, number["node_w"] / tdp, number["node_ratio"],
         number["energy_ratio"],
     )  # fmt: skip
@@ -123,8 +124,11 @@ def weights_of(runs: Sequence[Run]) -> Vector:
 class Sums:
     """Weighted sums of squares and products by group, for fits without one group at a time."""
 
-    def __init__(self, x: Vector, y: Vector, weight: Vector, groups: Sequence[str]) -> None:
-        self.x, self.y, self.weight = x, y, weight
+    def __init__(
+        self, x: Vector, y: Vector, weight: Vector, groups: Sequence[str],
+        rising: int | None = None,
+    ) -> None:  # fmt: skip
+        self.x, self.y, self.weight, self.rising = x, y, weight, rising
         own = np.array(groups)
         self.inside = [own == group for group in dict.fromkeys(groups)]
         weighted = x * weight[:, None]
@@ -134,14 +138,24 @@ class Sums:
         self.whole = tuple(sum(part[k] for part in self.parts) for k in range(3))
 
     def solve(self, penalty: float, without: int | None = None) -> Vector:
-        """Ridge of all groups, or of all but one; the intercept is free."""
+        """Ridge of all groups, or of all but one; the intercept is free.
+
+        The coefficient of the column *rising* is not negative.
+        """
         square, product, mass = self.whole
         if without is not None:
             part = self.parts[without]
             square, product, mass = square - part[0], product - part[1], mass - part[2]
         ridge = np.full(len(product), penalty * mass)
         ridge[0] = 1e-12
-        return np.linalg.solve(square + np.diag(ridge), product)
+        found = np.linalg.solve(square + np.diag(ridge), product)
+        if self.rising is not None and found[self.rising] < 0:
+            ridge[self.rising] = np.inf
+            kept = np.isfinite(ridge)
+            at = np.ix_(kept, kept)
+            found = np.zeros(len(product))
+            found[kept] = np.linalg.solve(square[at] + np.diag(ridge[kept]), product[kept])
+        return found
 
     def errors(self, penalty: float) -> Vector:
         """Residual of each run by the fit without its group."""
@@ -174,10 +188,11 @@ def regress(runs: Sequence[Run], target: Callable[[Run], float], features: Featu
     x = np.array([[row[n] for n in names] for row in table])
     y = np.array([math.log(target(run)) for run in runs])
     weight = weights_of(runs)
-    sums = Sums(x, y, weight, [run.lab for run in runs])
+    rising = names.index(RISING) if RISING in names else None
+    sums = Sums(x, y, weight, [run.lab for run in runs], rising)
     penalty = min(PENALTIES, key=sums.score)
     model = Model(names, sums.solve(penalty), penalty, sums.score(penalty))
-    by_hardware = Sums(x, y, weight, [run.hardware for run in runs])
+    by_hardware = Sums(x, y, weight, [run.hardware for run in runs], rising)
     for scheme, held in (("lab", sums), ("hardware", by_hardware)):
         found = held.errors(penalty)
         model.residuals += [
@@ -186,13 +201,12 @@ def regress(runs: Sequence[Run], target: Callable[[Run], float], features: Featu
     return model
 
 
-def spread(
-    model: Model, kinds: tuple[str, ...] | None, classes: tuple[str, ...] = ()
-) -> float:
+def spread(model: Model, kinds: tuple[str, ...] | None, classes: tuple[str, ...] = ()) -> float:
     """Log standard deviation whose 90 % interval is the wider of the two schemes.
 
     A conformal 90 % needs nine laboratories. Of fewer, Student's t of the root mean square of
-    their residuals stands, or the quantile over all kinds if that is wider.
+    their residuals stands, or the quantile over all kinds if that is wider. Where all are of
+    one laboratory, only hardware can be held out.
     """
     widest = 0.0
     for scheme in ("lab", "hardware"):
@@ -200,12 +214,12 @@ def spread(
         if classes:
             held = [one for one in held if one[0].traits.device_class in classes]
         own = [(run, size) for run, size in held if kinds is None or run.traits.kind in kinds]
-        if held:
-            widest = max(widest, _half_width(own, held))
+        if held and (scheme == "hardware" or len({run.lab for run, _ in own or held}) > 1):
+            widest = max(widest, _half_width(own, held, scheme))
     return widest / NORMAL_90
 
 
-def _half_width(own: list[tuple[Run, float]], held: list[tuple[Run, float]]) -> float:
+def _half_width(own: list[tuple[Run, float]], held: list[tuple[Run, float]], scheme: str) -> float:
     def conformal(some: list[tuple[Run, float]]) -> float:
         runs, sizes = zip(*some, strict=True)
         return quantile(np.array(sizes), weights_of(runs))
@@ -216,7 +230,7 @@ def _half_width(own: list[tuple[Run, float]], held: list[tuple[Run, float]]) -> 
         return conformal(held)
     runs, sizes = zip(*own, strict=True)
     mean_square = np.average(np.square(sizes), weights=weights_of(runs))
-    modest = float(student.ppf(0.5 + LEVEL / 2, len({run.lab for run, _ in own})))
+    modest = float(student.ppf(0.5 + LEVEL / 2, len({getattr(run, scheme) for run, _ in own})))
     modest *= math.sqrt(float(mean_square))
     pooled = len({run.lab for run, _ in held}) >= ENOUGH_LABS
     return max(modest, conformal(held)) if pooled else modest
@@ -329,7 +343,10 @@ def fit_power(runs: Sequence[Run], utilisation: Model) -> tuple[Model, Model]:
     power.sds["log-sd-other"] = max(power.sds.values())
     power.sds["log-sd-tpu"] = max(spread(power, None, ("tpu",)), power.sds["log-sd-transformer"])
     node.residuals = [one for one in node.residuals if not one[0].device_ratio]
-    node.sds = {"log-sd": spread(node, None)}
+    node.sds = {
+        "log-sd": spread(node, None, ("datacentre", "card")),
+        "log-sd-tpu": spread(node, None, ("tpu",)),
+    }
     return power, node
 
 

@@ -21,8 +21,9 @@ HERE = Path(__file__).parent / "data"
 RUNS = HERE / "training_runs.csv"
 ROWS = HERE / "training_rows.csv"
 FIELDS = [
-    "key", "lab", "lot", "hardware", "count", "kind", "active_params", "moe", "step_s", "precision",
-    "limit_w", "steady", "mfu", "device_w", "node_w", "node_ratio", "energy_ratio", "year", "source",
+    "key", "lab", "lot", "hardware", "count", "kind", "active_params", "moe", "step_s",
+    "precision", "limit_w", "steady", "mfu", "device_w", "node_w", "node_ratio", "energy_ratio",
+    "year", "source",
 ]  # fmt: skip
 # Columns of a published row that a prediction looks at, with its source.
 ROW_FIELDS = [
@@ -54,7 +55,7 @@ LABS = {
 def lab_of(key: str) -> str:
     """Laboratory that a run is from, by the longest beginning that is listed."""
     found = [name for name in LABS if key.startswith(name)]
-    return LABS[max(found, key=len)] if found else key.split("-")[0]
+    return LABS[max(found, key=len)] if found else key.split("-", maxsplit=1)[0]
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -122,7 +123,8 @@ def _line(row: Mapping[str, str], run: Published, found: Mapping[str, float]) ->
     # A limit of 250 W at most tells a V100 on a card from one on a module.
     card = run.limit_w and "V100" in run.hardware
     return {
-        "key": run.key, "lab": row["lab"], "lot": run.key, "count": run.machine.count, "kind": traits.kind,
+        "key": run.key, "lab": row["lab"], "lot": run.key, "count": run.machine.count,
+        "kind": traits.kind,
         "hardware": "nvidia-v100-pcie-32gb" if card else run.hardware,
         "active_params": traits.active_params, "moe": int(traits.moe),
         "step_s": traits.step_s, "precision": traits.precision,
@@ -133,7 +135,8 @@ def _line(row: Mapping[str, str], run: Published, found: Mapping[str, float]) ->
 
 # Parameters and devices of runs whose utilisation or power is cited, from the same publications.
 MODELS = {
-    "PaLM 540B": (540e9, 6144, 0), "Gopher 280B": (280e9, 4096, 0), "MT-NLG 530B": (530e9, 2240, 0),
+    "PaLM 540B": (540e9, 6144, 0), "Gopher 280B": (280e9, 4096, 0),
+    "MT-NLG 530B": (530e9, 2240, 0),
     "GLM-130B": (130e9, 768, 0), "Llama 3.1 405B, 8192 GPUs": (405e9, 8192, 0),
     "Llama 3.1 405B, 16384 GPUs": (405e9, 16384, 0),
     "Llama 3.1 405B, 131k context": (405e9, 16384, 0),
@@ -156,15 +159,17 @@ def from_measured(path: Path) -> Iterator[dict[str, Any]]:
             continue
         params, count, moe = MODELS.get(row["subject"], (0.0, int(row["n_accelerators"] or 8), 0))
         yield {
-            "key": row["id"], "lab": lab_of(row["id"]), "lot": row["subject"], "hardware": row["accelerator_id"],
-            "count": count, "kind": "transformer", "active_params": params, "moe": moe,
+            "key": row["id"], "lab": lab_of(row["id"]), "lot": row["subject"],
+            "hardware": row["accelerator_id"], "count": count, "kind": "transformer",
+            "active_params": params, "moe": moe,
             "step_s": 0, "precision": "bf16", "limit_w": 0, "steady": int(column == "mfu"),
             column: float(row["value"]), "year": row["year"] or "", "source": row["source"],
         }  # fmt: skip
     yield from from_energies(path)
     yield {
-        "key": "8x-h100-hgx-node-at-tdp", "lab": "Latif", "lot": "maximum", "hardware": "nvidia-h100-sxm5-80gb",
-        "count": 8, "kind": "transformer", "active_params": 0.0, "moe": 0, "step_s": 0,
+        "key": "8x-h100-hgx-node-at-tdp", "lab": "Latif", "lot": "maximum",
+        "hardware": "nvidia-h100-sxm5-80gb", "count": 8, "kind": "transformer",
+        "active_params": 0.0, "moe": 0, "step_s": 0,
         "precision": "bf16", "limit_w": 0, "steady": 1, "node_ratio": 8480 / (8 * 700),
         "year": 2024, "source": "Latif et al. 2024 (arXiv:2412.08602): 8480 W at its maximum",
     }  # fmt: skip
@@ -212,7 +217,8 @@ def from_foundry(path: Path) -> Iterator[dict[str, Any]]:
         card = "40" if "40gb" in row["GPU"] else "80"
         yield {
             "key": f"foundry-{row['Model']}-{length}-{devices}-{row['GPU']}",
-            "lab": "MosaicML", "lot": row["Model"], "hardware": f"nvidia-a100-sxm4-{card}gb", "count": devices,
+            "lab": "MosaicML", "lot": row["Model"],
+            "hardware": f"nvidia-a100-sxm4-{card}gb", "count": devices,
             "kind": "transformer", "active_params": float(row["NumParams"]), "moe": 0,
             "step_s": 0, "precision": "bf16", "limit_w": 0, "steady": 1,
             "mfu": float(row["MFU"]) / 100, "year": 2023,
@@ -247,9 +253,11 @@ def from_zeus(path: Path) -> Iterator[dict[str, Any]]:
         seconds = times[network, data, batch, limit]
         mfu = {"mfu": 3 * forward * images / seconds / V100_FP32} if forward else {}
         yield {
-            "key": f"zeus-{network}-{data}-{batch}-pl{limit}", "lab": "SymbioticLab", "lot": f"{network}-{data}",
+            "key": f"zeus-{network}-{data}-{batch}-pl{limit}", "lab": "SymbioticLab",
+            "lot": f"{network}-{data}",
             "hardware": "nvidia-v100-pcie-32gb", "count": 1, "kind": kind,
-            "active_params": float(params), "moe": 0, "step_s": 3 * forward * int(batch) / V100_FP32,
+            "active_params": float(params), "moe": 0,
+            "step_s": 3 * forward * int(batch) / V100_FP32,
             "precision": "fp32", "limit_w": float(limit), "steady": 1,
             "device_w": statistics.median(float(r["average_power"]) for r in rows), **mfu,
             "year": 2023, "source": "You et al. 2023, Zeus (NSDI), power trace (Apache-2.0)",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words and tables of docs/estimating.md, from the fits and the scores of what they had not seen."""
+"""Tables of docs/estimating.md, from the fits and the scores of what they had not seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "estimating.md"
-START, END = "<!-- begin: benchmarks/fit_training.py -->", "<!-- end: benchmarks/fit_training.py -->"
+START, END = (
+    "<!-- begin: benchmarks/fit_training.py -->",
+    "<!-- end: benchmarks/fit_training.py -->",
+)
 NORMAL_90 = 1.644854
 # The bars: median error, and width in the median.
 MOST_ERROR = {"description": 0.30, "device-hours": 0.12}
@@ -97,11 +100,10 @@ def _coefficients(found: Fit) -> list[str]:
             f"{n} {v:+.3f}" for n, v in zip(model.names, model.values, strict=True)
         ).replace("-", "−")
         sds = ", ".join(f"{n.removeprefix('log-sd-')} {v:.2f}" for n, v in model.sds.items())
-        lines.append(
-            f"| {name} | {len(model.residuals) // 2} | {len(labs)} | {terms} | {sds} |"
-        )
+        lines.append(f"| {name} | {len(model.residuals) // 2} | {len(labs)} | {terms} | {sds} |")
     return ["### Coefficients", "", *_table(
-        "| log of | configurations | laboratories | coefficients | spread of the logarithm |", lines
+        "| log of | configurations | laboratories | coefficients | spread of the logarithm |",
+        lines,
     )]  # fmt: skip
 
 
@@ -195,14 +197,17 @@ def _steps(runs: Sequence[Run]) -> list[str]:
         known = float(row["step_s"])
         lines.append(
             f"| {row['model']} | {row['devices']} | {row['recomputation']} | {known:g} "
-            f"| {step_s:.3g} ({low:.3g} … {high:.3g}) | {_percent(step_s / known - 1, signed=True)} |"
+            f"| {step_s:.3g} ({low:.3g} … {high:.3g}) "
+            f"| {_percent(step_s / known - 1, signed=True)} |"
         )
     return [
         "### The eight published steps of Megatron models", "",
         "On A100 80 GB, NVIDIA's runs held out. Calculon, which simulates tensor, pipeline and",
         "data parallelism, is off by 3.7 % in the mean and 8.9 % at most. The prior knows neither",
         "the cut of the model nor what is computed again.", "",
-        *_table("| model | devices | recomputation | published [s] | ours, 90 % [s] | error |", lines),
+        *_table(
+            "| model | devices | recomputation | published [s] | ours, 90 % [s] | error |", lines
+        ),
     ]  # fmt: skip
 
 
@@ -227,9 +232,7 @@ def llmcarbon(runs: Sequence[Run]) -> list[tuple[dict[str, str], float, float, f
         seconds = machine.count * float(row["days"]) * 86400
         power = priors.power_ratio(traits, utilisation=flop / seconds / peak)
         given = seconds * machine.tdp_w.value * power.value * node.value * pue / 3.6e9
-        reach = math.exp(
-            math.hypot(math.log(_reach(ratio)), NORMAL_90 * node.log_sd)
-        )
+        reach = math.exp(math.hypot(math.log(_reach(ratio)), NORMAL_90 * node.log_sd))
         found.append((row, mwh, mwh / reach, mwh * reach, given))
     return found
 

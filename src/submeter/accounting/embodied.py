@@ -26,6 +26,9 @@ NOT_IN_IT: Final = (
     "embodied carbon leaves out the building, its power and cooling plant, network and storage "
     "outside the host, and end of life where a source stops at the factory gate"
 )
+IDLE_IS_THE_OWNERS: Final = (
+    "idle hours are borne by the owner: each hour of the hardware's life weighs alike"
+)
 
 
 class Hardware(msgspec.Struct, frozen=True):
@@ -257,7 +260,7 @@ def _as_ratio(factor: Factor) -> Factor:
 
 def _idle_words(idle: Idle, ratio: Factor | None) -> str:
     if idle == "owner" or ratio is None:
-        return "idle hours are borne by the owner: each hour of the hardware's life weighs alike"
+        return IDLE_IS_THE_OWNERS
     return f"idle hours are borne by the runs: reserved {100 * ratio.value:.3g} % of its life"
 
 

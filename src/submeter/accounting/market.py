@@ -24,6 +24,11 @@ _EUROPE: Final = frozenset({
 # One market by the RE100 Technical Criteria; elsewhere a country is its own.
 _NORTH_AMERICA: Final = frozenset({"US", "CA"})
 MARKETS: Final = (_EUROPE, _NORTH_AMERICA)
+CO2_ALONE: Final = (
+    "the residual mix counts CO2 alone, no methane or nitrous oxide, of stacks alone"
+)
+GREENHOUSE_GASES: Final = "the residual mix counts greenhouse gases, of stacks alone"
+CLAIMED_TWICE: Final = "without a residual mix, what others have claimed is counted here again"
 OLDEST_YEARS: Final = 1  # a guarantee of origin expires a year after generation, article 19(3)
 
 
@@ -211,14 +216,12 @@ def _rest(
         return _rated(location, supplier, "supplier rate"), ()
     if isinstance(residual, Intensity):
         carbon_alone = _CO2_ONLY in residual.factor.note
-        gases = "CO2 alone, no methane or nitrous oxide" if carbon_alone else "greenhouse gases"
-        note = f"the residual mix counts {gases}, of stacks alone"
+        note = CO2_ALONE if carbon_alone else GREENHOUSE_GASES
         return _rated(location, residual, "residual mix"), (note,)
     why = "" if residual is None else f" ({residual.why})"
     layer = Layer("location factor", 1.0, f"location factor: no residual mix is known{why}")
-    note = "without a residual mix, what others have claimed is counted here again"
     part = _Part(layer, location.direct, location.upstream, location.grid, location.factors)
-    return part, (note,)
+    return part, (CLAIMED_TWICE,)
 
 
 def _rated(location: Located, rate: Intensity, level: Level) -> _Part:

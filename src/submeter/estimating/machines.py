@@ -41,10 +41,12 @@ FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 ALIKE: Final = {"float32": "fp32", "single": "fp32", "float16": "fp16", "half": "fp16",
                 "bfloat16": "bf16", "amp": "bf16", "amp_bf16": "bf16", "amp_fp16": "fp16",
-                "mixed": "bf16", "float64": "fp64", "double": "fp64", "16-bit": "bf16",
-                "fp16/bf16": "bf16", "fp8/bf16": "fp8", "nvfp4": "fp4", "mxfp8": "fp8"}  # fmt: skip
+                "mixed": "bf16",
+                "float64": "fp64", "double": "fp64", "16-bit": "bf16",
+                "fp16/bf16": "bf16", "fp8/bf16": "fp8", "nvfp4": "fp4",
+                "mxfp8": "fp8"}  # fmt: skip
 WORDS: Final = re.compile(
-    r"^\s*(?:(?P<before>[\d_]+)\s*[x×*]\s*)?(?P<name>.+?)\s*(?::\s*(?P<after>[^:]*))?\s*$"
+    r"^\s*(?:(?P<before>[\d_]+)\s*[x×*]\s*)?(?P<name>[^:]+?)\s*(?::\s*(?P<after>[^:]*))?\s*$"
 )
 # Chips per host as the systems are sold: HGX/DGX boards hold eight SXM modules, Frontier and LUMI
 # nodes four MI250X, a GB200 tray four GPUs; TPU hosts as in Google's documentation.
@@ -75,6 +77,12 @@ CPU_MEMORY_GB_PER_S: Final = Factor(
 )  # fmt: skip
 CPU_WORD: Final = re.compile(
     r"\b(cpu|xeon|epyc|ryzen|core i\d|graviton|ampere altra|threadripper|opteron)\b", re.IGNORECASE
+)
+
+
+SERVER_CHIPS: Final = re.compile(
+    r"sxm|oam|h100|h200|h800|b200|b300|a100|a800|gb200|gh200|v100|p100|mi[123]\d|trainium|gaudi|"
+    r"ascend|p40|m40|k80|a40|l40|-a30|-t4"
 )
 
 
@@ -274,9 +282,7 @@ def _class_of(row: AcceleratorRow) -> str:
     words = f"{row.key} {' '.join(row.members)}".lower()
     if "tpu" in words:
         return "tpu"
-    server = re.compile(r"sxm|oam|h100|h200|h800|b200|b300|a100|a800|gb200|gh200|v100|p100|mi[123]\d|"
-                        r"trainium|gaudi|ascend|p40|m40|k80|a40|l40|-a30|-t4")  # fmt: skip
-    return "datacentre" if server.search(words) else "card"
+    return "datacentre" if SERVER_CHIPS.search(words) else "card"
 
 
 def _per_node(row: AcceleratorRow, count: int) -> int:

@@ -31,7 +31,7 @@ TABLE: Final = "training_priors"
 BUSY_CENTRE: Final = 0.35
 SMALL_PARAMS: Final = 1e9  # below, a transformer no longer fills its device
 TINY_PARAMS: Final = 1e8  # below, a model no longer draws full power
-USUAL_BATCH: Final = 128.0  # per device, where none is given: between 32 and 512
+USUAL_BATCH: Final = 256.0  # per device, where none is given, as descriptions assume
 LEAST_UTILISATION: Final = 1e-4
 MOST_UTILISATION: Final = 0.95
 MOST_POWER_RATIO: Final = 1.15  # boards exceed their limit by little, and shortly
@@ -79,7 +79,9 @@ def traits_of(
     precision = machine.runs_in(workload.precision)
     peak = machine.peak_flop_per_s(workload.precision).value
     images = next((n for unit, n in workload.work.items() if unit != "tokens"), 0.0)
-    batch = workload.details.get("batch_samples", 0.0) / machine.count or USUAL_BATCH
+    assumed = any("a step assumed" in note for note in workload.notes)
+    given = 0.0 if assumed else workload.details.get("batch_samples", 0.0)
+    batch = given / machine.count or USUAL_BATCH
     step_flop = workload.operations.useful_flop / images * max(1.0, batch) if images else 0.0
     return Traits(
         kind=workload.kind,
@@ -156,7 +158,7 @@ class Priors:
     def power_ratio(self, traits: Traits, *, utilisation: float | None = None) -> Factor:
         """Mean device power over TDP [ratio], at a *utilisation* that is known or the prior."""
         at = self.utilisation(traits).value if utilisation is None else utilisation
-        value = self._power(traits, at)
+        value = self._power_ratio(traits, at)
         sd = self._sd("power", traits)
         if utilisation is None:
             sd = math.hypot(sd, self._elasticity * self._sd("utilisation", traits))
@@ -169,7 +171,7 @@ class Priors:
         much power follows it.
         """
         at = self.utilisation(traits).value
-        value = self._power(traits, at) / at
+        value = self._power_ratio(traits, at) / at
         sd = math.hypot(
             self._sd("power", traits), (1 - self._elasticity) * self._sd("utilisation", traits)
         )
@@ -178,14 +180,16 @@ class Priors:
     def node_ratio(self, traits: Traits) -> Factor:
         """Power of the whole node over that of its devices [ratio], at least one."""
         value = max(1.0, math.exp(self._sum("node", node_features(traits))))
-        found = self._factor("node", traits, value, self._of("node/log-sd").value, math.inf)
+        tpu = "-tpu" if traits.device_class == "tpu" else ""
+        sd = self._of(f"node/log-sd{tpu}").value
+        found = self._factor("node", traits, value, sd, math.inf)
         return msgspec.structs.replace(found, low=max(1.0, found.low))
 
     @property
     def _elasticity(self) -> float:
         return min(1.0, max(0.0, self._of("power/busy").value))
 
-    def _power(self, traits: Traits, utilisation: float) -> float:
+    def _power_ratio(self, traits: Traits, utilisation: float) -> float:
         logged = self._sum("power", power_features(traits, utilisation))
         return min(math.exp(logged), MOST_POWER_RATIO, traits.cap_ratio * MOST_POWER_RATIO)
 

@@ -14,31 +14,35 @@ from typing import Final, Literal
 import msgspec
 
 from submeter.errors import CoverageError, UsageError
+from submeter.estimating.describing import workload_of
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.priors import USUAL_BATCH, Traits
 
 Scope = Literal["device", "node", "facility"]
 
-# Forward pass of one image at 224 × 224 unless said otherwise, two FLOP per multiply-add.
-# He et al. 2016, Sandler et al. 2018, Zoph et al. 2018, Simonyan and Zisserman 2015, Chollet 2017
-# (299 × 299), Huang et al. 2017, Ma et al. 2018 (ShuffleNet v2 of a 32 × 32 image: 45 M MAC for
-# 1x by the layer shapes), Dosovitskiy et al. 2021.
+# Forward pass of one image, two FLOP per multiply-add, of networks that are not counted by name:
+# Zoph et al. 2018, Chollet 2017 (299 × 299), Ma et al. 2018 (ShuffleNet v2 of a 32 × 32 image:
+# 45 M multiply-adds by the layer shapes).
 FORWARD_FLOP: Final[Mapping[str, float]] = {
-    "resnet-50": 8.2e9, "resnet50": 8.2e9, "resnet": 8.2e9, "mobilenet-v2": 0.6e9,
-    "mobilenet_v2": 0.6e9, "nasnet-mobile": 1.13e9, "vgg16": 31.0e9, "xception": 16.8e9,
-    "densenet169": 6.8e9, "shufflenetv2": 0.09e9,
+    "nasnet-mobile": 1.13e9, "xception": 16.8e9, "shufflenetv2": 0.09e9,
 }  # fmt: skip
-COUNT: Final = re.compile(r"([\d.]+(?:e\d+)?)\s*\+?\s*(tokens|images|sequences|samples)", re.I)
+NAMED: Final = {"resnet-50": "resnet50", "resnet50": "resnet50", "-resnet": "resnet50",
+                "vgg16": "vgg16", "mobilenet-v2": "mobilenet_v2", "mobilenet_v2": "mobilenet_v2",
+                "densenet169": "densenet169"}  # fmt: skip
+COUNT: Final = re.compile(
+    r"([\d.]+(?:e\+?\d+)?)\s*\+?\s*(tokens|images|sequences|samples)", re.IGNORECASE
+)
 STAGES: Final = re.compile(r"\d \(\d+B\)")
-EPOCHS: Final = re.compile(r"x\s*([\d.]+)\s*epochs?", re.I)
-LENGTH: Final = re.compile(r"sequences of (\d+) tokens", re.I)
-STATED_FLOP: Final = re.compile(r"([\d.]+) GFLOPs per forward pass", re.I)
-EXTRA: Final = re.compile(r"images per epoch \+ (\d+) validation", re.I)
-BATCH: Final = re.compile(r"(global )?batch (\d+)", re.I)
-LIMIT: Final = re.compile(r"-pl(\d+)\b", re.I)
-MFU: Final = re.compile(r"\b(0\.\d+)(?:-0\.\d+)? (?:MFU|FLOPs utilisation)", re.I)
-CIRCULAR: Final = re.compile(r"\bTDP\b|calculator", re.I)
-UNSEEN: Final = re.compile(r"method not seen|self-reported|estimate|presumed|category-average", re.I)
+EPOCHS: Final = re.compile(r"x\s*([\d.]+)\s*epochs?", re.IGNORECASE)
+LENGTH: Final = re.compile(r"sequences of (\d+) tokens", re.IGNORECASE)
+STATED_FLOP: Final = re.compile(r"([\d.]+) GFLOPs per forward pass", re.IGNORECASE)
+EXTRA: Final = re.compile(r"images per epoch \+ (\d+) validation", re.IGNORECASE)
+BATCH: Final = re.compile(r"(global )?batch (\d+)", re.IGNORECASE)
+LIMIT: Final = re.compile(r"-pl(\d+)\b", re.IGNORECASE)
+CIRCULAR: Final = re.compile(r"\bTDP\b|calculator", re.IGNORECASE)
+UNSEEN: Final = re.compile(
+    r"method not seen|self-reported|estimate|presumed|category-average", re.IGNORECASE
+)
 MONTH_HOURS: Final = 720.0
 SMALL_HOURS: Final = 100.0  # below, one device is the likelier reading
 UNFIT: Final = {
@@ -133,12 +137,6 @@ def kind_of(row: Mapping[str, str]) -> str:
     return "cnn" if "cnn" in words or "u-net" in words else "other"
 
 
-def stated_mfu(row: Mapping[str, str]) -> float:
-    """Utilisation that the row states of its steps; zero if none."""
-    found = MFU.search(row.get("reported_utilisation_or_MFU", ""))
-    return float(found[1]) if found else 0.0
-
-
 def _number(row: Mapping[str, str], column: str) -> float:
     try:
         found = float(row.get(column) or 0)
@@ -186,8 +184,7 @@ def _flop(row: Mapping[str, str], kind: str) -> tuple[float, float, str]:
             count *= per
         if not (active and count):
             return 0.0, 0.0, "parameters or the length of sequences are not given"
-        passes = 4 if "lora" in f"{row.get('id', '')}{row.get('model', '')}".lower() else 6
-        return passes * active * count + _attention(row, count), 0.0, ""
+        return _transformer_flop(row, active, count), 0.0, ""
     return _images(row, words, count)
 
 
@@ -204,10 +201,20 @@ def _images(row: Mapping[str, str], words: str, count: float) -> tuple[float, fl
     return (3 * count + validation) * epochs * forward, forward, ""
 
 
-def _attention(row: Mapping[str, str], tokens: float) -> float:
-    """Causal attention beyond 6ND: 6 L d T per token, forward and backward, where given."""
-    layers, width, length = (_number(row, c) for c in ("layers", "d_model", "seq_len"))
-    return 6 * layers * width * length * tokens
+def _transformer_flop(row: Mapping[str, str], active: float, tokens: float) -> float:
+    """Useful FLOP by the formulas of the layers, whose shape follows from the size.
+
+    Adapters of low rank need no gradient of the weights: four passes of six.
+    """
+    passes = 4 if "lora" in f"{row.get('id', '')}{row.get('model', '')}".lower() else 6
+    context = _number(row, "seq_len")
+    described = workload_of(
+        params=_number(row, "params") or active,
+        active_params=active,
+        tokens=tokens,
+        context=context or None,
+    )
+    return described.operations.useful_flop * passes / 6
 
 
 def _forward_flop(row: Mapping[str, str]) -> float:
@@ -217,6 +224,9 @@ def _forward_flop(row: Mapping[str, str]) -> float:
     words = f"{row.get('id', '')} {row.get('model', '')}".lower()
     if "retinanet" in words or "ssd" in words:
         return 0.0  # a detector around such a network
+    named = next((own for name, own in NAMED.items() if name in words), "")
+    if named:
+        return workload_of(cnn=named, images=1).operations.forward_flop
     return next((flop for name, flop in FORWARD_FLOP.items() if name in words), 0.0)
 
 

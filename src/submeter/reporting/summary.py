@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Final
 
+from submeter.accounting.boundaries import SCOPE
 from submeter.accounting.phases import PhaseNode, phase_tree, sum_phases
 from submeter.records.amounts import Amount
 from submeter.records.devices import DeviceKind
@@ -92,6 +93,8 @@ def title(run: Run) -> str:
 
 def state(run: Run) -> str:
     """How *run* ended and how long it took."""
+    if SCOPE in run.place and not run.duration_s:
+        return "published, duration not told"
     took = write_duration(run.duration_s)
     if run.origin == "predicted":
         return f"predicted to take {took}"

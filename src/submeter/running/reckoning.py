@@ -7,6 +7,7 @@ for it, a provider of grid data.
 
 import contextlib
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,7 @@ from submeter.records.traces import Kind, Trace
 from submeter.storing import places
 
 ANSWERS: str = "grid"  # folder of kept answers of providers, in the home
+_SHOWN: Final = 3  # factors that a note names
 
 
 def reckoned(
@@ -41,12 +43,23 @@ def reckoned(
         Who is asked for the intensity of those hours ("": nobody, the catalog tells).
     overrides
         Factors that go before the catalog; those that the settings declare if None. Where these
-        are not in order none of them is used, and a note says so.
+        are not in order, or nothing can be reckoned with them, none of them is used and a note
+        says so: they never cost a program its result.
     """
     home = places.home() if home is None else home
     overrides, notes = _own_factors() if overrides is None else (overrides, ())
-    with use_overrides(overrides):
-        found = reckon(run, asked, known_of(run, home, provider))
+    known = known_of(run, home, provider)
+    try:
+        with use_overrides(overrides):
+            found = reckon(run, asked, known)
+    except Exception as exc:
+        if not overrides.factors:
+            raise
+        with use_overrides(NONE):  # raises again where it was not the factors
+            found = reckon(run, asked, known)
+        keys = ", ".join(list(overrides.factors)[:_SHOWN])
+        words = f"your own factors are not used, since nothing can be reckoned with them ({keys})"
+        notes = (*notes, f"{words}: {str(exc)[:200] or type(exc).__name__}")
     return msgspec.structs.replace(found, notes=(*found.notes, *notes)) if notes else found
 
 
@@ -74,7 +87,9 @@ def known_of(run: Run, home: Path, provider: str = "") -> Known:
     from submeter.storing.certificates import open_claims
 
     with contextlib.suppress(LedgerError), open_claims(path) as account:
-        others = tuple(b.claim for b in account.balances() if not b.claim.is_energy)
+        # What others bought for a run of theirs is not in our account.
+        mine = run.origin == "measured"
+        others = tuple(b.claim for b in account.balances() if mine and not b.claim.is_energy)
         return Known(allocations=account.of_run(run.id), offsets=others, trace_of=trace_of)
     return Known(trace_of=trace_of)
 

@@ -106,19 +106,41 @@ class ClaimBook:
             rows = self._db.execute(query).fetchall()
         return tuple(Balance(Claim(*row[:-2]), *row[-2:]) for row in rows)
 
-    def use(self, run_id: str, energy_wh: int, claim_ids: Sequence[str]) -> tuple[Allocation, ...]:
+    def use(
+        self,
+        run_id: str,
+        energy_wh: int | None,
+        claim_ids: Sequence[str],
+        *,
+        limit_wh: int | None = None,
+    ) -> tuple[Allocation, ...]:
         """Give *energy_wh* of the claims to a run, all of it or nothing, in the order given.
+
+        Parameters
+        ----------
+        run_id, claim_ids
+            Who uses, and of what.
+        energy_wh
+            How much; None for all that is left up to *limit_wh*.
+        limit_wh
+            What the run may use in all, with what it uses already: what it drew. It is looked at
+            while nobody else can write, so that no two processes find the same room.
 
         Raises
         ------
         InfeasibleError
             If that much is not left of them; the message says how much is.
+        UsageError
+            If it goes beyond *limit_wh*, or is nothing.
         """
-        if energy_wh <= 0:
+        if energy_wh is None and limit_wh is None:
+            raise UsageError("all of what is not said", remedy="give an energy or a limit")
+        if energy_wh is not None and energy_wh <= 0:
             raise UsageError(f"{energy_wh} Wh cannot be used", remedy="give more than nothing")
         if not run_id or not is_storable(run_id):
             raise UsageError("no run is named", remedy="submeter list")
         with self._writing() as db:
+            energy_wh = self._within(run_id, energy_wh, limit_wh)
             chosen = dict.fromkeys(claim_ids)
             free = {b.claim.id: b for b in self.balances() if b.claim.id in chosen}
             held_wh = sum(free[i].free_wh for i in chosen if i in free)
@@ -224,6 +246,21 @@ class ClaimBook:
         self.close()
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _within(self, run_id: str, energy_wh: int | None, limit_wh: int | None) -> int:
+        """How much is meant by *energy_wh*, if the run may use that on top of what it uses."""
+        if limit_wh is None:
+            return energy_wh or 0
+        query = "SELECT coalesce(sum(energy_wh), 0) FROM allocations WHERE run_id = ?"
+        before_wh = int(self._db.execute(query, (run_id,)).fetchone()[0])
+        wanted_wh = max(0, limit_wh - before_wh) if energy_wh is None else energy_wh
+        if before_wh + wanted_wh > limit_wh or not wanted_wh:
+            raise UsageError(
+                f"run {safe_text(run_id)} used {energy_words(limit_wh)} at the facility, and "
+                f"claims {energy_words(before_wh)} already: no more can be claimed for it",
+                remedy="give less, or nothing for all that is left",
+            )
+        return wanted_wh
 
     def _act(self, verb: str, words: str) -> int:
         query = "INSERT INTO actions (verb, words, utc) VALUES (?, ?, datetime('now'))"

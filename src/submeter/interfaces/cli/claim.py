@@ -138,18 +138,11 @@ def use(run: str, *, energy_mwh: str | None, claim_ids: tuple[str, ...], zone: s
             remedy="submeter list --origin measured",
         )
     used_wh = _used_wh(found)
+    wanted_wh = None if energy_mwh is None else to_wh(energy_mwh)
     place = _market(found, zone)
     with open_claims() as book:
-        before_wh = sum(a.energy_wh for a in book.of_run(found.id))
-        wanted_wh = max(0, used_wh - before_wh) if energy_mwh is None else to_wh(energy_mwh)
-        if before_wh + wanted_wh > used_wh or not wanted_wh:
-            raise UsageError(
-                f"{called(found)} used {energy_words(used_wh)} at the facility, and claims "
-                f"{energy_words(before_wh)} already: no more can be claimed for it",
-                remedy="give less, or nothing for all that is left",
-            )
         fitting = _fitting(book, claim_ids, place, int(found.started_utc[:4]))
-        book.use(found.id, wanted_wh, fitting)
+        book.use(found.id, wanted_wh, fitting, limit_wh=used_wh)
         now = book.of_run(found.id)
     for part in now:
         click.echo(f"{called(found)} uses {energy_words(part.energy_wh)} of "

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scoring any table of published trainings."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from benchmarks import training_data
+from submeter.estimating.published_rows import read
+from submeter.estimating.validating import Scored, binomial_p, validate
+from submeter.reporting.validation import validation_data, validation_text
+
+ROW = {
+    "id": "one", "source": "A 2024, table 1", "params": "7e9",
+    "architecture": "dense-transformer", "dataset_tokens_or_samples": "2e12 tokens",
+    "hardware": "NVIDIA H100-SXM5-80GB", "n_devices": "256", "device_hours": "80000",
+    "energy_kwh": "48000", "energy_scope": "device-only (GPU)",
+    "energy_basis": "measured GPU power", "pue": "1.1", "precision": "bf16",
+}  # fmt: skip
+
+
+def scored(**changed: str) -> dict[tuple[str, str], Scored]:
+    report = validate([{**ROW, **changed}])
+    return {(one.quantity, one.given): one for one in report.scored}
+
+
+def test_a_row_gives_hours_and_energy_from_both() -> None:
+    found = scored()
+    assert set(found) == {
+        ("device-hours", "description"),
+        ("device energy", "description"),
+        ("device energy", "device-hours"),
+    }
+    for one in found.values():
+        assert one.low < one.predicted < one.high
+    by_hours = found["device energy", "device-hours"]
+    assert by_hours.width_ratio < found["device energy", "description"].width_ratio
+
+
+def test_scopes_are_told_apart() -> None:
+    device = scored()["device energy", "device-hours"].predicted
+    with_pue = scored(energy_scope="GPU x PUE (no host)")["device energy", "device-hours"]
+    node = scored(energy_scope="IT (whole node)")["node energy", "device-hours"]
+    facility = scored(energy_scope="facility")["facility energy", "device-hours"]
+    assert with_pue.predicted == pytest.approx(1.1 * device)
+    assert node.predicted > device
+    assert facility.predicted == pytest.approx(1.1 * node.predicted)
+    unknown = scored(energy_scope="facility", pue="")["facility energy", "device-hours"]
+    assert unknown.width_ratio > facility.width_ratio
+
+
+def test_carbon_follows_where_intensity_is_given() -> None:
+    found = scored(carbon_intensity_g_per_kwh="400", tco2e="20")
+    energy = found["device energy", "description"]
+    assert found["carbon", "description"].predicted == pytest.approx(0.4 * energy.predicted)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"energy_basis": "TDP x device-hours"}, "circular"),
+        ({"energy_basis": "ML CO2 calculator"}, "circular"),
+        ({"energy_basis": "reported by article; method not seen"}, "not measured"),
+        ({"energy_kwh": ""}, "no energy"),
+        ({"dataset_tokens_or_samples": ""}, "neither operations"),
+        ({"hardware": ""}, "no hardware"),
+        ({"hardware": "frobnicator 9"}, "no hardware is like"),
+        ({"device_hours": "", "n_devices": "8"}, "no device-hours"),
+        ({"run_kind": "NAS (hypothetical)"}, "extrapolated"),
+        ({"energy_scope": "GPU x PUE", "pue": ""}, "PUE"),
+    ],
+)
+def test_what_cannot_be_scored_is_listed_with_its_reason(
+    changed: dict[str, str], reason: str
+) -> None:
+    report = validate([{**ROW, **changed}])
+    assert any(reason in one.reason for one in report.excluded)
+
+
+def test_the_same_run_told_twice_is_scored_once() -> None:
+    twice = [{**ROW, "dup_group": "x"}, {**ROW, "id": "two", "dup_group": "x"}]
+    report = validate(twice)
+    assert {one.id for one in report.scored} == {"one"}
+    assert any("same run" in one.reason for one in report.excluded)
+
+
+@given(hits=st.integers(0, 60), more=st.integers(0, 60))
+def test_binomial_p_is_that_of_scipy(hits: int, more: int) -> None:
+    count = hits + more or 1
+    hits = min(hits, count)
+    assert binomial_p(hits, count, 0.9) == pytest.approx(
+        binomtest(hits, count, 0.9).pvalue, rel=1e-6
+    )
+
+
+@settings(deadline=None)
+@given(params=st.floats(1e6, 1e12), tokens=st.floats(1e9, 1e13), more=st.floats(1.1, 50))
+def test_predictions_rise_with_the_work(params: float, tokens: float, more: float) -> None:
+    small = scored(params=f"{params}", dataset_tokens_or_samples=f"{tokens:.6e} tokens")
+    large = scored(params=f"{params}", dataset_tokens_or_samples=f"{tokens * more:.6e} tokens")
+    key = ("device energy", "description")
+    assert large[key].predicted > small[key].predicted
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(ROW)), st.text(max_size=20)))
+def test_any_words_in_a_row_are_scored_or_excluded(changed: dict[str, str]) -> None:
+    report = validate([{**ROW, **changed}])
+    assert report.scored or report.excluded
+    for one in report.scored:
+        assert math.isfinite(one.predicted)
+
+
+def test_the_cited_rows_are_all_accounted_for() -> None:
+    rows = training_data.table(training_data.ROWS)
+    report = validate(rows)
+    named = {one.id for one in report.scored} | {one.id for one in report.excluded}
+    assert named == {row["id"] for row in rows}
+    circular = {row["id"] for row in rows if "TDP" in row["energy_basis"]}
+    assert not circular & {one.id for one in report.scored if "energy" in one.quantity}
+
+
+def test_a_stated_precision_and_count_are_used() -> None:
+    fp32, bf16 = (read({**ROW, "precision": p}).traits for p in ("fp32", "mixed bf16"))
+    assert (fp32.precision, bf16.precision) == ("fp32", "bf16")
+    assert read({**ROW, "n_devices": "", "wall_hours": "100"}).traits.count == 800
+
+
+def test_words_and_data_say_the_same() -> None:
+    report = validate([ROW, {**ROW, "id": "circle", "energy_basis": "TDP x hours"}])
+    text, data = validation_text(report), validation_data(report)
+    assert "one: device energy from description" in text
+    assert "circular" in text
+    again = json.loads(json.dumps(data))
+    assert {row["id"] for row in again["scored"]} == {"one", "circle"}
+    assert all("error_ratio" in row for row in data["scored"])
+
+
+def test_nothing_to_score_is_said() -> None:
+    text = validation_text(validate([{"id": "empty"}]))
+    assert text.startswith("No row could be scored.")
+    assert "no hardware is given" in text
