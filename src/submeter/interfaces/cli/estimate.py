@@ -177,7 +177,7 @@ def _validate(path: str, *, as_json: bool) -> None:
     import csv
 
     from submeter.estimating.validating import validate
-    from submeter.reporting.validations import validation_document, validation_words
+    from submeter.reporting.validation import validation_data, validation_text
 
     try:
         with open(path, newline="", encoding="utf-8") as file:  # noqa: PTH123  # any path
@@ -191,11 +191,11 @@ def _validate(path: str, *, as_json: bool) -> None:
         )
     report = validate(rows)
     if as_json:
-        from submeter.reporting.words import to_json
+        from submeter.reporting.words import JSON_SCHEMA, to_json
 
-        click.echo(to_json(validation_document(report)))
+        click.echo(to_json({"schema": JSON_SCHEMA, **validation_data(report)}))
         return
-    click.echo(validation_words(report, _width(140)))
+    click.echo(validation_text(report), nl=False)
 
 
 def _width(most: int = 100) -> int:
