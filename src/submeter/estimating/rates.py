@@ -117,7 +117,9 @@ def rates_of(
         whole = peak.value * device_hours * S_PER_H
         known = min(1.0, workload.operations.useful_flop / whole)
         utilisation = declared(UTILISATION, known, "ratio")
-    power_ratio, with_utilisation = _drawn(workload, machine, known, power, told)
+    power_ratio, with_utilisation = _drawn(
+        workload, machine, known, power, told, utilisation.value
+    )
     return Rates(
         key=row.key if row.how == "name" else row.name,
         name=row.name,
@@ -141,6 +143,7 @@ def _drawn(
     known: float | None,
     power: str | float | None,
     precision: str,
+    expected: float,
 ) -> tuple[Factor, float | None]:
     """Mean power over TDP, and the deviation that the utilisation gives to the energy.
 
@@ -156,8 +159,7 @@ def _drawn(
         return _named(priors.shipped().power_ratio(traits, utilisation=known), key), None
     if known is not None:
         return _named(priors.power_ratio(workload, machine, utilisation=known), key), None
-    at = priors.utilisation(workload, machine).value
-    alone = _named(priors.power_ratio(workload, machine, utilisation=at), key)
+    alone = _named(priors.power_ratio(workload, machine, utilisation=expected), key)
     both = priors.energy_ratio(workload, machine).log_sd
     return alone, math.sqrt(max(0.0, both**2 - alone.log_sd**2))
 
