@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing take
 if TYPE_CHECKING:
     from submeter.accounting.published import as_published, published_run
     from submeter.interfaces.afterwards import compare, footprint
+    from submeter.interfaces.estimating import Prediction, estimate
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
@@ -24,10 +25,12 @@ __all__ = [
     "Figure",
     "MeasuredRun",
     "Missing",
+    "Prediction",
     "Quantity",
     "Run",
     "as_published",
     "compare",
+    "estimate",
     "footprint",
     "log",
     "measure",
@@ -43,10 +46,12 @@ _PLACES = {
     "Figure": "records.figures",
     "MeasuredRun": "interfaces.program",
     "Missing": "records.figures",
+    "Prediction": "interfaces.estimating",
     "Quantity": "records.figures",
     "Run": "records.runs",
     "as_published": "accounting.published",
     "compare": "interfaces.afterwards",
+    "estimate": "interfaces.estimating",
     "footprint": "interfaces.afterwards",
     "log": "interfaces.program",
     "measure": "interfaces.program",

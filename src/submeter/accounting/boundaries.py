@@ -21,6 +21,7 @@ OVERHEAD_KEY: Final = "pue"
 OVERHEAD: Final = "overhead"
 SCOPE: Final = "energy_scope"  # key of the place of a published run
 HOLDS_PUE: Final = frozenset({"facility", "device x pue"})
+FABRIC: Final = "between the nodes"  # host of what belongs to IT but to no node
 TOLD_TOGETHER: Final = "published with the whole node, not apart"
 NOTHING: Final = "no device of this run could be read or modelled"
 ONE_MACHINE: Final = "IT = node here: one machine, no fabric or storage counted"
@@ -45,10 +46,10 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
 
     Notes
     -----
-    ``node = devices + rest``; ``it = node`` (on a single machine there is no fabric or storage
-    to add); ``facility = it + it * (PUE - 1)``. The doubt of a PUE is one of ``PUE - 1``, in the
-    log domain, so that no interval reaches below ``PUE = 1``. Node meters (psys, BMC, plug) only
-    reconcile and are never added.
+    ``node = devices + rest``; ``it = node`` on a single machine, and what is between the nodes
+    besides where a row has `FABRIC` for its host; ``facility = it + it * (PUE - 1)``. The doubt
+    of a PUE is one of ``PUE - 1``, in the log domain, so that no interval reaches below
+    ``PUE = 1``. Node meters (psys, BMC, plug) only reconcile and are never added.
 
     References
     ----------
@@ -65,22 +66,24 @@ def footprint(run: Run, pue: Factor | float) -> Footprint:
     why = "not in the published energy" if published else "neither measured nor modelled"
     whose = (host if host and not published else "the node" for host in lacking)
     unknown += [f"rest of {host}: {why}" for host in whose]
-    node = _known(parts, NOTHING)
+    node = _known([d for d in parts if d.device.host != FABRIC], NOTHING)
+    fabric = any(d.device.host == FABRIC for d in parts)
+    it = _known(parts, NOTHING) if fabric else node
     several = len(run.hosts) > 1
     if several:
         unknown.append("fabric and storage between the hosts: not metered")
     if published == "node":
         unknown.append("fabric and storage between the nodes: not in the published energy")
-    notes = () if several or published else (ONE_MACHINE,)
+    notes = () if several or published or fabric else (ONE_MACHINE,)
     factor = pue if isinstance(pue, Factor) else declared_pue(pue)
     if factor.high > 1:
         refuse_twice(run)
-    overhead = with_overhead(node, factor)
-    facility = node if isinstance(node, Missing) else sum_amounts((node, *overhead.values()))
+    overhead = with_overhead(it, factor)
+    facility = it if isinstance(it, Missing) else sum_amounts((it, *overhead.values()))
     return Footprint(
         devices=devices,
         node=node,
-        it=node,
+        it=it,
         facility=facility,
         parts=overhead,
         factors=(factor,),

@@ -31,6 +31,15 @@ class _Source(NamedTuple):
 
 
 _SOURCES: Final = (
+    _Source("estimate/utilisation", "", "model FLOP utilisation", "submeter estimate --mfu 0.4"),
+    _Source("estimate/power", "", "mean power of the devices", "submeter estimate --power 560W"),
+    _Source("estimate/node", "", "rest of node"),
+    _Source("estimate/shape", "", "shape of the model", "submeter estimate --config config.json"),
+    _Source("estimate/overhead/fabric", "", "fabric between the nodes"),
+    _Source("estimate/overhead/storage", "", "storage"),
+    _Source("estimate/overhead/", "", "overheads"),
+    _Source("accelerator_facts/", "tdp_w", "TDP of the device"),
+    _Source("accelerator_facts/", "flop_per_s", "peak of the device"),
     _Source("pue-prior", "", "PUE unknown", _SET_PUE),
     _Source("pue", "", "PUE as declared"),
     _Source("cloud/", "/pue", "PUE of the cloud region", _SET_PUE),

@@ -35,6 +35,7 @@ Scope = Literal["device", "device x pue", "node", "it", "facility"]
 PUE_TOLD: Final = "published_pue"  # key of a run's place
 ACCELERATORS: Final = "accelerators"  # keys of the machine of a published run's one host
 BOARD: Final = "accelerator"
+PER_HOST: Final = "accelerators_per_host"
 HOST: Final = "published"
 _DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 _HELD: Final = frozenset({"hours", "devices"})

@@ -7,7 +7,7 @@ from typing import Final
 
 from submeter.accounting.boundaries import SCOPE
 from submeter.accounting.embodied import Hardware, accelerator_share
-from submeter.accounting.published import ACCELERATORS, BOARD
+from submeter.accounting.published import ACCELERATORS, BOARD, PER_HOST
 from submeter.accounting.ratios import spanning
 from submeter.accounting.scopes import Arrangement
 from submeter.catalog import facts as catalog
@@ -112,8 +112,8 @@ def hardware_of(
     Boards of a form that is only built in eights (SXM, OAM) take an eighth of such a host each;
     others share one server between those that the run held. At home the host is a desktop.
     """
-    if SCOPE in run.place:
-        return _published(run, life_years)
+    if SCOPE in run.place or (run.hosts and BOARD in run.hosts[0].machine):
+        return _told(run, life_years)
     desk = _DESK if arrangement is Arrangement.HOME else ""
     hosts = dict.fromkeys((*(h.name for h in run.hosts), *(d.device.host for d in run.devices)))
     found: list[Hardware] = []
@@ -164,18 +164,20 @@ def accelerator_hour() -> Factor:
     return catalog.fact("embodied", "accelerator-hour", "embodied_kg_per_h")
 
 
-def _published(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
-    """Hardware of a run that was published: its accelerators in hosts of eight, if it tells."""
+def _told(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
+    """Hardware of a run that was published or predicted: its accelerators, if it tells them."""
     if not run.hosts:
         return ()
     told = run.hosts[0].machine
     try:
         held = float(told[ACCELERATORS])
+        in_host = float(told.get(PER_HOST, EIGHT))
     except (KeyError, ValueError):
         return ()
-    if BOARD not in told or not 0 < held < _MOST_ACCELERATORS:
+    if BOARD not in told or not 0 < held < _MOST_ACCELERATORS or not in_host > 0:
         return ()
-    return (accelerator_hardware(told[BOARD], held, life_years=life_years),)
+    made = accelerator_hardware(told[BOARD], held, in_host=in_host, life_years=life_years)
+    return (made,)
 
 
 def _bare(cpu_ratio: float | None, host: str, life_years: float | None) -> Hardware:

@@ -96,6 +96,8 @@ def state(run: Run) -> str:
     if SCOPE in run.place and not run.duration_s:
         return "published, duration not told"
     took = write_duration(run.duration_s)
+    if run.origin == "predicted":
+        return f"predicted to take {took}"
     match run.status:
         case "finished":
             return f"finished in {took}"

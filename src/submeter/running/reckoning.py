@@ -105,9 +105,7 @@ def _own_factors() -> tuple[Overrides, tuple[str, ...]]:
 def known_of(run: Run, home: Path, provider: str = "") -> Known:
     """What files and providers know of *run*."""
     trace_of = live(provider, home) if provider else intensity
-    from submeter.storing.certificates import CLAIMS_FILE
-
-    path = home / CLAIMS_FILE
+    path = home / places.CLAIMS_FILE
     if not path.exists():
         return Known(trace_of=trace_of)
     from submeter.storing.certificates import open_claims

@@ -29,7 +29,6 @@ from submeter.storing import databases, places
 from submeter.storing.wording import is_storable, safe_text
 from submeter.units import WH_PER_MWH
 
-CLAIMS_FILE: Final = "claims.db"
 CLAIMS_SCHEMA: Final = 1
 APPLICATION_ID: Final = 0x53554D43  # "SUMC", shown by file(1)
 MOST_WH: Final = 10**15  # a thousand terawatt-hours: more than any lot
@@ -294,7 +293,7 @@ def open_claims(path: Path | None = None, *, busy_s: float = databases.BUSY_S) -
     LedgerLockedError, LedgerVersionError, LedgerError
         If it is held for too long, newer than we are, damaged, or not to be opened.
     """
-    path = places.home() / CLAIMS_FILE if path is None else Path(path)
+    path = places.home() / places.CLAIMS_FILE if path is None else Path(path)
     if not os.path.exists(path):  # noqa: PTH110  # this one never raises
         databases.make_file(path)
     databases.refuse_traps(path)
@@ -310,7 +309,7 @@ def open_claims(path: Path | None = None, *, busy_s: float = databases.BUSY_S) -
 
 def release_removed(home: Path, run_id: str) -> None:
     """Give back what a run used that was removed; what cannot be written stays used."""
-    path = home / CLAIMS_FILE
+    path = home / places.CLAIMS_FILE
     if path.exists():
         with contextlib.suppress(LedgerError, OSError), open_claims(path) as book:
             book.release(run_id)

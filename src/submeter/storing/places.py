@@ -10,6 +10,7 @@ from typing import Final
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
+CLAIMS_FILE: Final = "claims.db"  # the account of certificates, in the home
 _PROBE_BYTES: Final = 65_536  # about what an empty ledger takes, with its log
 
 

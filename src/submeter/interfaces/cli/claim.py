@@ -22,7 +22,6 @@ from submeter.records.figures import Missing
 from submeter.records.runs import Run
 from submeter.storing import places
 from submeter.storing.certificates import (
-    CLAIMS_FILE,
     ClaimBook,
     open_claims,
     to_wh,
@@ -103,7 +102,7 @@ def list_claims(*, as_json: bool) -> None:
     """List all claims with what is left of each, the oldest vintage first."""
     balances: tuple[Balance, ...] = ()
     runs: dict[str, tuple[Allocation, ...]] = {}
-    if (places.home() / CLAIMS_FILE).exists():
+    if (places.home() / places.CLAIMS_FILE).exists():
         with open_claims() as book:
             balances = book.balances()
             runs = {run_id: book.of_run(run_id) for run_id in book.users()}

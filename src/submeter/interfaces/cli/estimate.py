@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``submeter estimate``: what a training will use, before anything is bought or run."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from submeter.errors import SubmeterError, UsageError
+
+if TYPE_CHECKING:
+    from submeter.estimating.asking import Answer, Question
+    from submeter.estimating.varying import Change
+
+_OPTIONS: Final = (
+    click.option("--params", metavar="COUNT", help="Parameters of a transformer: 7B, 350M, 7e9."),
+    click.option("--tokens", metavar="COUNT", help="Tokens that it is trained on: 2T, 300B."),
+    click.option("--active-params", metavar="COUNT", help="Those that a token meets, of experts."),
+    click.option("--model", metavar="NAME", help="A published model, for its shape: llama-2-7b."),
+    click.option("--config", metavar="PATH", help="A config.json of Hugging Face's."),
+    click.option("--cnn", metavar="NAME", help="A network on images: resnet50, …"),
+    click.option("--images", metavar="COUNT", help="Images of one epoch."),
+    click.option("--context", metavar="COUNT", help="Tokens of a sequence."),
+    click.option("--batch", metavar="COUNT", help="Tokens or images of one step."),
+    click.option("--epochs", metavar="COUNT", help="How often it sees them."),
+    click.option("--recomputation", metavar="NAME", help="Of activations: none, selective, full."),
+    click.option("--hardware", metavar="NAME:COUNT", help="Devices: h100-sxm:512, a100:8, cpu."),
+    click.option("--gpu-hours", metavar="HOURS", help="Hours of all devices, if they are known."),
+    click.option("--precision", metavar="NAME", help="Of matrix products: bf16, fp16, fp32, fp8."),
+    click.option("--mfu", metavar="RATIO", help="Useful operations over peak: 0.38, or 0.3-0.46."),
+    click.option("--power", metavar="POWER", help="Mean of a device: 0.8 of TDP, 500-600W."),
+    click.option("--zone", metavar="ZONE", help="Where: DE, US-CAL-CISO, us-west-2."),
+    click.option("--region", metavar="ZONE", help="The same."),
+    click.option("--pue", metavar="RATIO", help="PUE of the facility."),
+    click.option("--cooling", metavar="NAME", help="How it is cooled, such as immersion."),
+    click.option("--price", metavar="PRICE", help="Of a kilowatt-hour: 0.31, or a tariff."),
+    click.option("--arrangement", metavar="WHOSE",
+                 help="Whose machines: own site, colocation, cloud customer, home."),
+    click.option("--at", metavar="TIME", help="When it would begin: '2026-01-10 02:00' (UTC)."),
+    click.option("--checkpoints", metavar="RATIO", help="Time of checkpoints over that of steps."),
+    click.option("--evaluation", metavar="RATIO", help="Time of evaluation over that of steps."),
+    click.option("--restarts", metavar="RATIO", help="Time lost to failures over that of steps."),
+    click.option("--failed-trials", metavar="RATIO",
+                 help="Time of runs before the one that counts over that of its steps."),
+)  # fmt: skip
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command("estimate")
+@click.argument("description", required=False, metavar="[DESCRIPTION]")
+@_options
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="AXES",
+    help='Compare: "hardware=a100,h100 precision=fp32,bf16 region=DE,SE".',
+)
+@click.option("--sweep", metavar="AXIS", help="A curve along one axis: params=1e8..1e11.")
+@click.option("--validate", metavar="FILE", help="Score the priors on published runs in a table.")
+@click.option("--save", metavar="NAME", help="Keep the predicted run in the ledger as NAME.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+def estimate(
+    description: str | None,
+    *,
+    vary: tuple[str, ...],
+    sweep: str | None,
+    validate: str | None,
+    save: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Predict what a training will use: time, energy, carbon, water, cost.
+
+    DESCRIPTION is a TOML file that says the same as the options. What is not said is a prior,
+    fitted on published trainings, and as wide as they differ.
+
+    \b
+    Examples:
+      submeter estimate --params 7B --tokens 2T --hardware h100-sxm:512
+      submeter estimate --cnn resnet50 --images 1.28M --hardware v100:8
+      submeter estimate --config config.json --tokens 2T --hardware a100:64
+      submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
+      submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
+      submeter estimate … --sweep params=1e8..1e11
+    """  # noqa: D301  # \b keeps click from refilling the examples
+    if validate is not None:
+        _validate(validate, as_json=as_json)
+        return
+    from submeter.interfaces.estimating import question_of
+
+    if sweep is not None and vary:
+        raise UsageError("a curve has one axis", remedy="--sweep, or --vary")
+    if save is not None and (sweep is not None or vary):
+        raise UsageError("several points make no one run", remedy="--save without --vary, --sweep")
+    if save is not None:
+        from submeter.storing.documents import check_name
+
+        check_name(save, "submeter estimate … --save planned")
+        given["name"] = save
+    question = question_of({**given, "description": description})
+    if sweep is not None or vary:
+        _many(question, (sweep,) if sweep is not None else vary, curve=sweep is not None,
+              as_json=as_json)  # fmt: skip
+        return
+    _one(question, as_json=as_json, save=save is not None)
+
+
+def _one(question: "Question", *, as_json: bool, save: bool) -> None:
+    from submeter.estimating.asking import answer
+    from submeter.reporting.estimates import estimate_document, estimate_words
+    from submeter.running.reckoning import reckoned
+
+    found = answer(question, reckoned)
+    if save:
+        from submeter.storing.ledger import open_ledger
+
+        with open_ledger() as ledger:
+            ledger.put(found.prediction.run)
+    if as_json:
+        from submeter.reporting.words import to_json
+
+        click.echo(to_json(estimate_document(question, found)))
+    else:
+        click.echo(estimate_words(question, found, _width(), beside=_beside(question, found)))
+    if save:
+        click.echo(f"kept as {question.run_id}", err=True)
+        click.echo(f"undo: submeter rm {question.run_id}", err=True)
+
+
+def _many(question: "Question", words: tuple[str, ...], *, curve: bool, as_json: bool) -> None:
+    from submeter.estimating.varying import axes_of, vary
+    from submeter.reporting.estimates import curve_words, table_document, table_words
+    from submeter.running.reckoning import reckoned
+
+    axes = axes_of(words)
+    if curve and len(axes) != 1:
+        raise UsageError("a curve has one axis", remedy="--sweep params=1e8..1e11")
+    made = vary(question, axes, reckoned)
+    if as_json:
+        from submeter.reporting.words import to_json
+
+        click.echo(to_json(table_document(made)))
+        return
+    click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
+
+
+def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None":
+    """Other hardware of half the number, and by what the energy differs there."""
+    import msgspec
+
+    from submeter.estimating.machines import machine_of
+    from submeter.estimating.predicting import course
+    from submeter.estimating.varying import change
+
+    name, _, count = question.hardware.rpartition(":")
+    workload = found.workload
+    if workload is None or question.device_hours is not None or not count.isdigit():
+        return None
+    other = "h100-sxm" if "b200" in name else "b200"
+    words = f"{other}:{max(1, int(count) // 2)}"
+    there = msgspec.structs.replace(question, hardware=words)
+    try:
+        rates = there.rates(workload, machine_of(words))
+        after = course(workload, rates, overheads=there.spent(rates.count)).it
+    except SubmeterError:  # a suggestion is no reason to fail
+        return None
+    here = course(workload, found.rates, overheads=question.spent(found.rates.count)).it
+    return words, change(here, after)
+
+
+def _validate(path: str, *, as_json: bool) -> None:
+    import csv
+
+    from submeter.estimating.validating import validate
+    from submeter.reporting.validation import validation_data, validation_text
+
+    try:
+        with open(path, newline="", encoding="utf-8") as file:  # noqa: PTH123  # any path
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise UsageError(f"{path}: {why}", remedy="give a table in CSV") from None
+    if not rows or "id" not in rows[0]:
+        raise UsageError(
+            f"{path} is no table of runs", remedy="the first line names id, hardware, …"
+        )
+    report = validate(rows)
+    if as_json:
+        from submeter.reporting.words import JSON_SCHEMA, to_json
+
+        click.echo(to_json({"schema": JSON_SCHEMA, **validation_data(report)}))
+        return
+    click.echo(validation_text(report), nl=False)
+
+
+def _width(most: int = 100) -> int:
+    import shutil
+
+    return max(60, min(most, shutil.get_terminal_size((80, 24)).columns))
