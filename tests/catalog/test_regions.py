@@ -219,6 +219,15 @@ def test_what_is_no_place_at_all_says_what_would_be(word: str) -> None:
     assert len(str(failure.value)) < 200
 
 
+@pytest.mark.parametrize("word", ["ZZ", "QQ", "zv", "XQX", ""])
+def test_a_short_word_is_not_near_what_only_holds_its_letters(word: str) -> None:
+    with pytest.raises(CoverageError) as caught:
+        find_zone(word)
+    remedy = str(caught.value.remedy)
+    assert "Brazzaville" not in remedy
+    assert "such as" in remedy or "give a country" in remedy
+
+
 def test_coordinates_find_the_nearest_zone_and_say_how_far() -> None:
     row = find_zone("52.5,13.4")
     assert (row.code, row.kind, row.country, row.cloud) == ("DE", "coordinates", "DE", "")

@@ -170,11 +170,32 @@ def test_offsets_are_listed_apart(stage: Stage) -> None:
         ("--kind", "GO", "--year", "2026", "--mwh", "1"),
         ("--kind", "GO", "--year", "2026", "--zone", "DE", "--mwh", "much"),
         ("--kind", "magic", "--year", "2026", "--mwh", "1"),
+        (*GO[2:], "--mwh", "1e99999999999"),
+        (*GO[2:], "--mwh", "1e-99999999999"),
+        (*GO[2:], "--mwh", "snan"),
+        (*GO[2:], "--mwh", "1", "--fuel", "unobtainium"),
+        (*GO[2:], "--mwh", "1", "--id", "EECS\u202e-1"),
+        (*GO[2:], "--mwh", "1", "--id", "EECS\n1"),
+        (*GO[2:], "--mwh", "1", "--id", "\x1b[31mred"),
+        (*GO[2:], "--mwh", "1", "--id", " "),
+        (*GO[2:], "--mwh", "1", "--id", "EECS\u200d1"),
+        (*GO[2:], "--mwh", "1", "--registry", "HK\u202eNR"),
+        (*GO[2:], "--mwh", "1", "--registry", "HK\x07NR"),
+        (*GO[2:], "--mwh", "1", "--zone", "WORLD"),
+        (*GO[2:], "--mwh", "1", "--zone", "EU27"),
     ],
 )
 def test_words_that_make_no_claim(stage: Stage, wrong: tuple[str, ...]) -> None:
-    assert stage.call("claim", "add", *wrong).code == 2
+    refused = stage.call("claim", "add", *wrong)
+    assert refused.code == 2
+    assert "Traceback" not in refused.err
     assert left_wh(stage) == []
+
+
+def test_a_source_is_entered_by_its_name_in_the_catalog(stage: Stage) -> None:
+    assert stage.call(*GO, "--mwh", "1", "--fuel", "Biomass", "--id", "Ünïkod №1").code == 0
+    (entered,) = stage.call("claim", "list", "--json").document["claims"]
+    assert (entered["fuel"], entered["id"]) == ("bioenergy", "Ünïkod №1")
 
 
 def test_without_claims_the_list_is_empty_and_makes_no_file(stage: Stage) -> None:

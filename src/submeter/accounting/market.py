@@ -33,11 +33,15 @@ OLDEST_YEARS: Final = 1  # a guarantee of origin expires a year after generation
 
 
 class Backed(msgspec.Struct, frozen=True):
-    """An allocation with the emissions of its source: direct, and of the whole life cycle."""
+    """An allocation with the emissions of its source: direct, and of the whole life cycle.
+
+    Where the source is not known, ``residual`` is what is left in the market of the claim.
+    """
 
     allocation: Allocation
     direct: Intensity | Missing
     lifecycle: Intensity | Missing
+    residual: Intensity | Missing | None = None
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -117,9 +121,11 @@ def market_based(
     -----
     Energy goes to the first level that has something for it: certificates or contracts, then the
     supplier's rate, then the residual mix, then the location factor. Claims beyond the energy
-    used claim nothing. Each level gives direct emissions; those upstream are the source's own
-    for claims and the location's for all else, since neither suppliers nor residual mixes tell
-    them. What the lines lose is always the location's: a certificate covers what was used.
+    used claim nothing. A claim whose source is not known falls to the residual mix of its own
+    market, else to the location factor, for its part alone. Each level gives direct emissions;
+    those upstream are the source's own for claims and the location's for all else, since neither
+    suppliers nor residual mixes tell them. What the lines lose is always the location's: a
+    certificate covers what was used.
 
     References
     ----------
@@ -141,8 +147,9 @@ def market_based(
             notes = (*notes, f"{_called(backed)} claims more than was used: the surplus is none")
         if ratio > 0:
             left = max(0.0, left - ratio)
-            parts.append(_claimed(energy.scaled(ratio), backed, ratio))
-            notes = (*notes, *_doubts(backed))
+            part, words = _claimed(location, energy, backed, ratio)
+            parts.append(part)
+            notes = (*notes, *_doubts(backed), *words)
     if left > 0 or not parts:
         parts.append(_shrunk(rest, left))
         notes = (*notes, *rest_notes)
@@ -238,8 +245,16 @@ def _rated(location: Located, rate: Intensity, level: Level) -> _Part:
     )
 
 
-def _claimed(energy: Amount, backed: Backed, ratio: float) -> _Part:
-    """Emissions of *energy* that comes from the source of a claim."""
+def _claimed(
+    location: Located, energy: Amount, backed: Backed, ratio: float
+) -> tuple[_Part, tuple[str, ...]]:
+    """Emissions of *ratio* of the energy, which comes from the source of a claim, and notes."""
+    if isinstance(backed.lifecycle, Missing):
+        part, notes = _rest(location, None, backed.residual)
+        words = f"{_called(backed)}, {backed.lifecycle.why}: {part.layer.words}"
+        layer = msgspec.structs.replace(part.layer, words=words)
+        note = f"{_called(backed)}: {backed.lifecycle.why}, so it is reckoned by the {layer.level}"
+        return _shrunk(msgspec.structs.replace(part, layer=layer), ratio), (note, *notes)
     own = msgspec.structs.replace
     of_source: tuple[Intensity | Missing, ...] = (backed.lifecycle, backed.direct)
     # A source's own intensity is no contract's: the claim is what makes it market-based.
@@ -247,10 +262,10 @@ def _claimed(energy: Amount, backed: Backed, ratio: float) -> _Part:
         i if isinstance(i, Missing) else own(i, kind=own(i.kind, method="location"))
         for i in of_source
     )
-    found = location_based(energy, lifecycle, direct, _NO_LINES)
+    found = location_based(energy.scaled(ratio), lifecycle, direct, _NO_LINES)
     words = f"{_called(backed)} for {_percent(ratio)}"
     layer = Layer("certificates or contracts", ratio, words)
-    return _Part(layer, found.direct, found.upstream, found.grid, found.factors)
+    return _Part(layer, found.direct, found.upstream, found.grid, found.factors), ()
 
 
 _CO2_ONLY: Final = "CO2 only"  # note of the catalog's rows by the AIB

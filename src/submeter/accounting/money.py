@@ -26,10 +26,11 @@ CARBON_APART: Final = (
     "the price of carbon is shown apart and not added: where generators pay for theirs, it is a "
     "part of the price of electricity already"
 )
-_WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})=(\d+(?:\.\d+)?)")
-_REST: Final = re.compile(r"else=(\d+(?:\.\d+)?)", re.IGNORECASE)
+_WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})=(\d+(?:\.\d+)?)", re.ASCII)
+_REST: Final = re.compile(r"else=(\d+(?:\.\d+)?)", re.IGNORECASE | re.ASCII)
 _FLAT: Final = re.compile(
-    r"([€$£]|[a-z]{3})?(\d+(?:\.\d+)?)([€$£]|[a-z]{3})?(?:(?:/|per)kwh)?", re.IGNORECASE
+    r"([€$£]|[a-z]{3})?(\d+(?:\.\d+)?)([€$£]|[a-z]{3})?(?:(?:/|per)kwh)?",
+    re.IGNORECASE | re.ASCII,
 )
 _SIGNS: Final = {"€": "EUR", "$": "USD", "£": "GBP"}
 _QUALITY: Final = re.compile(

@@ -23,6 +23,7 @@ FAMILY_WIDER: Final = 1.5  # others stand in for a device that nobody has looked
 UNKNOWN_WIDER: Final = 2.0  # nobody knows the device: from a desktop's board to a chip of a pod
 EIGHT: Final = 8  # accelerators in a host that was built around them: HGX, OAM
 _MANY: Final = 4
+_MOST_ACCELERATORS: Final = 1e8  # that one run can have held: all that were built in years
 GUESTS_SOCKETS: Final = 2  # of the server around a virtual machine: the usual build
 _BUILT_AROUND: Final = re.compile(r"sxm|oam|hgx|\bmi[23]\d\d[ax]\b|gaudi", re.IGNORECASE)
 _DESK: Final = "ademe-desktop"
@@ -168,14 +169,13 @@ def _told(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
     if not run.hosts:
         return ()
     told = run.hosts[0].machine
-    return (
-        accelerator_hardware(
-            told[BOARD],
-            float(told[ACCELERATORS]),
-            in_host=float(told.get(PER_HOST, EIGHT)),
-            life_years=life_years,
-        ),
-    )
+    try:
+        held, in_host = float(told[ACCELERATORS]), float(told.get(PER_HOST, EIGHT))
+    except (KeyError, ValueError):
+        return ()
+    if BOARD not in told or not 0 < held < _MOST_ACCELERATORS or not in_host >= 1:
+        return ()
+    return (accelerator_hardware(told[BOARD], held, in_host=in_host, life_years=life_years),)
 
 
 def _bare(cpu_ratio: float | None, host: str, life_years: float | None) -> Hardware:

@@ -20,7 +20,7 @@ from submeter.grid.factors import (
     as_wide_as,
     direct_factor,
     keys_of,
-    place_sd,
+    place_ratios,
     upstream_factor,
     yearly,
 )
@@ -201,10 +201,9 @@ def _placed(made: Annual, zone: Zone) -> Annual:
     notes = [zone.note] if zone.note else []
     if made.code != zone.code:
         notes.append(f"no figure of {zone.code} is known, {made.code} stands in: interval widened")
-    sd = place_sd(zone, made.code)
+    down, up = place_ratios(zone, made.code, made.kind.scope)
     factor = made.factor
-    if sd > 0:
-        factor = as_wide_as(factor, sd)
+    factor = as_wide_as(factor, down, up)
     if zone.guessed or made.code == WORLD:
         factor = msgspec.structs.replace(factor, verified="assumed")
     return msgspec.structs.replace(made, factor=factor, notes=(*notes, *made.notes))

@@ -13,6 +13,7 @@ from typing import Final
 
 from submeter.catalog.factors import grid_spread
 from submeter.errors import CoverageError
+from submeter.records.factors import NORMAL_95
 from submeter.units import H_PER_YEAR
 
 WINDOWS_H: Final = (1, 6, 24, 168, 730)
@@ -95,6 +96,20 @@ def inside_country_sd(country: str) -> float:
 def around_world_sd() -> float:
     """How far countries are from the mean of the world, weighted by generation."""
     return _value("world")
+
+
+def around_world_ratios(scope: str) -> tuple[float, float]:
+    """Interval of the single places of the world over its mean: low and high, 95 %.
+
+    Notes
+    -----
+    Not the spread by generation: it leaves out the small clean grids, and a machine of which
+    nobody knows where it stands may well stand in one. Of lifecycle figures the quantiles of
+    all places are known; of direct ones, whose low end is near zero, the low one.
+    """
+    if scope == "lifecycle":
+        return _value("world-low"), _value("world-high")
+    return _value("world-direct-low"), math.exp(NORMAL_95 * _value("world"))
 
 
 def proxy_scope_sd() -> float:

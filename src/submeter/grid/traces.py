@@ -13,6 +13,7 @@ from submeter.catalog.tables import rows
 from submeter.errors import UsageError
 from submeter.grid.annual import DECLARED, Annual, annual_of
 from submeter.grid.factors import keys_of, shares_of
+from submeter.grid.place import WORLD as NOWHERE
 from submeter.grid.spreads import (
     flat_sd,
     profile_sd,
@@ -91,6 +92,7 @@ def intensity(
     values = _values(annual.factor.value, shaped.values, first, max(last, first + 1))
     own = annual.factor
     low, high = widened_ratios(own.low / own.value, own.high / own.value, *shaped.sds)
+    low, high, cut = _no_wider(annual, low, high, _of_nowhere(annual.kind, year, hours))
     return Trace(
         key=own.key,
         zone=annual.code,
@@ -106,8 +108,35 @@ def intensity(
         year=own.year,
         licence="; ".join(dict.fromkeys(filter(None, (own.licence, shaped.licence)))),
         verified=own.verified,
-        notes=(*_of_year(annual, shaped, values), *annual.notes, *shaped.notes),
+        notes=(*_of_year(annual, shaped, values), *annual.notes, *shaped.notes, *cut),
     )
+
+
+def _of_nowhere(kind: Kind, year: int, hours: float) -> tuple[float, float]:
+    """Interval over the value of a place of which nothing is known, of this scope and span."""
+    annual = annual_of(NOWHERE, year, Kind(scope=kind.scope))
+    own = annual.factor
+    sd = flat_sd(*mix_shares(annual.code), hours)
+    return widened_ratios(own.low / own.value, own.high / own.value, sd)
+
+
+def _no_wider(
+    annual: Annual, low: float, high: float, nowhere: tuple[float, float]
+) -> tuple[float, float, tuple[str, ...]]:
+    """Cut an interval that is wider than that of an unknown place to the width of that.
+
+    To know the place, or to guess it, cannot tell less than to know nothing. Both sides shrink
+    alike, in logarithms, so the value stays where it is in its interval. What a user declares
+    is left as it is.
+    """
+    most = math.log(nowhere[1] / nowhere[0])
+    if annual.factor.verified == DECLARED or (low > 0 and math.log(high / low) <= most):
+        return low, high, ()
+    words = "interval cut to the width of a place that nobody knows: to know more tells no less"
+    if low <= 0:
+        return nowhere[0], min(high, nowhere[1]), (words,)
+    part = most / math.log(high / low)
+    return low**part, high**part, (words,)
 
 
 def _of_year(annual: Annual, shaped: _Shaped, values: tuple[float, ...]) -> tuple[str, ...]:

@@ -319,11 +319,11 @@ def to_wh(energy_mwh: str) -> int:
     UsageError
         If it is no number above zero with at most six digits behind the point.
     """
-    from decimal import Decimal, InvalidOperation
+    from decimal import Decimal
 
     try:
         exact = Decimal(energy_mwh) * WH_PER_MWH
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond what decimals hold
         exact = Decimal(-1)
     if not exact.is_finite() or not 0 < exact <= MOST_WH or exact != exact.to_integral_value():
         raise UsageError(
@@ -336,7 +336,17 @@ def to_wh(energy_mwh: str) -> int:
 def _check(claim: Claim) -> None:
     words = (claim.id, claim.kind, claim.zone, claim.registry, claim.fuel, claim.note)
     if not all(map(is_storable, words)):
-        raise UsageError("a word of the claim is no UTF-8")
+        raise UsageError("a word of the claim is no UTF-8", remedy="write it anew")
+    if claim.id and (claim.id != claim.id.strip() or not claim.id.isprintable()):
+        raise UsageError(
+            f"the id {safe_text(claim.id)!r} holds characters that nobody sees or can type",
+            remedy="--id, with letters, digits and signs alone",
+        )
+    if claim.registry != safe_text(claim.registry):
+        raise UsageError(
+            f"the registry {safe_text(claim.registry)!r} holds characters that nobody sees",
+            remedy="--registry, with letters, digits and signs alone",
+        )
     if not claim.zone and claim.is_energy:
         raise UsageError("a claim on electricity needs its zone", remedy="--zone DE")
     if claim.is_energy and not 0 < claim.energy_wh <= MOST_WH:

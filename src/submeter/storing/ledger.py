@@ -38,6 +38,7 @@ Rows = list[RunRow]  # inside the class, "list" is a method
 Sentences = list[str]
 Bound = list[str | int]
 LEDGER_FILE: Final = "ledger.db"
+_LEAST_ROOM_BYTES: Final = 64 * 1024  # the log beside a ledger and its index take about this
 _LAST: Final = re.compile(r"last(?:~(\d{1,9}))?")
 _REBUILD: Final = "submeter doctor --rebuild"
 _BY_TIME: Final = "SELECT id FROM runs ORDER BY order_key DESC, id DESC LIMIT 1"
@@ -403,6 +404,17 @@ def _run_of_row(row: RunRow) -> Run:
     )
 
 
+def _disk_is_full(path: Path) -> str:
+    """Say what the disk of *path* has none left of; "" if it has."""
+    try:
+        found = os.statvfs(path.parent)
+    except (OSError, ValueError):
+        return ""
+    if found.f_blocks and found.f_bavail * found.f_frsize < _LEAST_ROOM_BYTES:
+        return "no room left"
+    return "no inodes left" if found.f_files and not found.f_favail else ""
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Errors of SQLite in our words; a damaged file is copied aside."""
@@ -427,6 +439,12 @@ def _translated(path: Path) -> Iterator[None]:
                 remedy=f"{_REBUILD}    (the runs themselves are in {path.parent / 'runs'})",
             ) from exc
         name = getattr(exc, "sqlite_errorname", "") or ""
+        full = _disk_is_full(path)
+        if full and name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")):
+            raise LedgerError(
+                f"{path} cannot be used: the disk of {path.parent} is full ({full})",
+                remedy=f"free some space there (df -h {path.parent}): nothing is lost, no rebuild",
+            ) from exc
         remedy = {
             "SQLITE_FULL": "free some space, then run any submeter command: nothing is lost",
             "SQLITE_READONLY": "mend the permissions, or set SUBMETER_HOME to another folder",

@@ -73,6 +73,8 @@ def add(
     note: str,
 ) -> None:
     """Enter a lot of certificates, a contract, an offset or avoided carbon."""
+    from submeter.circumstances.picking import fuel_named
+
     of_energy = kind in ENERGY_KINDS
     if of_energy != (energy_mwh is not None) or of_energy == (carbon_t is not None):
         option = "--mwh 10" if of_energy else "--tonnes 2.5"
@@ -83,7 +85,7 @@ def add(
         zone=_country(zone),
         year=year,
         registry=registry,
-        fuel=fuel.lower(),
+        fuel=fuel_named(fuel) if fuel else "",
         energy_wh=to_wh(energy_mwh) if energy_mwh is not None else 0,
         carbon_g=0.0 if carbon_t is None else carbon_t * G_PER_T,
         note=note,
@@ -187,13 +189,15 @@ def undo() -> None:
 
 
 def _country(word: str) -> str:
-    """Country that *word* means or lies in; "" for none."""
+    """Country that *word* means or lies in; "" for no word."""
     from submeter.catalog.regions import find_zone
 
     if not word:
         return ""
     place = find_zone(word)
-    return place.country or place.code
+    if not place.country:
+        raise UsageError(f"no claim is issued in all of {place.name}", remedy="--zone DE")
+    return place.country
 
 
 def _market(run: Run, asked: str | None) -> str:
