@@ -45,6 +45,8 @@ print(left)
 AT_THE_LAST_INSTANT = """
 import os, signal
 from submeter.running import launcher
+if signal.getsignal(signal.SIGNAL) is signal.SIG_IGN:  # as below nohup
+    signal.signal(signal.SIGNAL, signal.SIG_DFL)
 prepare = launcher._Launch.prepare
 def interrupted(self, **words):
     prepare(self, **words)
