@@ -12,7 +12,7 @@ import pytest
 from submeter.catalog import factor, fitted, source, tables
 
 DATA = tables.DATA
-FACTORS = ["cooling", "factors", "fitted", "grid_spread"]
+FACTORS = ["cooling", "factors", "fitted", "grid_spread", "training_priors"]
 LARGE = ["cpus", "cpu_families", "boards", "architectures", "cpu_codes"]
 VERIFIED = {"copy", "recall", "derived", "assumed"}
 
