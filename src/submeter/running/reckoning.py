@@ -28,6 +28,9 @@ from submeter.storing.wording import safe_text
 ANSWERS: str = "grid"  # folder of kept answers of providers, in the home
 _SHOWN: Final = 3  # factors that a note names
 _LONGEST_WHY: Final = 200  # characters
+# What recorded words and numbers that make no sense raise; anything else is a fault of ours, and
+# is heard of.
+SPOILT: Final = (SubmeterError, ArithmeticError, ValueError)
 
 
 def reckoned(
@@ -57,7 +60,7 @@ def reckoned(
     try:
         with use_overrides(overrides):
             found = reckon(run, asked, known)
-    except Exception as exc:  # a program's result hangs on it
+    except SPOILT as exc:
         if not overrides.factors:
             if provider:  # the asker's to hear of, such as a key that is missing
                 raise
