@@ -141,13 +141,13 @@ def recurrent(
     return forward, backward
 
 
-RNN_BATCH = torch.randn(100, 4, 24)  # 100 steps, batch of 4, 24 wide; hidden 32
-LSTM = recurrent(4, [24, 32], steps=100, batch=4)
-LSTM2 = recurrent(4, [24, 32, 32], steps=100, batch=4, ways=2)
-GRU = recurrent(3, [24, 32], steps=100, batch=4)
-RNN = recurrent(1, [24, 32], steps=100, batch=4)
+RNN_BATCH = torch.randn(20, 4, 24)  # 20 steps, batch of 4, 24 wide; hidden 32
+LSTM = recurrent(4, [24, 32], steps=20, batch=4)
+LSTM2 = recurrent(4, [24, 32, 32], steps=20, batch=4, ways=2)
+GRU = recurrent(3, [24, 32], steps=20, batch=4)
+RNN = recurrent(1, [24, 32], steps=20, batch=4)
 # oneDNN computes the gradients of the first layer's inputs and of first states all the same
-LSTM_AGAIN = 2.0 * 4 * 128 * (100 * 24 + 32)
+LSTM_AGAIN = 2.0 * 4 * 128 * (20 * 24 + 32)
 
 CONV = 2.0 * 2 * 16 * 16 * 8 * 3 * 9  # 2·N·H·W·C_out·C_in·k²
 DEEP = 2.0 * 2 * 16 * 16 * 8 * 1 * 9  # depthwise: C_in / groups = 1

@@ -2,8 +2,9 @@
 """Watches torch compute, operator by operator.
 
 Import it late: it needs torch. A `Tracer` sees each operator below autograd with its arguments
-and result, knows which module called it (in the backward pass: which module made the node that runs), and adds up
-rows. It changes nothing: hooks, modes and the profile function are gone when it is left.
+and result, knows which module called it (in the backward pass: which module made the node that
+runs), and adds up rows. It changes nothing: hooks, modes and the profile function are gone when
+it is left.
 """
 
 import bisect
@@ -196,12 +197,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             if out is not NotImplemented:
                 return out
         if not self.timed and entry.kind == "view":  # most calls of all, and they cost nothing
-            return func(*args, **kwargs)
+            return self.own.unwatched(func, args, kwargs)
         phase = self.phase()
         module = self.here(phase)
         begin_s = self._now_s(args)
         try:
-            out = func(*args, **kwargs)
+            out = self.own.unwatched(func, args, kwargs)
         except Exception as error:
             self.error, self.failure = error, Failure(module, entry.name)
             raise
@@ -340,6 +341,16 @@ class OwnFunctions(AbstractContextManager["OwnFunctions"]):
     ) -> None:
         if self.codes:
             sys.setprofile(self._before)
+
+    def unwatched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Call an operator; what torch does inside of it is not the user's."""
+        if not self.codes:
+            return func(*args, **kwargs)
+        sys.setprofile(None)
+        try:
+            return func(*args, **kwargs)
+        finally:
+            sys.setprofile(self._notice)
 
     def saw(self, kind: Class) -> None:
         """An operator ran; inside a user's function it counts as what that function did."""
