@@ -9,11 +9,11 @@ PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(PY) -
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench bars figures gpu-check changelog clean
+.PHONY: help demo test test-offline check format docs bench bars figures gpu-check changelog clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be done here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # --- environment: each stamp is as new as what it was made from ---------------------------------
 
@@ -46,6 +46,9 @@ demo: $(VENV)/.demo  ## train on handwritten digits under the meter and see what
 
 test: check  ## everything: style, types, architecture, then the whole test suite
 	$(PY) -m pytest
+
+test-offline: $(VENV)/.test  ## tests of carbon, water and money in a network namespace of their own
+	$(PY) -m benchmarks.offline
 
 check: $(VENV)/.test  ## style, spelling, types, architecture, dependencies
 	@sh scripts/check-compiler

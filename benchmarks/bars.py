@@ -1,58 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each bar that this version has to clear, with its figure: `make bars`.
 
-    python -m benchmarks.bars [--data DIR] [--clone]
+    python -m benchmarks.bars [--data DIR] [--clone] [--part meter|amounts]
 
-A bar is cleared (+), missed (!) or not measured here (?), and then it says which input is absent.
+First what is metered, then what it amounts to (benchmarks/bars_amounts.py). A bar is cleared (+),
+missed (!) or not measured here (?), and then it says which input is absent.
 """
 
 import argparse
 import csv
 import importlib
-import importlib.util
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks import budgets, faults
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-class Options(NamedTuple):
-    """What the caller allows and gives."""
-
-    data: Path
-    clone: bool
-
-
-class Outcome(NamedTuple):
-    """What was found; *cleared* is None where it could not be measured."""
-
-    figure: str
-    cleared: bool | None
-
-
-class Bar(NamedTuple):
-    """One line of the list of what has to be true."""
-
-    text: str
-    take: Callable[[Options], Outcome]
-
-
-def absent(what: str) -> Outcome:
-    return Outcome(f"not measured: {what}", None)
-
-
-def have(*modules: str) -> bool:
-    return all(importlib.util.find_spec(name) for name in modules)
+from benchmarks import bars_amounts, budgets, faults
+from benchmarks.outcomes import ROOT, Bar, Options, Outcome, absent, have, tests
 
 
 def clone(options: Options) -> Outcome:
@@ -154,29 +123,6 @@ def processor_models(options: Options) -> Outcome:
     given = options.data.is_dir()
     again = "" if given else f"  (as written; not fitted again: no folder {options.data})"
     return Outcome(told + again, good)
-
-
-def tests(words: str) -> Callable[[Options], Outcome]:
-    """A bar that is cleared by tests whose names hold one of *words* (pytest's -k)."""
-
-    def take(options: Options) -> Outcome:
-        del options
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / "report.xml"
-            command = [sys.executable, "-m", "pytest", "-q", "-k", words, f"--junitxml={report}"]
-            subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-            if not report.is_file():
-                return Outcome("the tests could not be collected", False)
-            suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314  # pytest wrote it
-        if suite is None or suite.get("tests") == "0":
-            return absent(f"no test is named after it ({words})")
-        total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
-        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        passed = total - failed - skipped
-        figure = f"{passed} tests passed, {failed} failed, {skipped} skipped"
-        return Outcome(figure, failed == 0 and passed > 0)
-
-    return take
 
 
 def importing(options: Options) -> Outcome:
@@ -289,7 +235,7 @@ def fault_ids(options: Options) -> Outcome:
     return Outcome(figure, not lacking and not forgotten)
 
 
-BARS = (
+METER = (
     Bar("both commands pass in a fresh clone", clone),
     Bar("RAPL, 10 s: error ≤ 0.1 %, bound ≤ 0.2 % and true", zones),
     Bar("boards' counters, 10 s: the same", board_counters(10.0)),
@@ -320,16 +266,19 @@ BARS = (
         tests("error or exit_code or e01 or e02"),
     ),
 )
+PARTS = {"meter": METER, "amounts": bars_amounts.BARS}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print each bar with its figure.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--clone", action="store_true", help="also try both commands in a clone")
+    parser.add_argument("--part", choices=sorted(PARTS), help="only the bars of this part")
     given = parser.parse_args()
     options = Options(given.data.resolve(), given.clone)
+    bars = [bar for name in ([given.part] if given.part else PARTS) for bar in PARTS[name]]
     missed = 0
-    for bar in BARS:
+    for bar in bars:
         try:
             outcome = bar.take(options)
         except Exception as exc:  # noqa: BLE001  # one bar that breaks must not hide the others
@@ -337,7 +286,7 @@ def main() -> int:
         missed += outcome.cleared is False
         sign = {True: "+", False: "!", None: "?"}[outcome.cleared]
         print(f"{sign} {bar.text}\n    {outcome.figure}", flush=True)
-    print(f"{missed} of {len(BARS)} bars missed")
+    print(f"{missed} of {len(bars)} bars missed")
     return 1 if missed else 0
 
 

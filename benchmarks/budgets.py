@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,10 +37,16 @@ def environment(home: Path | None = None) -> dict[str, str]:
     return env
 
 
-def python(code: str, *, env: Mapping[str, str], timeout_s: float = 120) -> str:
+def python(
+    code: str,
+    *,
+    env: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    timeout_s: float = 120,
+) -> str:
     """What a fresh interpreter prints when it runs *code*."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env=dict(env),
         capture_output=True,
         text=True,
@@ -143,6 +149,77 @@ def start_and_stop(home: Path) -> Blocking:
     """Wall time that ``measure`` blocks its caller for [s]."""
     found = json.loads(python(STARTS, env=environment(home)))
     return Blocking(found["start"], found["stop"])
+
+
+DAY = """
+import json, math, sys, time
+from submeter.circumstances.reckoning import reckon
+from submeter.records.devices import Device, DeviceKind
+from submeter.records.figures import Basis, ErrorTerm, Quantity
+from submeter.records.runs import DeviceEnergy, Host, Run, Series
+def part(i, kind, name):
+    share = Quantity.of(4e7, basis=Basis.MEASURED, terms=(ErrorTerm(i, 0.03),))
+    return DeviceEnergy(Device(i, kind, name, "box"), share, share)
+boards = [f"gpu:{i}" for i in range(8)]
+def power_w(t_s, i):
+    return 500 + 100 * math.sin(t_s / 1000 + i)
+series = {b: [power_w(t, i) for t in range(86_400)] for i, b in enumerate(boards)}
+run = Run(
+    "20261120-100000-abcd", "measured", "finished", "2026-11-20T10:00:00Z", 86_400.0,
+    hosts=(Host("box", {"cpu_model": "Intel(R) Xeon(R) Platinum 8480+", "vcpus": "224"}),),
+    devices=(
+        *(part(b, DeviceKind.GPU, "NVIDIA H100 80GB HBM3") for b in boards),
+        part("cpu:0", DeviceKind.CPU, "Xeon"), part("rest:box", DeviceKind.REST, "rest"),
+    ),
+    series=Series(1.0, series), place={"zone": sys.argv[1]},
+)
+took = []
+for _ in range(2):
+    start = time.process_time()
+    reckon(run)
+    took.append(time.process_time() - start)
+print(json.dumps(took))
+"""
+
+
+class FootprintCost(NamedTuple):
+    """CPU time of a footprint: the first of a process, which opens its tables, and the next."""
+
+    first_s: float
+    next_s: float
+
+
+def footprint_cost(zone: str, *, tries: int = 3) -> FootprintCost:
+    """CPU time of the whole footprint of a day at 1 Hz with eight boards in *zone* [s]."""
+    found = [json.loads(python(DAY, env=environment(), arguments=[zone])) for _ in range(tries)]
+    return FootprintCost(*(min(column) for column in zip(*found, strict=True)))
+
+
+ENDING = """
+import os, sys
+pid = os.fork()
+if not pid:
+    words = ["run", *sys.argv[1:], "--", sys.executable, "-c", "import time; time.sleep(0.2)"]
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.execv(sys.executable, [sys.executable, "-m", "submeter", *words])
+_, status, used = os.wait4(pid, 0)
+assert status == 0, status
+print(used.ru_utime + used.ru_stime)
+"""
+
+
+def summary_cpu_s(home: Path, zone: str = "DE", *, tries: int = 6) -> float:
+    """CPU time that the summary at the end of ``submeter run`` costs, cold [s].
+
+    Best against best of runs with it and with ``--quiet``.
+    """
+    env = environment(home)
+    told, quiet = [], []
+    for _ in range(tries):
+        place = ["--zone", zone]
+        quiet.append(float(python(ENDING, env=env, arguments=[*place, "--quiet"])))
+        told.append(float(python(ENDING, env=env, arguments=place)))
+    return min(told) - min(quiet)
 
 
 class Load(NamedTuple):

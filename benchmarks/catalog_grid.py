@@ -13,6 +13,7 @@ from benchmarks.catalog_rules import (
     Row,
     by_rule,
     fact,
+    number,
     read,
     source_key,
     spanning,
@@ -77,6 +78,7 @@ EU27 = frozenset(
 )  # fmt: skip
 TINY_TWH = 0.1  # totals below are rounded to two or three digits
 LEAST_SHARE_DOUBT = 0.01
+MADE_TWICE = frozenset({"carbon_free_ratio", "renewable_ratio"})
 
 
 def make(data: Path, out: Path) -> None:
@@ -89,9 +91,9 @@ def make(data: Path, out: Path) -> None:
     grid = [f for r in countries for f in country_facts(r, marginal)]
     grid += defaults(grid)
     grid += [f for r in others for f in region_facts(r)]
-    write_facts(out / "grid.csv", grid)
     history = read(data / "grid_zone_history.csv")
-    write_facts(out / "grid_odbl.csv", zone_facts(history, zones))
+    write_facts(out / "grid.csv", grid)
+    write_facts(out / "grid_odbl.csv", holding_both(zone_facts(history, zones), grid))
     fields = ["code", "name", "kind", "country", "alpha3", "parents", "latitude", "longitude",
               "timezone", "system", "source", "verified"]  # fmt: skip
     write_attributes(out / "zones.csv", fields, [*map(country, countries), *map(region, others)])
@@ -260,6 +262,26 @@ def share_facts(code: str, row: Row, source_text: str) -> list[Fact]:
                     most=1.0,
                 )
             )  # fmt: skip
+    return found
+
+
+def holding_both(zones: list[Fact], countries: list[Fact]) -> list[Fact]:
+    """Rows of *zones*, whose carbon-free and renewable shares reach to Ember's of *countries*.
+
+    Where both makers publish a share of the same place and year and Ember's lies outside the
+    interval, both stay and the interval holds both. Only in this direction: what Electricity
+    Maps says must not enter a table that is not under its licence (ODbL).
+    """
+    known = {(f.key, f.quantity, f.year): f for f in countries if f.quantity in MADE_TWICE}
+    found = []
+    for row in zones:
+        other = known.get((row.key, row.quantity, row.year))
+        if other is None or row.low <= other.value <= row.high:
+            found.append(row)
+            continue
+        note = f"another maker ({other.source}) says {number(other.value)}: interval widened"
+        both = spanning(row, other.value, note=note)
+        found.append(replace(both, source=f"{row.source}+{other.source}"))
     return found
 
 

@@ -15,8 +15,8 @@ THIS_PART = frozenset(
         "C17", "C18", "C19", "C21", "C25",
         "D01", "D02", "D03", "D05", "D06", "D07", "D10", "D12", "D14", "D15", "D16", "D17",
         "D19", "D20",
-        "E01", "E02", "E03", "E04", "E05", "E07", "E09", "E11", "E15", "E17",
-        "G01", "G05", "G06",
+        "E01", "E02", "E03", "E04", "E05", "E07", "E09", "E11", "E13", "E15", "E17",
+        "G01", "G05", "G06", "G08", "G09",
     }
 )  # fmt: skip
 
@@ -25,11 +25,8 @@ LATER = {
     "A29": "no setting of a device is changed yet",
     "A31": "management controllers are not read yet",
     "A32": "wall meters are not read yet",
-    "E12": "nothing is fetched yet",
-    "E13": "nothing is fetched yet",
+    "E12": "a name server that hangs is waited for as long as the system does",
     "G07": "resumed trainings are not joined yet",
-    "G08": "carbon intensity comes later",
-    "G09": "carbon intensity comes later",
     "G10": "savings come later",
 }
 

@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.grid_traces import Hourly, read_traces
+from submeter.catalog.facts import fact, has
+from submeter.catalog.tables import rows as catalog_rows
+from submeter.grid.factors import CONSUMED, DIRECT, LIFECYCLE, WORLD, mix_of
 
 OUT = Path(__file__).parents[1] / "src" / "submeter" / "catalog" / "data" / "grid_spread.csv"
 WINDOWS_H = (1, 6, 24, 168, 730)
@@ -183,7 +186,48 @@ def of_places(data: Path) -> list[dict[str, object]]:
     square = float(np.average(np.square(far), weights=weights))
     note = f"{len(far)} countries around the world, by generation"
     rows.append(row("world", math.sqrt(square), note, source="Ember yearly electricity data"))
-    return rows
+    return [*rows, *around_world()]
+
+
+def around_world() -> list[dict[str, object]]:
+    """Single places around the world's mean, each counted once: nobody knows where a run is.
+
+    Places are the zones of Electricity Maps that have no parts, and the countries without any.
+    A generation-weighted spread would leave out the small clean grids in which machines stand.
+    """
+    zones = [
+        line for line in catalog_rows("zones_odbl") if has("grid_odbl", line["code"], CONSUMED)
+    ]
+    whole = {parent for line in zones for parent in line["parents"].split(";")}
+    covered = {line["country"] for line in zones}
+    others = [line["code"] for line in catalog_rows("zones")
+              if line["kind"] == "country" and line["code"] not in covered
+              and has("grid", line["code"], LIFECYCLE)]  # fmt: skip
+    parts = [line["code"] for line in zones if line["code"] not in whole]
+    far = [fact("grid_odbl", code, CONSUMED, year=2024).value for code in parts]
+    far += [fact("grid", code, LIFECYCLE).value for code in others]
+    low, high = np.quantile(far, [0.025, 0.975]) / fact("grid", WORLD, LIFECYCLE).value
+    countries = [*others, *sorted(covered)]
+    stacks = [one for one in map(from_stacks, countries) if one is not None]
+    world = from_stacks(WORLD) or math.nan
+    least = float(np.quantile(stacks, 0.05)) / world
+    each = f"{len(far)} places, each counted once, over the world's mean"
+    both = f"{HISTORY}; Ember yearly electricity data"
+    return [
+        row("world-low", float(low), f"2.5 % quantile of {each}", "ratio", both),
+        row("world-high", float(high), f"97.5 % quantile of {each}", "ratio", both),
+        row("world-direct-low", least, f"5 % quantile of the direct figures of {len(stacks)}"
+            " countries over the world's; 2.5 % of them have no stack at all", "ratio",
+            "Ember yearly electricity data"),
+    ]  # fmt: skip
+
+
+def from_stacks(code: str) -> float | None:
+    """Direct figure of the row *code* itself: official, else its mix times factors by fuel."""
+    if has("grid", code, DIRECT):
+        return fact("grid", code, DIRECT).value
+    mixed = mix_of(code, "direct_g_per_kwh")
+    return None if mixed is None else mixed.value
 
 
 def of_kinds(traces: Mapping[str, Hourly]) -> list[dict[str, object]]:

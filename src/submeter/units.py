@@ -12,7 +12,6 @@ J_PER_WH: Final = 3.6e3  # exact
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
 UJ_PER_J: Final = 1_000_000
-MJ_PER_J: Final = 1_000  # millijoules
 PPM: Final = 1_000_000
 WH_PER_MWH: Final = 1_000_000
 G_PER_KG: Final = 1_000
@@ -31,11 +30,6 @@ def kwh_to_joule(energy_kwh: float) -> float:
     return energy_kwh * J_PER_KWH
 
 
-def joule_to_wh(energy_j: float) -> float:
-    """Convert energy from joules to watt-hours."""
-    return energy_j / J_PER_WH
-
-
 def ns_to_s(duration_ns: int) -> float:
     """Convert a duration from nanoseconds to seconds."""
     return duration_ns / NS_PER_S
@@ -44,13 +38,3 @@ def ns_to_s(duration_ns: int) -> float:
 def s_to_ns(duration_s: float) -> int:
     """Convert a duration from seconds to whole nanoseconds."""
     return round(duration_s * NS_PER_S)
-
-
-def joule_to_mwh(energy_j: float) -> float:
-    """Convert energy from joules to megawatt-hours."""
-    return energy_j / (J_PER_KWH * 1000)
-
-
-def wh_to_joule(energy_wh: float) -> float:
-    """Convert energy from watt-hours to joules."""
-    return energy_wh * J_PER_WH

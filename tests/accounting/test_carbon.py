@@ -25,7 +25,7 @@ from submeter.accounting.ratios import (
     spanning,
 )
 from submeter.errors import UsageError
-from submeter.records.amounts import Amount
+from submeter.records.amounts import Amount, Term
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Missing
 from submeter.records.traces import Kind
@@ -230,7 +230,7 @@ def test_a_saving_whose_sign_differs_is_flagged() -> None:
     assert saving_words(average, []) == ""
     same = difference(per_kwh(energy, factor("a", 400.0)), per_kwh(energy, factor("a", 400.0)))
     assert not sign_differs(same, [against])
-    assert "interval" in saving_words(same, [against])
+    assert "same by average" in saving_words(same, [against])
 
 
 # --- factors from factors -----------------------------------------------------------------------
@@ -276,3 +276,18 @@ def test_what_is_lost_comes_on_top(loss: float) -> None:
 def test_a_loss_of_everything_is_refused() -> None:
     with pytest.raises(UsageError, match="no ratio"):
         lost_per_used(Factor("t", 0.5, 0.1, 1.0, "ratio"))
+
+
+@given(log_sd=st.floats(0.0, 1.5), own_sd=st.floats(0.0, 0.2), ratio=st.floats(0.01, 0.5))
+def test_a_doubt_that_both_share_never_hides_a_sign(
+    log_sd: float, own_sd: float, ratio: float
+) -> None:
+    def grams(value: float, key: str) -> Amount:
+        sds = {"energy": log_sd, key: own_sd}
+        return Amount((Term(value, Basis.MEASURED, {k: s for k, s in sds.items() if s > 0}),))
+
+    before, after = grams(100.0, "here"), grams(100.0 * ratio, "there")
+    assert difference(before, after).sign == "less"
+    assert difference(after, before).sign == "more"
+    assert difference(before, before).sign == "the same"
+    assert difference(before, before.scaled(0.0)).sign == "less"

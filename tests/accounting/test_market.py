@@ -204,6 +204,34 @@ def test_a_source_that_is_not_named_is_said() -> None:
     assert sum("registry that tracks" in n or "not name its source" in n for n in found.notes) == 2
 
 
+@pytest.mark.parametrize(
+    ("residual", "direct_g", "level"),
+    [
+        (intensity(700, MARKET), 2 * 700 + 3 * 800, "residual mix"),
+        (Missing("none published"), None, "location factor"),
+        (None, None, "location factor"),
+    ],
+)
+def test_a_source_that_nobody_knows_takes_its_own_part_down_alone(
+    residual: Intensity | Missing | None, direct_g: float | None, level: str
+) -> None:
+    """Of 10 kWh 5 are of wind, 2 of an unknown source, and 3 of no claim."""
+    location = located(kwh(10))
+    why = Missing("its source is not told")
+    odd = Backed(Allocation(claim(id="odd", fuel=""), "run", 2000), why, why, residual)
+    mix = intensity(800, MARKET)
+    found = market_based(location, [backed(5000), odd], zone="DE", year=2026, residual=mix)
+    if direct_g is None:
+        direct_g = 0.2 * known(location.direct).value + 3 * 800
+    assert known(found.located.direct).value == pytest.approx(direct_g)
+    assert [layer.level for layer in found.layers] == [
+        "certificates or contracts", level, "residual mix",
+    ]  # fmt: skip
+    assert [layer.ratio for layer in found.layers] == pytest.approx([0.5, 0.2, 0.3])
+    assert any("is not told, so it is reckoned by the " + level in n for n in found.notes)
+    assert "GO odd (2 kWh, DE 2026), its source is not told" in found.how
+
+
 # --- what is shown beside -----------------------------------------------------------------------
 
 

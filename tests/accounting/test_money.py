@@ -229,3 +229,12 @@ def test_a_price_with_an_interval_has_a_cost_with_one() -> None:
     shown = known(electricity_cost(kwh(1), factor("p", 0.3, unit="EUR/kWh"))).figure("EUR")
     assert shown.low < 0.3 / 1.15
     assert shown.high > 0.3 * 1.15
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["٣", "0.٣١", "22:00-06:00=٠.١٨,else=0.31", "22:00-06:00=0.18,else=٣", "２２:00-06:00=1"],
+)
+def test_digits_of_other_scripts_are_no_price(words: str) -> None:
+    with pytest.raises(UsageError):
+        parse_tariff(words, "EUR")

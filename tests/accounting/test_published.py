@@ -217,6 +217,28 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         run_of(**({"scope": "it"} | wrong))
 
 
+@pytest.mark.parametrize("word", ["5", "many", None, True, b"5", [5.0]], ids=repr)
+@pytest.mark.parametrize(
+    "name",
+    ["energy_kwh", "low_kwh", "high_kwh", "pue", "wue_l_per_kwh", "hours", "devices"],
+)
+def test_what_is_no_number_is_refused_by_its_name(name: str, word: Any) -> None:
+    given: dict[str, Any] = {"energy_kwh": 5.0, name: word}
+    if word is None and name not in ("energy_kwh", "hours", "devices"):
+        published_run(name="a run", scope="it", **given)
+        return
+    with pytest.raises(UsageError, match=f"{name} is a number, not"):
+        published_run(name="a run", scope="it", **given)
+
+
+@pytest.mark.parametrize("number", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["hours", "devices"])
+def test_no_run_holds_less_than_nothing(name: str, number: float) -> None:
+    given: dict[str, Any] = {name: number}
+    with pytest.raises(UsageError, match=name):
+        published_run(name="a run", energy_kwh=5, scope="it", **given)
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_replay_keeps_boundary_and_hardware(scope: Scope) -> None:
     run = run_of(scope, hours=100.0, devices=16, device="NVIDIA A100-SXM4-80GB")

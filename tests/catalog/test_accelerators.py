@@ -10,7 +10,6 @@ from submeter.catalog.accelerators import (
     accelerator_fact,
     family_of,
     match_accelerator,
-    near_accelerators,
 )
 from submeter.catalog.facts import fact, has
 from submeter.catalog.instances import Instances, match_instance
@@ -154,10 +153,6 @@ def test_one_member_alone_is_taken_with_a_factor_of_two() -> None:
     assert lone.members == (row.key,)
     prior = accelerator_fact(lone, "tdp_w")
     assert prior.high / prior.value == pytest.approx(2)
-
-
-def test_near_names_are_named() -> None:
-    assert "nvidia-h100-pcie-80gb" in near_accelerators("h100-pci")
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "Hopper", "Rubin", "ada"]))

@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from submeter.catalog import tables
+from submeter.catalog.facts import fact
 from submeter.units import J_PER_KWH
 
 DATA = tables.DATA
@@ -278,3 +279,22 @@ def test_a_kilowatt_hour_of_each_fuel_has_carbon_and_water() -> None:
             "water_consumption_l_per_kwh", "water_withdrawal_l_per_kwh",
         ):  # fmt: skip
             assert (fuel, quantity) in have
+
+
+def test_where_two_makers_of_shares_disagree_the_interval_holds_both() -> None:
+    shares = {"carbon_free_ratio", "renewable_ratio"}
+    embers = {
+        (row["key"], row["quantity"], row["year"]): float(row["value"])
+        for row in tables.rows("grid")
+        if row["quantity"] in shares
+    }
+    found = 0
+    for row in tables.rows("grid_odbl"):
+        ember = embers.get((row["key"], row["quantity"], row["year"]))
+        if ember is None:
+            continue
+        found += 1
+        low, high = float(row["low"]), float(row["high"])
+        assert low <= ember <= high, row
+    assert found > 100
+    assert fact("grid_odbl", "PR", "carbon_free_ratio", year=2024).low < 0.06

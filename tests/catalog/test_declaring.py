@@ -17,8 +17,10 @@ from submeter.catalog.declaring import (
     check_file,
     declared_overrides,
 )
-from submeter.catalog.facts import fact, facts, history
+from submeter.catalog.facts import fact, facts, history, keys, names
 from submeter.catalog.overlay import NONE, Overrides, use_overrides
+from submeter.catalog.ranges import range_of
+from submeter.catalog.searching import is_fact_table
 from submeter.errors import ConfigError
 from submeter.records.factors import Factor
 from submeter.records.figures import Basis
@@ -145,6 +147,18 @@ def test_the_prior_of_the_pue_can_be_declared() -> None:
         ("factors/pue-prior", 0.9, ["at least 1"]),
         ("cloud/aws/us-east-1/pue", 0.9, ["at least 1"]),
         ("grid/DE/share_coal_ratio", 23, ["not in per cent"]),
+        (LOSS, 1.5, ["1.5 is more than 0.9"]),
+        (LOSS, {"value": 0.05, "high": 1.0}, ["1 is more than 0.9"]),
+        ("cooling/air/server_fans_ratio", 1.0, ["more than 0.9"]),
+        ("cooling/tower/cycles_ratio", 1.0, ["less than 1.01"]),
+        ("cooling/tower/cycles_ratio", {"value": 5, "low": 0.5}, ["0.5 is less than 1.01"]),
+        ("factors/pue-prior", 1e308, ["more than 10"]),
+        ("factors/psu-efficiency", 0, ["less than 0.1"]),
+        ("cooling/climate/hot_wet_bulb_c", 500, ["more than 60"]),
+        (LIFECYCLE, 1e9, ["0.1 to 5000"]),
+        (LIFECYCLE, 0, ["0.1 to 5000"]),
+        ("prices/DE/price_usd_per_kwh", 250, ["per kWh"]),
+        ("water/DE/ewif_l_per_kwh", 1e6, ["0 to 500"]),
         (f"{LIFECYCLE}@1850", 3, ["no "]),
         (f"{LIFECYCLE}@x", 3, ["no "]),
     ],
@@ -161,6 +175,19 @@ def test_what_is_wrong_is_one_line_with_place_and_what_is_allowed(
     assert found.overrides == NONE
     with pytest.raises(ConfigError, match=r"submeter\.toml:7"):
         declared_overrides([declared(**{ident: given})])
+
+
+def test_what_the_catalog_says_lies_within_the_range_of_each_factor() -> None:
+    found = [one for name in names() if is_fact_table(name)
+             for key in keys(name) for one in facts(name, key)]  # fmt: skip
+    for one in found:
+        can = range_of(one)
+        assert can.least <= one.low <= one.high <= can.most, one
+    assert len(found) > 10_000
+
+
+def test_a_wet_bulb_below_zero_can_be_declared() -> None:
+    assert not check_declared([declared(**{"cooling/climate/cold_wet_bulb_c": -12})]).problems
 
 
 def test_a_price_may_be_negative() -> None:
@@ -286,7 +313,7 @@ def test_any_bytes_are_a_table_or_a_problem(
     assert found.problems or not found.overrides.factors
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+@given(st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0, 0.9))
 def test_in_order_is_good_and_out_of_order_is_not(low: float, value: float, high: float) -> None:
     given_ = {"value": value, "low": low, "high": high}
     found = check_declared([declared(LOSS=given_)])

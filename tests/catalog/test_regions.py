@@ -29,6 +29,18 @@ WORDS = [
     ("AU-NSW", "AU-NSW"), ("Tasmania", "AU-TAS"),
 ]  # fmt: skip
 
+MARKETS = [  # bidding zones and operators' areas as their operators write them
+    ("DE-LU", "DE"), ("DE_LU", "DE"), ("DE-AT-LU", "DE"), ("IE_SEM", "IE"),
+    ("DK1", "DK-DK1"), ("DK_1", "DK-DK1"), ("DK-DK2", "DK-DK2"), ("NO1", "NO-NO1"),
+    ("NO_5", "NO-NO5"), ("SE1", "SE-SE1"), ("SE_4", "SE-SE4"), ("se-3", "SE-SE3"),
+    ("IT-NORD", "IT-NO"), ("IT_NORD", "IT-NO"), ("IT_CNOR", "IT-CNO"),
+    ("IT_CSUD", "IT-CSO"), ("IT_SUD", "IT-SO"), ("IT_CALA", "IT-SO"), ("IT_SICI", "IT-SIC"),
+    ("IT_SARD", "IT-SAR"), ("CAISO", "US-CAL-CISO"), ("ERCOT", "US-TEX-ERCO"),
+    ("PJM", "US-MIDA-PJM"), ("MISO", "US-MIDW-MISO"), ("NYISO", "US-NY-NYIS"),
+    ("SPP", "US-CENT-SWPP"), ("ISO-NE", "US-NE-ISNE"), ("IESO", "CA-ON"), ("NSW1", "AU-NSW"),
+    ("SA1", "AU-SA"),
+]  # fmt: skip
+
 CLOUDS = [
     ("us-west-2", "aws/us-west-2"), ("aws/us-west-2", "aws/us-west-2"),
     ("AWS:us-west-2", "aws/us-west-2"), ("amazon us-west-2", "aws/us-west-2"),
@@ -44,6 +56,25 @@ CLOUDS = [
 @pytest.mark.parametrize(("word", "code"), WORDS)
 def test_a_word_finds_its_zone(word: str, code: str) -> None:
     assert find_zone(word).code == code
+
+
+@pytest.mark.parametrize(("word", "code"), MARKETS)
+def test_a_bidding_zone_finds_the_zone_that_holds_it(word: str, code: str) -> None:
+    row = find_zone(word)
+    assert row.code == code
+    assert len(code) == 2 or code[:2] in row.parents
+    assert row.country == code[:2]
+
+
+def test_each_name_of_a_place_belongs_to_one_that_has_rows() -> None:
+    zones = {row["code"] for table in ("zones", "zones_odbl") for row in rows(table)}
+    known = {row["key"] for row in rows("sources")}
+    for row in rows("place_names"):
+        assert row["source"] in known
+        if row["source"] == "operators-zones":
+            assert row["key"] in zones
+            assert row["aliases"]
+            assert find_zone(row["name"]).code == row["key"]
 
 
 @pytest.mark.parametrize(("word", "cloud"), CLOUDS)
@@ -186,6 +217,15 @@ def test_what_is_no_place_at_all_says_what_would_be(word: str) -> None:
         find_zone(word)
     assert failure.value.remedy
     assert len(str(failure.value)) < 200
+
+
+@pytest.mark.parametrize("word", ["ZZ", "QQ", "zv", "XQX", ""])
+def test_a_short_word_is_not_near_what_only_holds_its_letters(word: str) -> None:
+    with pytest.raises(CoverageError) as caught:
+        find_zone(word)
+    remedy = str(caught.value.remedy)
+    assert "Brazzaville" not in remedy
+    assert "such as" in remedy or "give a country" in remedy
 
 
 def test_coordinates_find_the_nearest_zone_and_say_how_far() -> None:

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from submeter.catalog.facts import fact, history, keys
 from submeter.catalog.facts import names as tables
+from submeter.catalog.names import fold
+from submeter.catalog.quantities import foremost, plain_words
 from submeter.catalog.searching import (
     exactly,
     is_fact_table,
@@ -21,6 +24,7 @@ from submeter.catalog.searching import (
 )
 from submeter.catalog.tables import rows
 
+STATES = [row for row in rows("zones") if row["kind"] != "country"]
 FACT_TABLES = [name for name in tables() if is_fact_table(name)]
 LOSS = "grid/DE/td_loss_ratio"
 
@@ -63,6 +67,66 @@ def test_a_short_word_is_a_whole_word() -> None:
 def test_what_holds_the_words_in_its_id_comes_first() -> None:
     found = search(["epoch"])
     assert found[0] == "sources/epoch"
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ("carbon intensity germany", ["grid_odbl/DE/average_lifecycle_consumption_g_per_kwh",
+                                      "grid/DE/average_lifecycle_production_g_per_kwh",
+                                      "grid/DE/residual_mix_g_per_kwh"]),
+        ("emissions Deutschland", ["grid_odbl/DE/average_lifecycle_consumption_g_per_kwh"]),
+        ("US carbon", ["grid_odbl/US/average_lifecycle_consumption_g_per_kwh",
+                       "grid/US/average_lifecycle_production_g_per_kwh"]),
+        ("carbon intensity ERCOT", ["grid_odbl/US-TEX-ERCO/"]),
+        ("carbon intensity west denmark", ["grid_odbl/DK-DK1/"]),
+        ("CO2 DEU", ["grid_odbl/DE/"]),
+        ("carbon intensity", ["grid/WORLD/", "grid_odbl/"]),
+        ("price france", ["prices/FR/price_usd_per_kwh"]),
+        ("electricity cost UK", ["prices/GB/price_usd_per_kwh"]),
+        ("water germany", ["water/DE/ewif_l_per_kwh"]),
+        ("water usage effectiveness us-west-2", ["cloud/aws/us-west-2/wue_l_per_kwh"]),
+        ("germany pue", ["cloud/"]),
+        ("us-west-2 pue", ["cloud/aws/us-west-2/pue"]),
+        ("power usage effectiveness frankfurt", ["cloud/aws/eu-central-1/pue"]),
+        ("thermal design power H100 SXM5 80GB", ["accelerator_facts/nvidia-h100-sxm5-80gb/tdp_w"]),
+        ("line losses germany", [LOSS]),
+        ("embodied carbon a100", ["embodied/nvidia-a100"]),
+    ],
+)  # fmt: skip
+def test_words_of_people_find_what_they_mean_first(words: str, first: list[str]) -> None:
+    found = search(words.split())
+    assert len(found) >= len(first)
+    for ident, start in zip(found, first, strict=False):
+        assert ident.startswith(start)
+
+
+def test_a_board_begins_with_the_power_of_its_variants_and_ends_with_sources() -> None:
+    found = search(["h100"])
+    variants = [key for key in keys("accelerator_facts") if "-h100-" in key]
+    assert len(variants) > 2
+    assert {f"accelerator_facts/{key}/tdp_w" for key in variants} == set(found[: len(variants)])
+    listed = [ident.startswith("sources/") for ident in found]
+    assert any(listed)
+    assert listed == sorted(listed)
+
+
+@given(st.sampled_from([row for row in rows("place_names") if len(row["name"]) > 3]))
+def test_the_name_of_a_place_finds_its_own_rows_first(row: Mapping[str, str]) -> None:
+    own = f"/{row['key']}/"
+    found = search(["carbon intensity", row["name"]])
+    asked = [ident for ident in found if own in ident]
+    names = [fold(r["name"]) for r in rows("place_names")] + [fold(r["name"]) for r in STATES]
+    if asked and names.count(fold(row["name"])) == 1:
+        assert own in found[0], found[:3]
+
+
+def test_every_quantity_that_comes_first_is_one_of_the_catalog() -> None:
+    known = {row["quantity"] for table in FACT_TABLES for row in rows(table)}
+    first = {quantity for quantity in known if foremost(quantity) < foremost("no such quantity")}
+    assert len(first) == foremost("no such quantity")
+    assert all(plain_words(q) == fold(plain_words(q)) for q in known)
+    assert plain_words("no such quantity") == ""
 
 
 def test_of_several_years_the_latest_is_found_unless_one_is_asked_for() -> None:

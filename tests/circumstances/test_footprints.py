@@ -266,8 +266,56 @@ def test_a_replayed_run_is_a_run_of_its_own_and_says_whose_child_it_is() -> None
     assert (made.origin, made.parent, made.name) == ("replayed", run.id, "in-sweden")
     assert made.started_utc == "2026-01-10T00:00:00.000Z"
     assert values(reckon(made)) == pytest.approx(values(reckon(run, asked)))
-    with pytest.raises(UsageError):
-        replayed(run, Asked(supply="wind"), run_id="x", name="x")
+
+
+HOME = {"zone": "DE", "arrangement": "home"}
+DESK = {"timezone": "Europe/Berlin", "arrangement": "home"}
+SITE = {"zone": "DE", "pue": "1.2", "electricity_price": "0.5", "wue_l_per_kwh": "1.0"}
+COLD = {"zone": "DE", "cooling": "free air", "wet_bulb_c": "0,1,4,8,12,15,18,17,13,9,4,1"}
+
+
+@pytest.mark.parametrize(
+    "place", [SITE, COLD, DESK, HOME, {"cloud": "aws/us-west-2"}, {}], ids=str
+)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked(zone="SE"),
+        Asked(zone="aws/us-west-2"),
+        Asked(zone="SE", cooling="immersion"),
+        Asked(pue=1.3),
+        Asked(arrangement="own site"),
+        Asked(supply="wind"),
+        Asked(at_utc_s=1.7e9, price="0.2"),
+        Asked(zone="52.5,13.4", solar_kw=0.1, battery_kwh=0.5),
+    ],
+    ids=str,
+)
+def test_what_is_kept_of_a_replay_is_what_it_showed(place: dict[str, str], asked: Asked) -> None:
+    run = structs.replace(a_run(), place=place)
+    shown = reckon(run, asked)
+    made = replayed(run, asked, run_id="20261124-000000-beef", name="kept")
+    kept = reckon(made)
+    assert values(kept) == pytest.approx(values(shown))
+    assert kept.arrangement == shown.arrangement
+    again = replayed(made, Asked(pue=1.5), run_id="20261124-000000-feed", name="twice")
+    assert known(reckon(again).it).value == pytest.approx(known(shown.it).value)
+
+
+def test_at_home_there_is_no_plant_to_exchange() -> None:
+    for place, asked in (
+        (HOME, Asked(cooling="immersion")),
+        (SITE, Asked(cooling="immersion", arrangement="home")),
+    ):
+        with pytest.raises(UsageError, match="no cooling plant"):
+            reckon(structs.replace(a_run(), place=place), asked)
+    moved = reckon(
+        structs.replace(a_run(), place=HOME), Asked(arrangement="own site", cooling="immersion")
+    )
+    assert moved.arrangement == "own site"
+    assert "cooling" in moved.parts
+    rented = reckon(structs.replace(a_run(), place=HOME), Asked(zone="aws/us-west-2"))
+    assert rented.arrangement == "cloud customer"
 
 
 def test_a_day_of_eight_boards_at_one_hertz_takes_less_than_a_fifth_of_a_second() -> None:

@@ -3,9 +3,10 @@
 
 import pytest
 
-from submeter.accounting.carbon import location_based
-from submeter.circumstances.picking import SUPPLIES, backed, provider_claim, supply
+from submeter.accounting.carbon import Intensity, location_based
+from submeter.circumstances.picking import backed, fuel_named, generated_by, provider_claim
 from submeter.errors import UsageError
+from submeter.grid.supply import SUPPLIES
 from submeter.records.claims import Allocation, Claim
 from submeter.records.figures import Missing
 from tests.accounting.figures import known, kwh
@@ -13,7 +14,7 @@ from tests.accounting.figures import known, kwh
 
 @pytest.mark.parametrize("source", SUPPLIES)
 def test_supplies_without_fire(source: str) -> None:
-    lifecycle, direct = supply(source)
+    lifecycle, direct = generated_by(source)
     located = location_based(kwh(1.0), lifecycle, direct, Missing("what if"))
     assert known(located.direct).value == 0.0
     assert 1 < known(located.total).value < 100
@@ -22,12 +23,12 @@ def test_supplies_without_fire(source: str) -> None:
 
 
 def test_a_mix_spans_its_sources() -> None:
-    mix = supply("mix")[0].factor
+    mix = generated_by("mix")[0].factor
     for source in SUPPLIES[:4]:
-        one = supply(source)[0].factor
+        one = generated_by(source)[0].factor
         assert mix.low <= one.low < one.high <= mix.high
     with pytest.raises(UsageError, match="no source of power") as caught:
-        supply("magic")
+        generated_by("magic")
     assert "wind" in str(caught.value.remedy)
 
 
@@ -35,11 +36,45 @@ def test_claims_carry_the_intensity_of_their_source() -> None:
     def one(fuel: str) -> Allocation:
         return Allocation(Claim("x", "GO", "DE", 2026, "HKNR", fuel, 1000), "run", 1000)
 
-    wind, unnamed, odd = backed([one("wind"), one(""), one("magic")])
-    assert wind.lifecycle == supply("wind")[0]
-    assert unnamed.lifecycle == supply("mix")[0]
-    assert isinstance(odd.direct, Missing)
-    assert "magic" in odd.direct.why
+    wind, renewable, biomass = backed([one("wind"), one("renewable"), one("biomass")])
+    assert wind.lifecycle == generated_by("wind")[0]
+    assert renewable.lifecycle == generated_by("mix")[0]
+    assert biomass.lifecycle == generated_by("bioenergy")[0]
+
+
+@pytest.mark.parametrize(("fuel", "words"), [("", "not told"), ("magic", "'magic' is not known")])
+@pytest.mark.parametrize("zone", ["DE", "US"])
+def test_a_source_that_nobody_knows_is_no_clean_one(fuel: str, words: str, zone: str) -> None:
+    claim = Claim("x", "PPA", zone, 2026, "HKNR", fuel, 1000)
+    (odd,) = backed([Allocation(claim, "run", 1000)])
+    assert isinstance(odd.lifecycle, Missing)
+    assert words in odd.lifecycle.why
+    if zone == "DE":
+        assert isinstance(odd.residual, Intensity)
+        assert odd.residual.factor.value > 300  # what is left when the clean part is claimed
+        assert odd.residual.kind.method == "market"
+    else:
+        assert isinstance(odd.residual, Missing)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("Wind", "wind"),
+        ("biomass", "bioenergy"),
+        ("Natural Gas", "gas"),
+        ("renewable", "renewable"),
+    ],
+)
+def test_a_source_by_its_usual_names(word: str, name: str) -> None:
+    assert fuel_named(word) == name
+
+
+@pytest.mark.parametrize("word", ["unobtainium", "mix", "wind\u202e", "nuclear:pressurised"])
+def test_no_source(word: str) -> None:
+    with pytest.raises(UsageError, match="no source of power") as caught:
+        fuel_named(word)
+    assert "bioenergy" in str(caught.value.remedy)
 
 
 def test_a_provider_s_claim_is_said_beside_its_hours() -> None:

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """``submeter claim``: what was bought, what each run uses of it, and the way back."""
 
+import os
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
+from submeter.accounting.published import published_run
 from submeter.records import Basis, Device, DeviceKind, Quantity, Run
 from submeter.records.runs import DeviceEnergy, Origin
 from submeter.storing.ledger import open_ledger
@@ -12,6 +17,7 @@ from tests.cli.stage import stage as bare_stage
 
 __all__ = ["bare_stage"]
 
+_NONE = subprocess.DEVNULL
 RUN, OTHER = "20261123-120001-0001", "20261123-120002-0002"
 GO = ("claim", "add", "--kind", "GO", "--zone", "de", "--year", "2026", "--registry", "HKNR")
 
@@ -57,6 +63,16 @@ def test_bought_used_retired_and_back(stage: Stage) -> None:
     assert stage.call("claim", "undo").out == "taken back: claim EECS-1\n"
     assert left_wh(stage) == []
     assert stage.call("claim", "undo").code == 2
+
+
+def test_several_who_claim_for_a_run_at_once_claim_what_it_used(stage: Stage) -> None:
+    """Each process by itself would be right: 400 Wh of 1000; three of them would not."""
+    stage.call(*GO, "--mwh", "1")
+    words = [sys.executable, "-m", "submeter", "claim", "use", RUN, "--mwh", "0.0004"]
+    env = {**os.environ, "SUBMETER_HOME": str(stage.home)}
+    started = [subprocess.Popen(words, env=env, stdout=_NONE, stderr=_NONE) for _ in range(4)]
+    assert sorted(one.wait(timeout=120) for one in started) == [0, 0, 2, 2]
+    assert left_wh(stage) == [999_200]
 
 
 def test_a_removed_run_gives_back_what_is_not_retired(stage: Stage) -> None:
@@ -125,6 +141,17 @@ def test_electricity_that_nobody_used_here_is_claimed_for_by_none(
     assert left_wh(stage) == [1_000_000]
 
 
+def test_offsets_of_the_account_stand_beside_measured_runs_only(stage: Stage) -> None:
+    stage.call("claim", "add", "--kind", "offset", "--tonnes", "2.5", "--year", "2023",
+               "--registry", "Verra")  # fmt: skip
+    theirs = published_run(name="theirs", energy_kwh=5, scope="it", zone="DE")
+    with open_ledger(stage.home / "ledger.db") as ledger:
+        ledger.put(theirs)
+    assert "Verra" in stage.call("show", RUN).out
+    assert "Verra" not in stage.call("show", "theirs").out
+    assert stage.call("show", "theirs", "--json").document["carbon"]["offsets"] == []
+
+
 def test_offsets_are_listed_apart(stage: Stage) -> None:
     added = stage.call("claim", "add", "--kind", "offset", "--tonnes", "2.5", "--year", "2023",
                        "--registry", "Verra")  # fmt: skip
@@ -143,11 +170,32 @@ def test_offsets_are_listed_apart(stage: Stage) -> None:
         ("--kind", "GO", "--year", "2026", "--mwh", "1"),
         ("--kind", "GO", "--year", "2026", "--zone", "DE", "--mwh", "much"),
         ("--kind", "magic", "--year", "2026", "--mwh", "1"),
+        (*GO[2:], "--mwh", "1e99999999999"),
+        (*GO[2:], "--mwh", "1e-99999999999"),
+        (*GO[2:], "--mwh", "snan"),
+        (*GO[2:], "--mwh", "1", "--fuel", "unobtainium"),
+        (*GO[2:], "--mwh", "1", "--id", "EECS\u202e-1"),
+        (*GO[2:], "--mwh", "1", "--id", "EECS\n1"),
+        (*GO[2:], "--mwh", "1", "--id", "\x1b[31mred"),
+        (*GO[2:], "--mwh", "1", "--id", " "),
+        (*GO[2:], "--mwh", "1", "--id", "EECS\u200d1"),
+        (*GO[2:], "--mwh", "1", "--registry", "HK\u202eNR"),
+        (*GO[2:], "--mwh", "1", "--registry", "HK\x07NR"),
+        (*GO[2:], "--mwh", "1", "--zone", "WORLD"),
+        (*GO[2:], "--mwh", "1", "--zone", "EU27"),
     ],
 )
 def test_words_that_make_no_claim(stage: Stage, wrong: tuple[str, ...]) -> None:
-    assert stage.call("claim", "add", *wrong).code == 2
+    refused = stage.call("claim", "add", *wrong)
+    assert refused.code == 2
+    assert "Traceback" not in refused.err
     assert left_wh(stage) == []
+
+
+def test_a_source_is_entered_by_its_name_in_the_catalog(stage: Stage) -> None:
+    assert stage.call(*GO, "--mwh", "1", "--fuel", "Biomass", "--id", "Ünïkod №1").code == 0
+    (entered,) = stage.call("claim", "list", "--json").document["claims"]
+    assert (entered["fuel"], entered["id"]) == ("bioenergy", "Ünïkod №1")
 
 
 def test_without_claims_the_list_is_empty_and_makes_no_file(stage: Stage) -> None:

@@ -220,3 +220,21 @@ def test_json_of_one_way_to_split_holds_that_and_the_run(stage: Stage) -> None:
     keep(stage, digits())
     made = stage.call("show", "--by", "phase", "--json").document
     assert set(made) == {"schema", "run", "energy", "phases", "outside_phases"}
+
+
+@pytest.mark.parametrize("option", ["--zone", "--price", "--at", "--cooling", "--supply"])
+def test_an_option_without_a_word_is_an_error_of_the_command_line(
+    stage: Stage, option: str
+) -> None:
+    keep(stage, digits())
+    for word in ("", "  "):
+        done = stage.call("show", option, word)
+        assert done.code == 2
+        assert option in done.err
+
+
+def test_a_time_after_all_years_is_an_error_with_a_remedy(stage: Stage) -> None:
+    keep(stage, digits())
+    done = stage.call("show", "--at", "9999-12-31T23:59:59")
+    assert done.code == 2
+    assert "years 1 to 9999" in done.err

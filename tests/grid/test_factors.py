@@ -9,7 +9,6 @@ from submeter.catalog.facts import fact, has, keys
 from submeter.errors import UsageError
 from submeter.grid.factors import (
     direct_factor,
-    loss_factor,
     loss_ratio,
     marginal,
     mix_of,
@@ -33,7 +32,6 @@ CONFLICTS = ["AU", "BE", "BG", "CY", "CZ", "ES", "EE", "FR", "IN", "NL", "PT"]
 OF_ALL: list[Callable[[Zone], Factor]] = [
     direct_factor,
     upstream_factor,
-    loss_factor,
     loss_ratio,
     withdrawal_factor,
     lambda z: water_factor(z, reservoirs=True),
@@ -94,19 +92,10 @@ def test_a_mix_is_shares_times_factors() -> None:
     assert made.low < expected < made.high
 
 
-@pytest.mark.parametrize("code", ["DE", "US", "WORLD"])
-def test_a_loss_is_told_per_energy_delivered(code: str) -> None:
-    ratio = fact("grid", code, "td_loss_ratio").value
-    sent_out = 1.0
-    delivered = sent_out * (1 - ratio)
-    assert loss_ratio(zone(code)).value == ratio
-    assert loss_factor(zone(code)).value == pytest.approx((sent_out - delivered) / delivered)
-
-
 def test_the_loss_of_an_unknown_grid_is_the_worlds_and_says_so() -> None:
-    made = loss_factor(zone("SE"))
+    made = loss_ratio(zone("SE"))
     assert "WORLD stands in for SE" in made.note
-    assert made.value == loss_factor(zone("WORLD")).value
+    assert made.value == loss_ratio(zone("WORLD")).value
 
 
 def test_a_residual_mix_is_market_based_and_never_of_another_country() -> None:

@@ -79,6 +79,7 @@ def test_the_page_on_the_grid_gives_the_numbers_of_the_table() -> None:
         ("flat-variable", 2), ("flat-window/6h", 2), ("flat-window/24h", 2),
         ("flat-window/168h", 2), ("flat-window/730h", 2), ("proxy-scope", 3), ("proxy-flow", 3),
         ("proxy-place", 2), ("country/other", 2), ("country/US", 2), ("world", 2),
+        ("world-low", 3), ("world-high", 2), ("world-direct-low", 3),
     ]:  # fmt: skip
         shown = f"{grid_spread(key).value:.{digits}f}"
         assert re.search(rf"(?<![\d.]){re.escape(shown)}(?!\d)", page), (key, shown)

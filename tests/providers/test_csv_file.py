@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from submeter.errors import CoverageError, ProviderReplyError, UsageError
 from submeter.providers.csv_file import CsvFile, parse, parse_kind, render
 from submeter.providers.live import fetch
+from submeter.providers.series import MEASURED_SD, interval
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Shape, Trace
 from tests.providers.desk import DE, at, clock_at
@@ -136,8 +137,62 @@ def test_g08_the_resolution_changes() -> None:
 
 
 def test_prices_may_be_negative_and_have_no_kind() -> None:
-    trace = parse(text("2026-11-20T00:00Z,-0.02", head="# unit: EUR/kWh\n"), zone="DE")
+    prices = text("2026-11-20T00:00Z,-0.02", head="# unit: EUR/kWh\n")
+    trace = parse(prices, zone="DE", unit="EUR/kWh")
     assert (trace.values, trace.kind, trace.unit) == ((-0.02,), None, "EUR/kWh")
+    with pytest.raises(UsageError, match="USD/kWh is wanted"):
+        parse(prices, zone="DE", unit="USD/kWh")
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "g_per_kwh"),
+    [
+        ("g/kWh", "380", 380),
+        ("gCO2eq/kWh", "380", 380),
+        ("gCO₂e/kWh", "380", 380),
+        ("kg/kWh", "0.38", 380),
+        ("kg CO2e / MWh", "380", 380),
+        ("kgCO2/MWh", "380", 380),
+        ("t/MWh", "0.38", 380),
+        ("tCO2-eq per MWh", "0.38", 380),
+        ("t/kWh", "0.00038", 380),
+        ("g/MWh", "380000", 380),
+    ],
+)
+def test_g08_the_unit_of_a_file_is_brought_to_grams_per_kwh(
+    unit: str, value: str, g_per_kwh: float
+) -> None:
+    head = HEAD + f"# unit: {unit}\n"
+    rows = (f"2026-11-20T00:00Z,{value},", f"2026-11-20T01:00Z,,{value}", "2026-11-20T02:00Z,1e9,")
+    trace = parse(text(*rows, head=head, columns="timestamp,value,forecast"), zone="DE")
+    assert trace.unit == "g/kWh"
+    assert trace.values[:2] == pytest.approx((g_per_kwh, g_per_kwh))
+    assert trace.values[2] is None  # beyond any power station, in whatever unit
+
+
+@pytest.mark.parametrize(
+    "unit", ["lb/MWh", "G/kWh", "Mg/kWh", "kg/mWh", "g/J", "kg", "EUR/kWh", "L/kWh", "%", "g/KWh"]
+)
+def test_g08_a_unit_that_is_no_intensity_is_refused(unit: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(text("2026-11-20T01:00Z,300", head=HEAD + f"# unit: {unit}\n"))
+    with pytest.raises(UsageError, match=f"is in '{unit}'") as caught:
+        asked(path)
+    assert "g/kWh" in str(caught.value.remedy)
+
+
+def test_a_file_that_says_no_doubt_is_as_doubtful_as_any_series() -> None:
+    trace = parse(text("2026-11-20T00:00Z,300"), zone="DE")
+    assert (trace.low_ratio, trace.high_ratio) == pytest.approx(interval(MEASURED_SD))
+    assert sum("is taken, as of measured series" in note for note in trace.notes) == 2
+    ahead = parse(
+        text("2026-11-20T00:00Z,,300", columns="timestamp,value,forecast"), zone="DE"
+    )  # fmt: skip
+    assert ahead.high_ratio > trace.high_ratio
+    told = parse(
+        text("2026-11-20T00:00Z,300", head=HEAD + "# low_ratio: 1\n# high_ratio: 1\n"), zone="DE"
+    )
+    assert (told.low_ratio, told.high_ratio, told.notes) == (1, 1, ())
 
 
 @pytest.mark.parametrize(
@@ -145,6 +200,9 @@ def test_prices_may_be_negative_and_have_no_kind() -> None:
     [
         (HEAD + "# step_s: often\n", "step_s"),
         (HEAD + "# high_ratio: -1\n", "high_ratio"),
+        (HEAD + "# high_ratio: 0.5\n", "high_ratio .* outside"),
+        (HEAD + "# low_ratio: 2\n", "low_ratio .* outside"),
+        (HEAD + "# low_ratio: 0\n", "low_ratio"),
         (HEAD + HEAD, "twice"),
     ],
 )

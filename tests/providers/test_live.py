@@ -6,9 +6,10 @@ import math
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +28,7 @@ from submeter.providers.cache import FRESH_S, STALE_S, AnswerCache
 from submeter.providers.eia import Eia
 from submeter.providers.electricity_maps import TOKEN, ElectricityMaps
 from submeter.providers.entsoe import Entsoe
-from submeter.providers.finding import Provider
+from submeter.providers.finding import Ask, Getter, Provider
 from submeter.providers.live import fetch, live_or_offline
 from submeter.providers.uk_carbon_intensity import UkCarbonIntensity
 from submeter.providers.watttime import WattTime
@@ -619,3 +620,23 @@ def test_the_setting_names_a_provider(word: str, *, taken: bool) -> None:
     else:
         with pytest.raises(ConfigError, match="provider"):
             accept("provider", word)
+
+
+class Prices(UkCarbonIntensity):
+    """A provider, as a plug-in may bring one, that gives something else than it should."""
+
+    def __init__(self, base: str, **changes: Any) -> None:
+        super().__init__(base)
+        self._changes = changes
+
+    def fetch(self, ask: Ask, get: Getter, keys: Mapping[str, str]) -> Trace:
+        return msgspec.structs.replace(super().fetch(ask, get, keys), **self._changes)
+
+
+@pytest.mark.parametrize("changes", [{"unit": "EUR/kWh"}, {"kind": None}, {"unit": ""}])
+def test_g08_what_is_no_intensity_is_taken_for_none(
+    desk: Desk, clock: VirtualClock, changes: dict[str, Any]
+) -> None:
+    provider = Prices(desk.base, **changes)
+    with pytest.raises(ProviderReplyError, match="no intensity of a known kind"):
+        fetch(provider, GB, at(START), at(END), clock=clock, keys={})

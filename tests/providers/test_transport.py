@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fetching over real sockets: what is followed, what is cut off, whom TLS does not let pass."""
 
+import contextlib
 import gzip
 import socket
+import threading
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from submeter.errors import ProviderDownError, ProviderError, ProviderReplyError, UsageError
-from submeter.providers import transport
+from submeter.providers import transport, wire
 from submeter.providers.transport import HttpsTransport
 from tests.providers.desk import CERTIFICATES, SECRET, Asked, Reply, desk_of
 
@@ -146,11 +149,9 @@ def test_e13_silence_ends_at_the_deadline() -> None:
         FETCH(desk.base, {}, 0.2)
 
 
-@pytest.mark.parametrize("length", ["Content-Length: 100000\r\n", ""])
-def test_e13_single_bytes_do_not_stretch_the_deadline(length: str) -> None:
-    """Each byte comes well before a timeout of the socket would see it."""
-    import threading
-
+@contextlib.contextmanager
+def dripping(head: bytes) -> Iterator[int]:
+    """A server that hears once, says *head*, then a byte now and then: its port."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -158,7 +159,7 @@ def test_e13_single_bytes_do_not_stretch_the_deadline(length: str) -> None:
             line, _ = server.accept()
             with line:
                 line.recv(4096)
-                line.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode())
+                line.sendall(head)
                 while not over.wait(0.02):
                     try:
                         line.sendall(b"x")
@@ -167,18 +168,98 @@ def test_e13_single_bytes_do_not_stretch_the_deadline(length: str) -> None:
 
         thread = threading.Thread(target=drip)
         thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 100000\r\n", ""])
+def test_e13_single_bytes_do_not_stretch_the_deadline(length: str) -> None:
+    """Each byte comes well before a timeout of the socket would see it."""
+    with dripping(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode()) as port:
         began = time.monotonic()
         with pytest.raises(ProviderDownError, match="in time"):
-            FETCH(f"http://127.0.0.1:{server.getsockname()[1]}/", {}, 0.3)
+            FETCH(f"http://127.0.0.1:{port}/", {}, 0.3)
         took_s = time.monotonic() - began
-        over.set()
-        thread.join()
     assert 0.2 < took_s < 20
 
 
-def test_e13_an_answer_that_is_no_http() -> None:
-    import threading
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX-Thing: "])
+def test_e13_a_proxy_that_drips_does_not_stretch_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    with dripping(head) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        began = time.monotonic()
+        with pytest.raises(ProviderDownError, match="in time"):
+            FETCH("https://api.example.org/v1", {"auth-token": SECRET}, 0.3)
+        took_s = time.monotonic() - began
+    assert 0.2 < took_s < 20
 
+
+def test_e13_tls_that_drips_does_not_stretch_the_deadline() -> None:
+    with dripping(b"\x16\x03\x03\x40\x00") as port:
+        began = time.monotonic()
+        with pytest.raises(ProviderDownError, match="in time"):
+            FETCH(f"https://127.0.0.1:{port}/", {"auth-token": SECRET}, 0.3)
+        took_s = time.monotonic() - began
+    assert 0.2 < took_s < 20
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b" OK\r\nX: 1\r\n\r\n"])
+def test_https_reaches_through_a_proxy_to_the_provider(
+    monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    """The provider proves who it is to us, and the proxy passes bytes on that it cannot read."""
+    good = CERTIFICATES / "good.pem"
+    trusted(monkeypatch, good)
+    with (
+        desk_of(Reply(b"safe"), certificate=good) as desk,
+        socket.create_server(("127.0.0.1", 0)) as proxy,
+    ):
+
+        def passed(source: socket.socket, target: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while part := source.recv(65536):
+                    target.sendall(part)
+                target.shutdown(socket.SHUT_WR)
+
+        def serve() -> None:
+            near, _ = proxy.accept()
+            with near, socket.create_connection(("127.0.0.1", desk.port)) as far:
+                near.recv(4096)
+                near.sendall(b"HTTP/1.1 200" + end)
+                back = threading.Thread(target=passed, args=(far, near))
+                back.start()
+                passed(near, far)
+                back.join()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monkeypatch.setattr(wire, "LOOPBACK", frozenset())  # a proxy for this machine, for once
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        assert FETCH(f"{desk.base}/?a=1", {"auth-token": SECRET}, 20).body == b"safe"
+        thread.join()
+
+
+def test_e13_a_redirect_to_an_address_that_is_none() -> None:
+    with (
+        desk_of(Reply(b"", 302, {"Location": "//[::1"})) as desk,
+        pytest.raises(ProviderReplyError, match="address that is none"),
+    ):
+        FETCH(desk.base, {}, 5)
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://api.example.org:port/"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(UsageError, match="none"):
+        FETCH(url, {}, 5)
+
+
+def test_e13_an_answer_that_is_no_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def babble() -> None:
@@ -255,8 +336,6 @@ def test_https_to_elsewhere_goes_through_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     """The proxy sees whom we want to reach and never a key."""
-    import threading
-
     seen: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as proxy:
 

@@ -274,6 +274,54 @@ def test_many_processes_never_use_a_megawatt_hour_twice(path: Path) -> None:
         assert sum(a.energy_wh for u in book.users() for a in book.of_run(u)) == taken_wh
 
 
+def _use_for_one(path: Path, energy_wh: int | None, together: Any, done: Any) -> None:
+    taken_wh = 0
+    together.wait()
+    for _ in range(10):
+        with (
+            open_claims(path, busy_s=60.0) as book,
+            contextlib.suppress(UsageError),
+        ):
+            book.use("one", energy_wh, ["c"], limit_wh=1000)
+            taken_wh += energy_wh or 1000
+    done.put(taken_wh)
+
+
+@pytest.mark.parametrize(("energy_wh", "most_wh"), [(70, 980), (None, 1000)])
+def test_many_processes_never_claim_more_for_a_run_than_it_used(
+    path: Path, energy_wh: int | None, most_wh: int
+) -> None:
+    """Four processes ask for the same run, of a lot that has plenty."""
+    with open_claims(path) as book:
+        book.add(lot(id="c"))
+    context = multiprocessing.get_context("spawn")
+    together, done = context.Barrier(4), context.Queue()
+    args = (path, energy_wh, together, done)
+    workers = [context.Process(target=_use_for_one, args=args) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    taken_wh = sum(done.get(timeout=120) for _ in workers)
+    for worker in workers:
+        worker.join()
+    with open_claims(path) as book:
+        assert sum(a.energy_wh for a in book.of_run("one")) == taken_wh == most_wh
+
+
+def test_what_a_run_may_use_in_all_is_kept_to(path: Path) -> None:
+    with open_claims(path) as book:
+        book.add(lot(id="c"))
+        book.use("one", 600, ["c"], limit_wh=1000)
+        with pytest.raises(UsageError, match="claims 600 Wh already: no more"):
+            book.use("one", 401, ["c"], limit_wh=1000)
+        book.use("one", None, ["c"], limit_wh=1000)
+        assert sum(a.energy_wh for a in book.of_run("one")) == 1000
+        for energy_wh in (None, 1):
+            with pytest.raises(UsageError, match="no more can be claimed"):
+                book.use("one", energy_wh, ["c"], limit_wh=1000)
+        with pytest.raises(UsageError):
+            book.use("two", None, ["c"])
+
+
 def _use_for_ever(path: Path, done: Any) -> None:
     with open_claims(path) as book:
         n = 0

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from submeter.errors import LedgerError, LedgerLockedError, RunNotFoundError, UsageError
 from submeter.records import Basis, Quantity
 from submeter.records.figures import Spread
-from submeter.records.runs import PhaseEnergy
+from submeter.records.runs import PhaseEnergy, Series
 from submeter.storing import places
 from submeter.storing.archives import FileEntry, Manifest, RunEntry
 from submeter.storing.checking import check_figures
@@ -436,6 +436,36 @@ def test_figures_that_none_can_be_are_refused(
         import_runs(path, ledger=laptop)
     assert caught.value.remedy
     assert_untouched(laptop, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"started_utc": ""},
+        {"started_utc": "garbage"},
+        {"started_utc": "0000-01-01T00:00:00Z"},
+        {"started_utc": "0001-01-01T00:00:00Z"},
+        {"started_utc": "9999-12-31T23:59:59Z"},
+        {"started_utc": "10000-01-01T00:00:00Z"},
+        {"duration_s": float("nan")},
+        {"duration_s": float("inf")},
+        {"duration_s": 1e300},
+        {"duration_s": 1e10},
+        {"series": Series(1e9, {"cpu:0": [1.0, 2.0]})},
+        {"series": Series(1e-300, {"cpu:0": [1.0]})},
+        {"series": Series(float("nan"), {"cpu:0": [1.0]})},
+        {"series": Series(1.0, {"cpu:0": [5.0, -3.0]})},
+        {"series": Series(1.0, {"cpu:0": [float("inf")]})},
+    ],
+)
+def test_times_that_no_run_can_have_are_refused_in_one_sentence(
+    make_run: MakeRun, spoilt: dict[str, object]
+) -> None:
+    check_figures(make_run(1, series=Series(1.0, {"cpu:0": [5.0, 0.0, -1e-9]})))
+    with pytest.raises(LedgerError) as caught:
+        check_figures(make_run(1, **spoilt))
+    assert "is refused: " in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_a_training_logged_may_be_any_number(make_run: MakeRun) -> None:

@@ -125,3 +125,26 @@ def test_d03_a_disk_made_read_only_while_in_use(tmp_path: Path) -> None:
         """,
     )
     assert said.split() == ["True"] * 11
+
+
+def test_d01_reading_on_a_full_disk_names_the_disk_and_advises_no_rebuild(tmp_path: Path) -> None:
+    said = on_a_disk(
+        tmp_path,
+        "size=256k",
+        """
+        with open_ledger(disk / "home" / "ledger.db") as ledger:
+            ledger.put(make_run(1))
+        try:
+            with (disk / "filler").open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+        except OSError:
+            pass
+        try:
+            open_ledger(disk / "home" / "ledger.db").list()
+            print("True True True")
+        except LedgerError as exc:
+            print("is full" in str(exc), "free some space" in exc.remedy, "--rebuild" not in exc.remedy)
+        """,
+    )
+    assert said == "True True True\n"

@@ -218,17 +218,20 @@ def marginal(
     return first, tuple(others)
 
 
+Sign = Literal["less", "more", "the same", "not certain"]
+
+
 class Difference(msgspec.Struct, frozen=True):
-    """What changes from one amount to another; below zero is less."""
+    """What changes from one amount to another; below zero is less.
+
+    ``sign`` is certain where the ratio of the two has its interval on one side of one: with wide
+    doubts the interval of the difference itself, to first order, says less than the ratio does.
+    """
 
     value: float
     low: float
     high: float
-
-    @property
-    def sign(self) -> Literal["less", "more", "not certain"]:
-        """Whether the interval is on one side of zero."""
-        return "less" if self.high < 0 else "more" if self.low > 0 else "not certain"
+    sign: Sign
 
 
 def difference(before: Amount, after: Amount) -> Difference:
@@ -252,7 +255,29 @@ def difference(before: Amount, after: Amount) -> Difference:
         value=value,
         low=value - reach - after.bound_low - before.bound_high,
         high=value + reach + after.bound_high + before.bound_low,
+        sign=_sign(before, after),
     )
+
+
+def _sign(before: Amount, after: Amount) -> Sign:
+    """Whether *after* is less or more, a doubt that both share left out as far as both have it."""
+    if after == before:
+        return "the same"
+    ends = [a.figure("") for a in (before, after)]
+    if before.value <= 0 or after.value <= 0:
+        old, new = ends
+        return "less" if new.high < old.low else "more" if new.low > old.high else "not certain"
+    moved: dict[str, float] = {}
+    for sign, amount in ((1.0, after), (-1.0, before)):
+        for term in amount.terms:
+            for key, log_sd in term.log_sds.items():
+                moved[key] = moved.get(key, 0.0) + sign * log_sd * term.value / amount.value
+            for key in term.zeros:
+                moved[key] = moved.get(key, 0.0) + sign * term.value / amount.value
+    bounds = sum((a.bound_low + a.bound_high) / a.value for a in (before, after))
+    reach = NORMAL_95 * math.hypot(*moved.values()) + bounds
+    ratio = math.log(after.value / before.value)
+    return "less" if ratio + reach < 0 else "more" if ratio - reach > 0 else "not certain"
 
 
 def sign_differs(average: Difference, marginals: Iterable[Difference]) -> bool:
@@ -267,13 +292,15 @@ def sign_differs(average: Difference, marginals: Iterable[Difference]) -> bool:
 
 def saving_words(average: Difference, marginals: Sequence[Difference]) -> str:
     """What may be said of a change: nothing (""), or why its sign is in doubt."""
-    if not marginals:
+    if not marginals or all(d.sign == "the same" for d in (average, *marginals)):
         return ""
+    if average.sign == "the same":
+        return "the same by average intensity, not by marginal"
     if sign_differs(average, marginals):
         word = "less" if average.value < 0 else "more"
         if len({d.value < 0 for d in marginals if d.value != 0}) > 1:
             return "sign not certain: makers of marginal figures disagree"
         return f"sign differs: {word} by average, the other way by marginal intensity"
     if any(d.sign == "not certain" for d in (average, *marginals)):
-        return "sign not certain: an interval holds zero"
+        return "sign not certain: no change is inside an interval"
     return ""

@@ -26,6 +26,9 @@ NOT_IN_IT: Final = (
     "embodied carbon leaves out the building, its power and cooling plant, network and storage "
     "outside the host, and end of life where a source stops at the factory gate"
 )
+IDLE_IS_THE_OWNERS: Final = (
+    "idle hours are borne by the owner: each hour of the hardware's life weighs alike"
+)
 
 
 class Hardware(msgspec.Struct, frozen=True):
@@ -148,6 +151,12 @@ def embodied_by_hours(
     return Embodied(whole, of_accelerators, of_hosts, tuple(dict.fromkeys(notes)))
 
 
+def factors_of(hardware: Iterable[Hardware]) -> tuple[Factor, ...]:
+    """Every factor that the embodied carbon of *hardware* takes, each once."""
+    rows = (f for h in hardware for f in (h.accelerator, h.host, h.per_h, h.lifetime))
+    return tuple(dict.fromkeys(f for f in rows if f is not None))
+
+
 def purchase(hardware: Iterable[Hardware], pieces: float = 1.0) -> Purchase:
     """All of the hardware in the year of its purchase [gCO2e]; *pieces* of each host share."""
     parts: list[Amount] = []
@@ -251,7 +260,7 @@ def _as_ratio(factor: Factor) -> Factor:
 
 def _idle_words(idle: Idle, ratio: Factor | None) -> str:
     if idle == "owner" or ratio is None:
-        return "idle hours are borne by the owner: each hour of the hardware's life weighs alike"
+        return IDLE_IS_THE_OWNERS
     return f"idle hours are borne by the runs: reserved {100 * ratio.value:.3g} % of its life"
 
 

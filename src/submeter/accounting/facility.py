@@ -127,7 +127,7 @@ def choose_facility(
     notes = [] if kind in ("home", "cooling") else [NOT_ANNUAL]
     if kind == "site":
         notes.append(f"{category}: {CATEGORIES[category]}" if category else CATEGORIES[""])
-    if at_home:
+    if kind == "home":
         notes.append(HOME)
     if kind == "industry":
         notes.append("nothing is known of the place: average of the industry, wide")

@@ -30,6 +30,8 @@ from submeter.records.places import Zone
 from submeter.records.runs import Run
 
 NO_PRICE: Final = Missing("no price is known")
+SLICE: Final = f"indicators: {INTERIM}"
+LEFT_OUT: Final = f"not covered: {'; '.join(NOT_COVERED)}"
 
 
 class Circumstances(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     recycled_ratio: float | None = None
     stress: str | Missing = Missing("no water stress of this place is known")
     embodied: Amount | Missing = Missing("the hardware is not known")
+    hardware_factors: tuple[Factor, ...] = ()
     price: Factor | Missing = NO_PRICE  # per kWh
     currency: str = ""
     carbon_price: Factor | Missing = Missing("no carbon price is set")  # per tCO2e
@@ -124,11 +127,7 @@ def amounts_to(run: Run, around: Circumstances) -> Footprint:
         doubts=doubts(hangs, zone=around.zone, factors=[f for f in used if f]),
         indicators=slice_.values,
         factors=tuple(dict.fromkeys(f for f in (*_facility_factors(around), *used) if f)),
-        notes=tuple(
-            dict.fromkeys(
-                (*inside.notes, *around.facility.notes, *around.notes, f"indicators: {INTERIM}")
-            )
-        ),
+        notes=tuple(dict.fromkeys((*around.notes, *inside.notes, *around.facility.notes, SLICE))),
     )
 
 
@@ -170,9 +169,7 @@ def _carbon(
         market_scopes=_market_scopes(machines, overhead, market.located, around),
         claims=(*around.matching, *market.refused),
         offsets=shown_apart(around.offsets),
-        notes=tuple(
-            dict.fromkeys((*whole.notes, *market.notes, f"not covered: {'; '.join(NOT_COVERED)}"))
-        ),
+        notes=tuple(dict.fromkeys((*whole.notes, *market.notes, LEFT_OUT))),
     )
     used = (*whole.factors, *market.located.factors, *(m.factor for m in around.marginals))
     return carbon, used
@@ -211,6 +208,7 @@ def _facility_factors(around: Circumstances) -> tuple[Factor | None, ...]:
         generation.dry,
         generation.withdrawal,
         None if isinstance(around.price, Missing) else around.price,
+        *around.hardware_factors,
     )
 
 

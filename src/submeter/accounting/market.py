@@ -24,15 +24,24 @@ _EUROPE: Final = frozenset({
 # One market by the RE100 Technical Criteria; elsewhere a country is its own.
 _NORTH_AMERICA: Final = frozenset({"US", "CA"})
 MARKETS: Final = (_EUROPE, _NORTH_AMERICA)
+CO2_ALONE: Final = (
+    "the residual mix counts CO2 alone, no methane or nitrous oxide, of stacks alone"
+)
+GREENHOUSE_GASES: Final = "the residual mix counts greenhouse gases, of stacks alone"
+CLAIMED_TWICE: Final = "without a residual mix, what others have claimed is counted here again"
 OLDEST_YEARS: Final = 1  # a guarantee of origin expires a year after generation, article 19(3)
 
 
 class Backed(msgspec.Struct, frozen=True):
-    """An allocation with the emissions of its source: direct, and of the whole life cycle."""
+    """An allocation with the emissions of its source: direct, and of the whole life cycle.
+
+    Where the source is not known, ``residual`` is what is left in the market of the claim.
+    """
 
     allocation: Allocation
     direct: Intensity | Missing
     lifecycle: Intensity | Missing
+    residual: Intensity | Missing | None = None
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -112,9 +121,11 @@ def market_based(
     -----
     Energy goes to the first level that has something for it: certificates or contracts, then the
     supplier's rate, then the residual mix, then the location factor. Claims beyond the energy
-    used claim nothing. Each level gives direct emissions; those upstream are the source's own
-    for claims and the location's for all else, since neither suppliers nor residual mixes tell
-    them. What the lines lose is always the location's: a certificate covers what was used.
+    used claim nothing. A claim whose source is not known falls to the residual mix of its own
+    market, else to the location factor, for its part alone. Each level gives direct emissions;
+    those upstream are the source's own for claims and the location's for all else, since neither
+    suppliers nor residual mixes tell them. What the lines lose is always the location's: a
+    certificate covers what was used.
 
     References
     ----------
@@ -136,8 +147,9 @@ def market_based(
             notes = (*notes, f"{_called(backed)} claims more than was used: the surplus is none")
         if ratio > 0:
             left = max(0.0, left - ratio)
-            parts.append(_claimed(energy.scaled(ratio), backed, ratio))
-            notes = (*notes, *_doubts(backed))
+            part, words = _claimed(location, energy, backed, ratio)
+            parts.append(part)
+            notes = (*notes, *_doubts(backed), *words)
     if left > 0 or not parts:
         parts.append(_shrunk(rest, left))
         notes = (*notes, *rest_notes)
@@ -211,14 +223,12 @@ def _rest(
         return _rated(location, supplier, "supplier rate"), ()
     if isinstance(residual, Intensity):
         carbon_alone = _CO2_ONLY in residual.factor.note
-        gases = "CO2 alone, no methane or nitrous oxide" if carbon_alone else "greenhouse gases"
-        note = f"the residual mix counts {gases}, of stacks alone"
+        note = CO2_ALONE if carbon_alone else GREENHOUSE_GASES
         return _rated(location, residual, "residual mix"), (note,)
     why = "" if residual is None else f" ({residual.why})"
     layer = Layer("location factor", 1.0, f"location factor: no residual mix is known{why}")
-    note = "without a residual mix, what others have claimed is counted here again"
     part = _Part(layer, location.direct, location.upstream, location.grid, location.factors)
-    return part, (note,)
+    return part, (CLAIMED_TWICE,)
 
 
 def _rated(location: Located, rate: Intensity, level: Level) -> _Part:
@@ -235,8 +245,16 @@ def _rated(location: Located, rate: Intensity, level: Level) -> _Part:
     )
 
 
-def _claimed(energy: Amount, backed: Backed, ratio: float) -> _Part:
-    """Emissions of *energy* that comes from the source of a claim."""
+def _claimed(
+    location: Located, energy: Amount, backed: Backed, ratio: float
+) -> tuple[_Part, tuple[str, ...]]:
+    """Emissions of *ratio* of the energy, which comes from the source of a claim, and notes."""
+    if isinstance(backed.lifecycle, Missing):
+        part, notes = _rest(location, None, backed.residual)
+        words = f"{_called(backed)}, {backed.lifecycle.why}: {part.layer.words}"
+        layer = msgspec.structs.replace(part.layer, words=words)
+        note = f"{_called(backed)}: {backed.lifecycle.why}, so it is reckoned by the {layer.level}"
+        return _shrunk(msgspec.structs.replace(part, layer=layer), ratio), (note, *notes)
     own = msgspec.structs.replace
     of_source: tuple[Intensity | Missing, ...] = (backed.lifecycle, backed.direct)
     # A source's own intensity is no contract's: the claim is what makes it market-based.
@@ -244,10 +262,10 @@ def _claimed(energy: Amount, backed: Backed, ratio: float) -> _Part:
         i if isinstance(i, Missing) else own(i, kind=own(i.kind, method="location"))
         for i in of_source
     )
-    found = location_based(energy, lifecycle, direct, _NO_LINES)
+    found = location_based(energy.scaled(ratio), lifecycle, direct, _NO_LINES)
     words = f"{_called(backed)} for {_percent(ratio)}"
     layer = Layer("certificates or contracts", ratio, words)
-    return _Part(layer, found.direct, found.upstream, found.grid, found.factors)
+    return _Part(layer, found.direct, found.upstream, found.grid, found.factors), ()
 
 
 _CO2_ONLY: Final = "CO2 only"  # note of the catalog's rows by the AIB

@@ -26,9 +26,13 @@ CARBON_APART: Final = (
     "the price of carbon is shown apart and not added: where generators pay for theirs, it is a "
     "part of the price of electricity already"
 )
-_WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})=(\d+(?:\.\d+)?)")
-_REST: Final = re.compile(r"else=(\d+(?:\.\d+)?)", re.IGNORECASE)
-_FLAT: Final = re.compile(r"\d+(?:\.\d+)?")
+_WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})=(\d+(?:\.\d+)?)", re.ASCII)
+_REST: Final = re.compile(r"else=(\d+(?:\.\d+)?)", re.IGNORECASE | re.ASCII)
+_FLAT: Final = re.compile(
+    r"([€$£]|[a-z]{3})?(\d+(?:\.\d+)?)([€$£]|[a-z]{3})?(?:(?:/|per)kwh)?",
+    re.IGNORECASE | re.ASCII,
+)
+_SIGNS: Final = {"€": "EUR", "$": "USD", "£": "GBP"}
 _QUALITY: Final = re.compile(
     r"(?:^|[^a-z])(?:acc|accuracy|f1|auc|auroc|bleu|map|score|precision|recall|reward)"
     r"(?:[^a-z]|$)",
@@ -67,8 +71,10 @@ def parse_tariff(words: str, currency: str) -> Tariff:
         If it is neither, two windows overlap, or part of the day has no price.
     """
     said = "".join(words.split())
-    if _FLAT.fullmatch(said):
-        return Tariff((Window(0, DAY_S, float(said)),), currency, words.strip())
+    if found := _FLAT.fullmatch(said):
+        before, price, after = found.groups()
+        unit = _SIGNS.get(before or after or "", (before or after or "").upper())
+        return Tariff((Window(0, DAY_S, float(price)),), unit or currency, words.strip())
     rest: float | None = None
     windows: list[Window] = []
     for part in said.split(","):

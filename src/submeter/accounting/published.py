@@ -9,6 +9,7 @@ what stops at the devices is never taken for a node.
 import math
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -36,6 +37,7 @@ ACCELERATORS: Final = "accelerators"  # keys of the machine of a published run's
 BOARD: Final = "accelerator"
 HOST: Final = "published"
 _DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
+_HELD: Final = frozenset({"hours", "devices"})
 _DIVIDED: Final = {"device x pue": "device", "facility": "it"}
 UNDIVIDED: Final = (
     "the published energy holds the facility already: PUE 1 here, and on-site water, being per "
@@ -100,6 +102,10 @@ def published_run(
     UsageError
         For figures and words that make no sense.
     """
+    _check_numbers(
+        {"energy_kwh": energy_kwh, "hours": hours, "devices": devices},
+        {"low_kwh": low_kwh, "high_kwh": high_kwh, "pue": pue, "wue_l_per_kwh": wue_l_per_kwh},
+    )
     low, high = (energy_kwh if e is None else e for e in (low_kwh, high_kwh))
     _check(name, scope, (low, energy_kwh, high), pue, wue_l_per_kwh, str(basis))
     holds_pue = scope in _DIVIDED
@@ -250,6 +256,20 @@ def _check(
         raise UsageError(f"a PUE is 1 or more, not {pue}")
     if wue is not None and not 0 <= wue < math.inf:
         raise UsageError(f"a WUE is 0 L/kWh or more, not {wue}")
+
+
+def _check_numbers(needed: Mapping[str, object], optional: Mapping[str, object]) -> None:
+    """Raise `UsageError` for what is no number, such as a word from a table that was not read."""
+    for name, given in (*needed.items(), *optional.items()):
+        if given is None and name in optional:
+            continue
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise UsageError(
+                f"{name} is a number, not {type(given).__name__} {str(given)[:40]!r}",
+                remedy=f"{name}=5.0",
+            )
+        if name in _HELD and not 0 <= given < math.inf:
+            raise UsageError(f"{name} is 0 or more, not {given}", remedy=f"{name}=5.0")
 
 
 def _rows(scope: Scope, energy: Quantity, device: str) -> tuple[DeviceEnergy, ...]:

@@ -9,8 +9,8 @@ import msgspec
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity, total
 from submeter.records.runs import DeviceEnergy, Run
+from submeter.units import S_PER_H
 
-HOUR_S: Final = 3600.0
 LOAD_RATIO: Final = 0.5  # of a device's peak: between idle and full, as a training is over time
 COUNTER_TERM: Final = ErrorTerm("rapl-package", 0.03)
 _POWERS: Final = frozenset({Measures.ENERGY, Measures.POWER, Measures.MEAN_POWER})
@@ -58,7 +58,7 @@ def typical_run(
     parts = [
         DeviceEnergy(x.device, energy, energy)
         for x in loads
-        for energy in [_energy(x.power_w * HOUR_S, x.channel)]
+        for energy in [_energy(x.power_w * S_PER_H, x.channel)]
     ]
     if rest is not None:
         device, channel = rest
@@ -74,7 +74,7 @@ def typical_run(
         origin="predicted",
         status="finished",
         started_utc="",
-        duration_s=HOUR_S,
+        duration_s=S_PER_H,
         devices=tuple(parts),
     )
 

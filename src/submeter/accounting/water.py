@@ -23,6 +23,8 @@ NO_WUE: Final = Missing("no WUE of this place is known")
 NO_COUNTRY: Final = Missing("no country is known")
 NO_INTENSITY: Final = Missing("no water intensity of generation is known here")
 NO_CYCLES: Final = Missing("not known: what the site blows down is not stated")
+ONSITE_IS: Final = "on-site water is WUE x IT energy, consumed; potable is of what is withdrawn"
+OFFSITE_APART: Final = "off-site with and without the evaporation of reservoirs: never to be mixed"
 NO_RECYCLED: Final = Missing("not known: what part of the water is recycled is not stated")
 
 
@@ -167,14 +169,14 @@ def _notes(
     recycled_ratio: float | None,
 ) -> tuple[str, ...]:
     """What a reader should know about the litres."""
-    notes = ["on-site water is WUE x IT energy, consumed; potable is of what is withdrawn"]
+    notes = [ONSITE_IS]
     if facility.wue is not None and facility.wue.high > 0:
         if facility.wue_is == "withdrawal" and facility.cycles is None:
             notes.append("all water taken in is taken as consumed: nothing is said to be let off")
         if facility.cycles is not None:
             notes.append("withdrawn = consumed + blown down; drift is not counted")
     if source.consumption is not None and source.dry is not None:
-        notes.append("off-site with and without the evaporation of reservoirs: never to be mixed")
+        notes.append(OFFSITE_APART)
     if loss is None and source.at_generator and source.consumption is not None:
         notes.append("what the lines lose is not counted in off-site water")
     if recycled_ratio:

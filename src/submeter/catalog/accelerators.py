@@ -17,7 +17,7 @@ import msgspec
 
 from submeter.catalog.boards import match_board
 from submeter.catalog.facts import fact, has
-from submeter.catalog.names import fold, near, normal_board
+from submeter.catalog.names import fold, normal_board
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError, UsageError
 from submeter.records.factors import NORMAL_95, Factor
@@ -115,10 +115,6 @@ class Finder:
         return AcceleratorRow(
             key, row["name"], row["vendor"], row["architecture"], "name", (key,), year
         )
-
-    def near(self, name: str) -> tuple[str, ...]:
-        """Keys and names near *name*."""
-        return near(name, [*self._rows, *(row["name"] for row in self._rows.values())])
 
     def family(self, name: str, architecture: str = "") -> AcceleratorRow:
         """Narrowest group that a device of this *name* seems to be of."""
@@ -279,11 +275,6 @@ def family_of(name: str, *, architecture: str = "") -> AcceleratorRow:
     if isinstance(found, AcceleratorRow):
         return found
     return _finder().family(name, architecture)
-
-
-def near_accelerators(name: str) -> tuple[str, ...]:
-    """Names of accelerators that somebody who wrote *name* may have meant."""
-    return _finder().near(name)
 
 
 def accelerator_fact(row: AcceleratorRow, quantity: str) -> Factor:

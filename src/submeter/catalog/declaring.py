@@ -16,6 +16,7 @@ from submeter.catalog.facts import fact, keys
 from submeter.catalog.facts import names as tables
 from submeter.catalog.names import near
 from submeter.catalog.overlay import NONE, Overrides, use_overrides
+from submeter.catalog.ranges import range_of
 from submeter.catalog.searching import FACT_COLUMNS, is_fact_table, is_list, quantities, single
 from submeter.errors import ConfigError, CoverageError
 from submeter.records.factors import Factor
@@ -28,7 +29,6 @@ LONGEST_TEXT: Final = 2_000  # characters of one cell
 _KNOWN: Final = frozenset({"id", "table", *FACT_COLUMNS})
 _FIELDS: Final = ("value", "low", "high", "unit", "source", "year", "note")
 _NUMBERS: Final = ("value", "low", "high")
-_LEAST_PUE: Final = 1.0  # the machines' own energy is part of the facility's
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -235,16 +235,13 @@ def _number(name: str, given: object) -> float | None:
 
 
 def _in_range(catalogued: Factor, low: float, high: float) -> None:
-    """Refuse what no such factor can be; a price of energy may well be negative."""
-    quantity = catalogued.key.rpartition("/")[2]
-    if quantity.startswith("price"):
-        return
-    if low < 0:
-        raise _BadError(f"{low:g} is below zero", f"{quantity} is never negative")
-    if quantity in {"pue", "pue-prior"} and low < _LEAST_PUE:
-        raise _BadError(f"{low:g} is less than 1", "a PUE is at least 1")
-    if quantity.startswith("share_") and high > 1:
-        raise _BadError(f"{high:g} is more than 1", "a share is from 0 to 1, not in per cent")
+    """Refuse what no such factor can be; the value lies between *low* and *high*."""
+    can = range_of(catalogued)
+    if low < can.least:
+        below = "below zero" if can.least == 0 else f"less than {can.least:g}"
+        raise _BadError(f"{low:g} is {below}", can.why)
+    if high > can.most:
+        raise _BadError(f"{high:g} is more than {can.most:g}", can.why)
 
 
 def _text(name: str, given: object) -> str:

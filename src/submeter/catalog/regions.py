@@ -23,6 +23,7 @@ WORLD: Final = "WORLD"
 EARTH_RADIUS_KM: Final = 6371.0  # mean radius of the Earth (IUGG)
 POLE_DEGREES: Final = 90.0
 SHOWN_CHOICES: Final = 6
+_TELLS_NOTHING: Final = 3  # letters: so few stand in many a name
 _COORDINATES: Final = re.compile(r"([+-]?\d{1,3}(?:\.\d+)?)\s*[,;]\s*([+-]?\d{1,3}(?:\.\d+)?)")
 _PROVIDERS: Final = {
     "amazon web services": "aws", "amazon": "aws", "ec2": "aws",
@@ -134,7 +135,10 @@ class Gazetteer:
                     return found[0]
                 if found:
                     raise _several(word, found)
-        raise _nowhere(word, near(word, self._spelled))
+        # What holds two letters somewhere inside (ZZ: Brazzaville) is not near them.
+        spelled = near(word, self._spelled)
+        short = len(asked) <= _TELLS_NOTHING
+        raise _nowhere(word, tuple(n for n in spelled if not short or _begins(n, asked)))
 
     def place(self, key: str) -> ZoneRow | None:
         """Zone of exactly this code, or cloud region of this provider/region."""
@@ -339,11 +343,16 @@ def _several(word: str, found: list[ZoneRow]) -> UsageError:
     )
 
 
+def _begins(name: str, asked: str) -> bool:
+    """Whether *name*, or a word of it, begins with *asked*."""
+    return any(part.startswith(asked) for part in fold(name).split())
+
+
 def _nowhere(word: str, near_ones: tuple[str, ...]) -> CoverageError:
     remedy = (
         f"did you mean {', '.join(near_ones)}?"
         if near_ones
         else "give a country (DE), a zone (US-CAL-CISO), a cloud region (aws/us-west-2)"
-        " or coordinates (52.5,13.4)"
+        " or coordinates (52.5,13.4); submeter factors NAME searches"
     )
     return CoverageError(f"there is no place called “{word[:80]}” in the catalog", remedy=remedy)

@@ -10,8 +10,9 @@ from submeter.catalog.factors import Source, listed, source
 from submeter.catalog.facts import cited, fact, facts, history
 from submeter.catalog.facts import names as tables
 from submeter.catalog.names import fold, near
+from submeter.catalog.quantities import foremost, plain_words
 from submeter.catalog.regions import gazetteer
-from submeter.catalog.tables import rows, text
+from submeter.catalog.tables import line, rows, text
 from submeter.errors import CoverageError
 from submeter.records.factors import Factor
 
@@ -19,6 +20,7 @@ FACT_COLUMNS: Final = (
     "key", "quantity", "year", "value", "low", "high", "unit", "source", "verified", "note",
 )  # fmt: skip
 SOURCES: Final = "sources"
+WORLD: Final = "world"  # folded name of the key that all others lie in
 _YEAR: Final = re.compile(r"(19|20)\d\d")
 _WHOLE_WORD: Final = 3  # letters up to which a word must be a word of the row, not its beginning
 
@@ -32,11 +34,15 @@ class Hit(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """What is searched of a row."""
+    """What is searched of a row; its words are folded, with a space at both ends."""
 
     ident: str
     year: str
-    words: str  # folded, a space at both ends
+    name: str  # words of the id, of what its key is called, and of its quantity
+    others: str  # words of unit, note, source
+    names: tuple[str, ...] = ()  # folded: each of them means exactly the key
+    quantity: str = ""
+    called: str = ""  # words of the quantity
 
 
 @cache
@@ -76,40 +82,58 @@ def exactly(ident: str) -> Hit | None:
 
 
 def search(words: Sequence[str]) -> list[str]:
-    """Find the ids of all rows that hold each of *words* in id, place, unit, note or source.
+    """Find the ids of all rows that hold each of *words*.
 
-    A word of up to three letters must be a whole word of the row, a longer one the beginning of
-    one; case, accents and punctuation do not matter. Of several years the latest counts, unless a
-    year is asked for. Rows whose id holds all the words come first, shorter ids before longer.
+    They may stand in its id, in what its place, device or quantity is called by people, in its
+    unit, note or source. A word of up to three letters must be a whole word of the row, a longer
+    one the beginning of one; case, accents and punctuation do not matter. Of several years the
+    latest counts, unless a year is asked for. Rows of exactly the place or device asked for come
+    first, then those that hold all words in their id or their names; among them what people mean
+    most often, and sources last.
     """
     asked = [fold(word) for word in words if fold(word)]
     if not asked:
         return []
-    patterns = [f" {word} " if len(word) <= _WHOLE_WORD else f" {word}" for word in asked]
+    patterns = [_pattern(word) for word in asked]
     years = {word for word in asked if _YEAR.fullmatch(word)}
     latest: dict[str, tuple[str, _Line]] = {}
     found: list[_Line] = []
-    for line in _lines():
-        if not all(pattern in line.words for pattern in patterns):
+    for one in _lines():
+        if not all(pattern in one.name or pattern in one.others for pattern in patterns):
             continue
-        if years & {line.year}:
-            found.append(line)
+        if years & {one.year}:
+            found.append(one)
         elif not years:
-            bare = line.ident.partition("@")[0]
-            if line.year >= latest.get(bare, ("", line))[0]:
-                latest[bare] = (line.year, line)
-    found += [line for _, line in latest.values()]
+            bare = one.ident.partition("@")[0]
+            if one.year >= latest.get(bare, ("", one))[0]:
+                latest[bare] = (one.year, one)
+    found += [one for _, one in latest.values()]
+    meant = [word for word in asked if word not in years]
+    return [one.ident for one in sorted(found, key=lambda one: _rank(one, meant))]
 
-    def rank(line: _Line) -> tuple[bool, int, str]:
-        ident = f" {fold(line.ident)} "
-        return not all(p in ident for p in patterns), len(line.ident), line.ident
 
-    return [line.ident for line in sorted(found, key=rank)]
+def _pattern(word: str) -> str:
+    return f" {word} " if len(word) <= _WHOLE_WORD else f" {word}"
+
+
+def _rank(row: _Line, asked: Sequence[str]) -> tuple[bool, bool, bool, bool, int, int, str]:
+    """Order of what was found: see `search`."""
+    left = [word for word in asked if _pattern(word) not in row.called]
+    exact = " ".join(left) in row.names
+    return (
+        not exact and row.ident.startswith(f"{SOURCES}/"),
+        not exact and bool(left),
+        not all(_pattern(word) in row.name for word in asked),
+        not left and WORLD not in row.names,
+        foremost(row.quantity),
+        len(row.ident),
+        row.ident,
+    )
 
 
 def nearby(words: Sequence[str]) -> tuple[str, ...]:
     """Keys, quantities and places near the words that found nothing."""
-    known = {part for line in _lines() for part in line.ident.partition("@")[0].split("/")}
+    known = {part for one in _lines() for part in one.ident.partition("@")[0].split("/")}
     spelled = (*sorted(known), *gazetteer().words)
     alike = [name for word in words for name in near(word, spelled)]
     return tuple(dict.fromkeys(alike))
@@ -173,36 +197,79 @@ def _all_lines() -> Iterator[_Line]:
     for table in filter(is_list, tables()):
         for row in rows(table):
             ident = _listed_id(table, row["key"])
-            yield _line(ident, row["year"], row["unit"], row["source"], row["note"])
+            others = _folded(row["unit"], row["source"], row["note"], row["year"])
+            yield _Line(ident, row["year"], _folded(ident), others, (_fold(row["key"]),))
     for row in rows(SOURCES):
         ident = f"{SOURCES}/{row['key']}"
-        yield _line(ident, row["year"], row["title"], row["licence"], row["url"])
+        others = _folded(row["title"], row["licence"], row["url"], row["year"])
+        yield _Line(ident, row["year"], _folded(ident), others, (_fold(row["key"]),))
 
 
 def _facts(table: str) -> Iterator[_Line]:
     """Lines of a fact table; a year before the latest stands in the id, as in `fact`."""
     own = rows(table)
     for number, row in enumerate(own):
+        key, quantity, year = row["key"], row["quantity"], row["year"]
         after = own[number + 1] if number + 1 < len(own) else None
-        same = after and (after["key"], after["quantity"]) == (row["key"], row["quantity"])
-        ident = f"{table}/{row['key']}/{row['quantity']}" + (f"@{row['year']}" if same else "")
-        place = _named(row["key"])
-        yield _line(
-            ident, row["year"], place, row["unit"], row["note"], row["verified"],
-            row["source"], *cited(row["source"]),
-        )  # fmt: skip
+        same = after and (after["key"], after["quantity"]) == (key, quantity)
+        names = _names(key)
+        called = _called(quantity)
+        yield _Line(
+            ident=f"{table}/{key}/{quantity}" + (f"@{year}" if same else ""),
+            year=year,
+            name=f" {_fold(table)} {' '.join(names)}{called}{_country(key)}",
+            others=f" {_fold(row['note'])} {year} {row['verified']}"
+            f"{_folded(row['unit'], row['source'], *cited(row['source']))}",
+            names=names,
+            quantity=quantity,
+            called=called,
+        )
 
 
 @cache
-def _named(key: str) -> str:
-    """What people call the place with this *key*."""
-    place = gazetteer().place(key)
-    return place.name if place else ""
+def _called(quantity: str) -> str:
+    """Words of a quantity: its own, and those of people."""
+    return _folded(quantity, plain_words(quantity))
 
 
-def _line(ident: str, year: str, *words: str) -> _Line:
-    return _Line(ident, year, f" {fold(ident)} {_folded(*words)} {year} ")
+@cache
+def _names(key: str) -> tuple[str, ...]:
+    """All that a place or device with this *key* is called, the key first."""
+    return tuple(
+        dict.fromkeys(_fold(word) for word in (key, *_listed_names().get(key, ())) if word)
+    )
 
 
+@cache
+def _listed_names() -> dict[str, list[str]]:
+    """Names of places, cloud regions and accelerators by their keys."""
+    found: dict[str, list[str]] = {}
+    for table in ("zones", "zones_odbl"):
+        for row in rows(table):
+            found.setdefault(row["code"], []).append(row["name"])
+    for table in ("place_names", "accelerators"):
+        for row in rows(table):
+            names = (row.get("alpha3", ""), row["name"], *row["aliases"].split(";"))
+            found.setdefault(row["key"], []).extend(names)
+    for row in rows("cloud_regions"):
+        town = row["location"].rpartition("(")[2].strip(") ")
+        names = (row["region"], row["location"], town, *row["aliases"].split(";"))
+        found.setdefault(row["key"], []).extend(names)
+    return found
+
+
+@cache
+def _country(key: str) -> str:
+    """Names of the country that a cloud region lies in."""
+    row = line("cloud_regions", key) if "/" in key else None
+    return f" {' '.join(_names(row['country']))} " if row and row["country"] else " "
+
+
+@cache
 def _folded(*words: str) -> str:
-    return " ".join(fold(word) for word in words if word)
+    return f" {' '.join(_fold(word) for word in words if word)} "
+
+
+@cache
+def _fold(word: str) -> str:
+    return fold(word)

@@ -23,6 +23,7 @@ FAMILY_WIDER: Final = 1.5  # others stand in for a device that nobody has looked
 UNKNOWN_WIDER: Final = 2.0  # nobody knows the device: from a desktop's board to a chip of a pod
 EIGHT: Final = 8  # accelerators in a host that was built around them: HGX, OAM
 _MANY: Final = 4
+_MOST_ACCELERATORS: Final = 1e8  # that one run can have held: all that were built in years
 GUESTS_SOCKETS: Final = 2  # of the server around a virtual machine: the usual build
 _BUILT_AROUND: Final = re.compile(r"sxm|oam|hgx|\bmi[23]\d\d[ax]\b|gaudi", re.IGNORECASE)
 _DESK: Final = "ademe-desktop"
@@ -168,7 +169,13 @@ def _published(run: Run, life_years: float | None) -> tuple[Hardware, ...]:
     if not run.hosts:
         return ()
     told = run.hosts[0].machine
-    return (accelerator_hardware(told[BOARD], float(told[ACCELERATORS]), life_years=life_years),)
+    try:
+        held = float(told[ACCELERATORS])
+    except (KeyError, ValueError):
+        return ()
+    if BOARD not in told or not 0 < held < _MOST_ACCELERATORS:
+        return ()
+    return (accelerator_hardware(told[BOARD], held, life_years=life_years),)
 
 
 def _bare(cpu_ratio: float | None, host: str, life_years: float | None) -> Hardware:

@@ -15,15 +15,21 @@ from submeter.accounting.market import Backed, matching_claim
 from submeter.accounting.ratios import spanning
 from submeter.catalog import facts as catalog
 from submeter.errors import CoverageError, UsageError
+from submeter.grid.factors import RESIDUAL_KIND
 from submeter.records.claims import Allocation
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.traces import Kind
+from submeter.storing.wording import safe_text
 from submeter.units import G_PER_KG, J_PER_KWH
 
 DAYS_PER_YEAR: Final = 365
-SUPPLIES: Final = ("wind", "solar", "hydro", "nuclear", "mix")
 _MIX: Final = ("wind", "solar", "hydro", "nuclear")
+_RENEWABLE: Final = "renewable"
+_ALSO_CALLED: Final = {
+    "biomass": "bioenergy", "biogas": "bioenergy", "photovoltaic": "solar", "pv": "solar",
+    "hydropower": "hydro", "lignite": "coal", "natural_gas": "gas", "tidal": "ocean",
+}  # fmt: skip
 _LIFECYCLE: Final = Kind()
 _DIRECT: Final = Kind(scope="direct")
 
@@ -31,7 +37,7 @@ _DIRECT: Final = Kind(scope="direct")
 # --- electricity and claims on it ---------------------------------------------------------------
 
 
-def supply(source: str) -> tuple[Intensity, Intensity]:
+def generated_by(source: str) -> tuple[Intensity, Intensity]:
     """Lifecycle and direct intensity of a *source* of power, or of a ``mix`` without fire.
 
     Raises
@@ -67,19 +73,51 @@ def _generation(name: str) -> tuple[Intensity, Intensity]:
     return Intensity(lifecycle, _LIFECYCLE), Intensity(direct, _DIRECT)
 
 
+def fuel_named(word: str) -> str:
+    """Name of a source that a claim may be of, as the catalog has it.
+
+    Raises
+    ------
+    UsageError
+        If the catalog has no such source: a claim on it could not be reckoned.
+    """
+    asked = word.strip().lower().replace(" ", "_")
+    name = _ALSO_CALLED.get(asked, asked)
+    known = {k for k in catalog.keys("generation") if ":" not in k} | {_RENEWABLE}
+    if name not in known:
+        raise UsageError(
+            f"no source of power is called {safe_text(word)!r}",
+            remedy=f"one of {', '.join(sorted(known))}; leave --fuel out if it is not told",
+        )
+    return name
+
+
 def backed(allocations: Iterable[Allocation]) -> tuple[Backed, ...]:
-    """Allocations with the intensities of their sources; an unnamed one is taken as a mix."""
+    """Allocations with the intensities of their sources.
+
+    One whose source is not told or not known claims nothing better than what is left of its
+    market: the residual mix of its zone, where one is published.
+    """
     made = []
     for allocation in allocations:
         fuel = allocation.claim.fuel
         try:
-            lifecycle, direct = supply("mix" if fuel in {"", "renewable"} else fuel)
-        except UsageError as exc:
-            why = Missing(str(exc))
-            made.append(Backed(allocation, why, why))
+            source = fuel_named(fuel) if fuel else ""
+            lifecycle, direct = generated_by("mix" if source == _RENEWABLE else source)
+        except UsageError:
+            why = Missing(f"its source {safe_text(fuel)!r} is not known" if fuel
+                          else "its source is not told")  # fmt: skip
+            made.append(Backed(allocation, why, why, _residual(allocation.claim.zone)))
         else:
             made.append(Backed(allocation, direct, lifecycle))
     return tuple(made)
+
+
+def _residual(zone: str) -> Intensity | Missing:
+    country, quantity = zone.partition("-")[0].upper(), "residual_mix_g_per_kwh"
+    if not catalog.has("grid", country, quantity):
+        return Missing(f"no residual mix is published for {country}")
+    return Intensity(catalog.fact("grid", country, quantity), RESIDUAL_KIND)
 
 
 def provider_claim(cloud: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ What is set later changes nothing: place, facility and prices are those that wer
 the run began, unless a what-if (`Asked`) says otherwise.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +13,7 @@ import msgspec
 
 from submeter.accounting.carbon import Intensity
 from submeter.accounting.climate import Weather
-from submeter.accounting.embodied import embodied_by_hours
+from submeter.accounting.embodied import embodied_by_hours, factors_of
 from submeter.accounting.equivalents import equivalents
 from submeter.accounting.facility import Facility
 from submeter.accounting.footprints import Circumstances, amounts_to
@@ -77,6 +78,7 @@ class Known(msgspec.Struct, frozen=True):
     offsets: tuple[Claim, ...] = ()
 
 
+ASKED: Final = "asked_"  # begins what a replayed run was asked, beside what it recorded
 AS_IT_WAS: Final = Asked()
 OFFLINE: Final = Known()
 
@@ -105,6 +107,7 @@ def reckon(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Footpr
 def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE) -> Circumstances:
     """Circumstances of *run*, or those *asked* for: see `reckon`."""
     refuse_another(run, asked.pue, asked.cooling)
+    asked = _with_recorded(run, asked)
     recorded, lost = _recorded(run)
     zone = place_of(run.place, argument=asked.zone)
     settings = _with(recorded, asked, zone)
@@ -120,7 +123,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
     owned = hardware_of(
         run,
         arrangement=whose,
-        cpu_ratio=server_ratio(run),
+        cpu_ratio=1.0 if whose is Arrangement.HOME else server_ratio(run),
         life_years=settings.hardware_life_years,
     )
     hardware = embodied_by_hours(owned, run.duration_s)
@@ -145,6 +148,7 @@ def circumstances_of(run: Run, asked: Asked = AS_IT_WAS, known: Known = OFFLINE)
         generation=brought.water,
         stress=stress(zone.country),
         embodied=hardware.total,
+        hardware_factors=factors_of(owned),
         price=price,
         currency=currency,
         carbon_price=_carbon_price(settings, currency),
@@ -165,32 +169,18 @@ def arrangement_of(settings: Settings, zone: Zone) -> Arrangement:
 def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
     """*run* as a run of its own, moved to the place and time *asked* for.
 
+    What was recorded stays recorded; what is asked is recorded beside it, so that the replayed run
+    amounts to what the what-if does.
+
     Raises
     ------
     UsageError
-        If the what-if changes more than place, time, facility and prices.
+        If nothing else can hold for *run*.
     """
-    if asked.supply or asked.solar_kw or asked.battery_kwh:
-        raise UsageError(
-            "a supply, panels or a battery are no place to keep a run under",
-            remedy="submeter replay without --save",
-        )
     refuse_another(run, asked.pue, asked.cooling)
-    changed = {
-        "zone": asked.zone,
-        "zone_from": "argument" if asked.zone else None,
-        "pue": None if asked.pue is None else str(asked.pue),
-        "cooling": asked.cooling,
-        "arrangement": asked.arrangement,
-        "electricity_price": asked.price,
-    }
-    place = run.place | {key: word for key, word in changed.items() if word is not None}
-    if asked.cooling is not None:  # it brings its own
-        place.pop("wue_l_per_kwh", None)
-        if asked.pue is None:
-            place.pop("pue", None)
-    if asked.zone:
-        place.pop("cloud", None)
+    told = msgspec.structs.asdict(msgspec.structs.replace(asked, at_utc_s=None))
+    words = {f"{ASKED}{key}": str(value) for key, value in told.items() if value is not None}
+    place = run.place | words
     return msgspec.structs.replace(
         run,
         id=run_id,
@@ -203,6 +193,19 @@ def replayed(run: Run, asked: Asked, *, run_id: str, name: str) -> Run:
 
 
 # --- inside -------------------------------------------------------------------------------------
+
+
+def _with_recorded(run: Run, asked: Asked) -> Asked:
+    """*asked*, and what a replayed *run* was asked before."""
+    before: dict[str, object] = {}
+    for name, kind in Asked.__annotations__.items():
+        word = run.place.get(f"{ASKED}{name}")
+        if word is None:
+            continue
+        with contextlib.suppress(ValueError):
+            before[name] = word if "str" in str(kind) else float(word)
+    now = msgspec.structs.asdict(asked)
+    return msgspec.convert(before | {n: v for n, v in now.items() if v is not None}, Asked)
 
 
 def _recorded(run: Run) -> tuple[Settings, tuple[str, ...]]:
@@ -231,8 +234,11 @@ def _with(settings: Settings, asked: Asked, zone: Zone) -> Settings:
         changed |= {"cooling": asked.cooling, "pue": None, "wue_l_per_kwh": None}
     if asked.zone is not None:
         changed |= {"electricity_price": None}
-        if zone.cloud:  # a provider's region has a facility of its own
+        if asked.cooling is not None and settings.arrangement == Arrangement.HOME:
+            changed |= {"arrangement": None}  # a data centre elsewhere
+        if zone.cloud:  # a provider's region has a facility of its own, and is nobody's home
             changed |= {"pue": None, "wue_l_per_kwh": None, "cooling": asked.cooling}
+            changed |= {"arrangement": None}
     for name, value in (
         ("pue", asked.pue),
         ("arrangement", asked.arrangement),
@@ -247,8 +253,16 @@ def _facility(
     run: Run, zone: Zone, settings: Settings, asked: Asked
 ) -> tuple[Facility, Factor | None]:
     """What stands around *run*, and what a change of its cooling leaves of IT."""
-    own = _recorded(run)[0] if asked.cooling is not None else settings
-    place = place_of(run.place) if asked.cooling is not None else zone
+    own, place = settings, zone
+    if asked.cooling is not None:
+        if settings.arrangement == Arrangement.HOME:
+            raise UsageError(
+                "there is no cooling plant at home to exchange",
+                remedy="--arrangement 'own site' with it",
+            )
+        own, place = _recorded(run)[0], place_of(run.place)
+        if asked.zone is None:  # the same site, on another account
+            own = msgspec.structs.replace(own, arrangement=settings.arrangement)
     here = facility_for(
         pue=told_pue(run, own.pue),
         wue=own.wue_l_per_kwh,
@@ -369,6 +383,7 @@ def _stack_part(lifecycle: Factor, zone: Zone, year: int) -> Factor:
     value = lifecycle.value * direct.value / whole
     return msgspec.structs.replace(
         direct,
+        key=f"{lifecycle.key}:direct",
         value=value,
         low=value * direct.low / direct.value,
         high=min(value * direct.high / direct.value, max(value, lifecycle.high)),
@@ -389,7 +404,7 @@ def _price(settings: Settings, zone: Zone, load: Load, run: Run) -> tuple[Factor
     if settings.electricity_price:
         tariff = parse_tariff(settings.electricity_price, settings.currency)
         offset = utc_offset_s(zone.timezone or run.place.get("timezone", ""))
-        return tariff_price(tariff, load, offset), settings.currency
+        return tariff_price(tariff, load, offset), tariff.currency
     found = grid.price_factor(zone, settings.currency)
     if isinstance(found, Factor):
         return found, settings.currency

@@ -33,6 +33,7 @@ from submeter.accounting.water import NO_COUNTRY
 from submeter.catalog.factors import cooling as coefficient
 from submeter.catalog.factors import pue_prior
 from submeter.catalog.facts import fact, has
+from submeter.catalog.names import near
 from submeter.errors import CoverageError, UsageError
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
@@ -134,15 +135,15 @@ def technology(word: str) -> Technology:
         names = (found.key.replace("_", " "), found.name.lower().replace("-", " "))
         if plain in names or plain in (a.replace("-", " ") for a in found.aliases):
             return found
-    import difflib
-
     known = {
         a: t.key for t in TECHNOLOGIES.values() for a in (t.key.replace("_", " "), *t.aliases)
     }
-    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
+    alike = near(plain, known, most=1)
     raise CoverageError(
         f"there is no cooling {word[:60]!r}",
-        remedy=f"did you mean {known[near[0]]}?" if near else f"one of {', '.join(TECHNOLOGIES)}",
+        remedy=f"did you mean {known[alike[0]]}?"
+        if alike
+        else f"one of {', '.join(TECHNOLOGIES)}",
     )
 
 

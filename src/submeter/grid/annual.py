@@ -6,6 +6,7 @@ what stands in for it. Where both are known, the interval reaches to the other o
 """
 
 import math
+from typing import Final
 
 import msgspec
 
@@ -16,17 +17,20 @@ from submeter.grid.factors import (
     DIRECT,
     LIFECYCLE,
     WORLD,
+    as_wide_as,
     direct_factor,
     keys_of,
-    place_sd,
+    place_ratios,
     upstream_factor,
     yearly,
 )
 from submeter.grid.spreads import drift_sd
 from submeter.grid.weighting import widened_ratios
-from submeter.records.factors import NORMAL_95, Factor
+from submeter.records.factors import Factor
 from submeter.records.places import Zone
 from submeter.records.traces import Kind
+
+DECLARED: Final = "declared"  # by the user: `submeter factors --check`
 
 
 class Annual(msgspec.Struct, frozen=True):
@@ -64,7 +68,8 @@ def annual_of(zone: Zone, year: int, kind: Kind | None = None) -> Annual:
     for code in keys_of(zone):
         found = _lifecycle(zone, code, year, kind)
         if found is not None:
-            return _placed(_aged(found, year, zone), zone)
+            declared = found.factor.verified == DECLARED
+            return found if declared else _placed(_aged(found, year, zone), zone)
     raise CoverageError(
         f"no annual figure of {zone.name} is {kind}",
         remedy="leave the kind out for the best that there is",
@@ -117,6 +122,11 @@ def _lifecycle(zone: Zone, code: str, year: int, kind: Kind | None) -> Annual | 
     consumed = _nearest("grid_odbl", code, CONSUMED, year)
     produced = _nearest("grid", code, LIFECYCLE, year)
     wanted = kind.flow if kind is not None else None
+    told = [f for f in (consumed, produced) if f is not None and f.verified == DECLARED]
+    if told and wanted in {None, "production" if told[0] is produced else "consumption"}:
+        # What the user says of the grid is what holds: neither spanned, aged nor shaped.
+        own = Kind(flow="consumption" if told[0] is consumed else "production")
+        return Annual(told[0], own, code)
     if consumed and wanted != "production":
         return _spanning(Annual(consumed, Kind(flow="consumption"), code), produced, "production")
     if wanted == "consumption":
@@ -191,12 +201,9 @@ def _placed(made: Annual, zone: Zone) -> Annual:
     notes = [zone.note] if zone.note else []
     if made.code != zone.code:
         notes.append(f"no figure of {zone.code} is known, {made.code} stands in: interval widened")
-    sd = place_sd(zone, made.code)
+    down, up = place_ratios(zone, made.code, made.kind.scope)
     factor = made.factor
-    if sd > 0:
-        reach = math.exp(NORMAL_95 * sd)
-        low, high = min(factor.low, factor.value / reach), max(factor.high, factor.value * reach)
-        factor = msgspec.structs.replace(factor, low=low, high=high)
+    factor = as_wide_as(factor, down, up)
     if zone.guessed or made.code == WORLD:
         factor = msgspec.structs.replace(factor, verified="assumed")
     return msgspec.structs.replace(made, factor=factor, notes=(*notes, *made.notes))

@@ -13,7 +13,12 @@ import msgspec
 
 from submeter.catalog.facts import fact, facts, has, history
 from submeter.errors import CoverageError
-from submeter.grid.spreads import around_world_sd, drift_sd, inside_country_sd
+from submeter.grid.spreads import (
+    around_world_ratios,
+    around_world_sd,
+    drift_sd,
+    inside_country_sd,
+)
 from submeter.records.factors import NORMAL_95, Factor
 from submeter.records.figures import Missing
 from submeter.records.places import Zone
@@ -77,17 +82,6 @@ def loss_ratio(zone: Zone) -> Factor:
         if has("grid", code, "td_loss_ratio"):
             return _noted(fact("grid", code, "td_loss_ratio"), _stand_in(zone, code))
     raise _nothing(zone, "grid losses")
-
-
-def loss_factor(zone: Zone) -> Factor:
-    """Energy lost in transmission and distribution per energy delivered [ratio].
-
-    Notes
-    -----
-    ``loss / (1 - loss)``, as statistics give the loss as a part of what was sent out.
-    """
-    made = loss_ratio(zone)
-    return _with(made, *(x / (1 - x) for x in (made.value, made.low, made.high)))
 
 
 def residual_factor(zone: Zone) -> Factor | Missing:
@@ -259,16 +253,31 @@ def _reconciled(code: str, mixed: Factor) -> Factor:
 
 def _placed(made: Factor, zone: Zone, code: str) -> Factor:
     """Widen *made* where nobody said that the run is at *code* itself."""
-    sd = place_sd(zone, code)
+    down, up = place_ratios(zone, code, "direct")
     words = _stand_in(zone, code)
-    if sd > 0:
+    if down < up:
         words = _joined(words, "widened by what places scatter")
-        reach = math.exp(NORMAL_95 * sd)
-        low, high = min(made.low, made.value / reach), max(made.high, made.value * reach)
-        made = _with(made, made.value, low, high)
+        made = as_wide_as(made, down, up)
     if zone.guessed:
         made = msgspec.structs.replace(made, verified="assumed")
     return _noted(made, words)
+
+
+def as_wide_as(made: Factor, down: float, up: float) -> Factor:
+    """*made* with an interval that reaches from *down* to *up* times its value at least.
+
+    Not added to its own: the interval of a mean over many grids is partly this doubt already.
+    """
+    low, high = min(made.low, made.value * down), max(made.high, made.value * up)
+    return _with(made, made.value, low, high)
+
+
+def place_ratios(zone: Zone, code: str, scope: str) -> tuple[float, float]:
+    """95 % interval of what *zone* is over *code*, low and high: both 1 where the user said so."""
+    if code == WORLD:
+        return around_world_ratios(scope)
+    reach = math.exp(NORMAL_95 * place_sd(zone, code))
+    return 1 / reach, reach
 
 
 def place_sd(zone: Zone, code: str) -> float:

@@ -4,11 +4,16 @@
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
-from submeter.errors import CoverageError
+from submeter.errors import CoverageError, UsageError
 from submeter.records.figures import Missing
-from submeter.records.runs import Run
+from submeter.records.runs import Run, Series
 from submeter.records.traces import Load
+
+LEAST_SLOT_S: Final = 1e-3
+LONGEST_S: Final = 20 * 366 * 86400.0  # of a run
+_DAY_S: Final = 86400.0
 
 
 def load_of(run: Run) -> Load:
@@ -18,7 +23,8 @@ def load_of(run: Run) -> Load:
     -----
     Only the shape matters: the energies are those of the devices that have a time line, and what
     follows them (rest of the node, overhead) is drawn when they draw. A run without a time line
-    is spread evenly over its duration.
+    is spread evenly over its duration, and so is one whose time line cannot be: slots below zero,
+    not finite, shorter than a millisecond, or longer than 20 years in all.
 
     Raises
     ------
@@ -27,15 +33,26 @@ def load_of(run: Run) -> Load:
     """
     start_utc_s = _epoch_s(run.started_utc)
     series = run.series
-    if series is not None and series.slot_s > 0 and series.devices:
-        slots = max(map(len, series.devices.values()))
-        sums = [0.0] * slots
-        for row in series.devices.values():
-            for i, energy_j in enumerate(row):
-                sums[i] += energy_j
-        if all(map(math.isfinite, sums)) and sum(sums) > 0:
-            return Load(start_utc_s, series.slot_s, tuple(sums))
-    return Load(start_utc_s, max(run.duration_s, 1.0), (1.0,))
+    if series is not None and series.devices:
+        sums = _by_slot(series)
+        if LEAST_SLOT_S <= series.slot_s <= LONGEST_S / max(1, len(sums)) and _drawn(sums):
+            return Load(start_utc_s, series.slot_s, sums)
+    span_s = run.duration_s if 1 <= run.duration_s <= LONGEST_S else 1.0
+    return Load(start_utc_s, span_s, (1.0,))
+
+
+def _by_slot(series: Series) -> tuple[float, ...]:
+    """Energy of all devices by slot [J]."""
+    sums = [0.0] * max(map(len, series.devices.values()))
+    for row in series.devices.values():
+        for i, energy_j in enumerate(row):
+            sums[i] += energy_j
+    return tuple(sums)
+
+
+def _drawn(sums: tuple[float, ...]) -> bool:
+    """Whether these can be energies that were drawn."""
+    return all(map(math.isfinite, sums)) and min(sums, default=-1.0) >= 0 < sum(sums)
 
 
 def _epoch_s(started_utc: str) -> float:
@@ -49,9 +66,23 @@ def _epoch_s(started_utc: str) -> float:
 
 
 def year_of(load: Load) -> int:
-    """Year in which the middle of *load* lies, in UTC."""
-    middle_utc_s = load.start_utc_s + load.slot_s * len(load.energies_j) / 2
-    return datetime.fromtimestamp(middle_utc_s, UTC).year
+    """Year in which the middle of *load* lies, in UTC.
+
+    Raises
+    ------
+    UsageError
+        If the load, or the day around it, lies outside the years 1 to 9999.
+    """
+    span_s = load.slot_s * len(load.energies_j)
+    try:
+        for edge_utc_s in (load.start_utc_s - _DAY_S, load.start_utc_s + span_s + _DAY_S):
+            datetime.fromtimestamp(edge_utc_s, UTC)
+        return datetime.fromtimestamp(load.start_utc_s + span_s / 2, UTC).year
+    except (ValueError, OverflowError, OSError) as exc:
+        raise UsageError(
+            "the run would lie outside the years 1 to 9999",
+            remedy="give a time such as --at 2026-01-10",
+        ) from exc
 
 
 def started_at(utc_s: float) -> str:

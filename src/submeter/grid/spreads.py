@@ -13,9 +13,10 @@ from typing import Final
 
 from submeter.catalog.factors import grid_spread
 from submeter.errors import CoverageError
+from submeter.records.factors import NORMAL_95
+from submeter.units import H_PER_YEAR
 
 WINDOWS_H: Final = (1, 6, 24, 168, 730)
-YEAR_H: Final = 8760
 PRIOR_CHANGES: Final = 2  # so many yearly changes the prior weighs
 # Of a zone whose mix nobody knows: no measured zone has more of either (GB 2024, NO 2022).
 UNKNOWN_CARBON_FREE: Final = 1.0
@@ -38,7 +39,7 @@ def profile_sd(profile_id: str, hours: float, *, other_year: bool) -> float:
     scatter = _over_windows(own, hours)
     if not other_year:
         return scatter
-    fading = max(0.0, 1 - hours / YEAR_H)  # a whole year has the mean of the year
+    fading = max(0.0, 1 - hours / H_PER_YEAR)  # a whole year has the mean of the year
     return math.hypot(scatter, _value("profile-other-year") * own(1) * fading)
 
 
@@ -97,6 +98,20 @@ def around_world_sd() -> float:
     return _value("world")
 
 
+def around_world_ratios(scope: str) -> tuple[float, float]:
+    """Interval of the single places of the world over its mean: low and high, 95 %.
+
+    Notes
+    -----
+    Not the spread by generation: it leaves out the small clean grids, and a machine of which
+    nobody knows where it stands may well stand in one. Of lifecycle figures the quantiles of
+    all places are known; of direct ones, whose low end is near zero, the low one.
+    """
+    if scope == "lifecycle":
+        return _value("world-low"), _value("world-high")
+    return _value("world-direct-low"), math.exp(NORMAL_95 * _value("world"))
+
+
 def proxy_scope_sd() -> float:
     """How far the shape of direct emissions is from that of a whole life cycle."""
     return _value("proxy-scope")
@@ -126,7 +141,7 @@ def _over_windows(sd: Callable[[int], float], hours: float) -> float:
     """Interpolate *sd* between its windows, by the logarithm of time; none over a year."""
     if hours <= WINDOWS_H[0]:
         return sd(WINDOWS_H[0])
-    known = [*((h, sd(h)) for h in WINDOWS_H), (YEAR_H, 0.0)]
+    known = [*((h, sd(h)) for h in WINDOWS_H), (H_PER_YEAR, 0.0)]
     for (h0, s0), (h1, s1) in pairwise(known):
         if hours <= h1:
             part = math.log(hours / h0) / math.log(h1 / h0)

@@ -11,8 +11,9 @@ import msgspec
 from submeter.catalog.facts import cited, facts
 from submeter.catalog.tables import rows
 from submeter.errors import UsageError
-from submeter.grid.annual import Annual, annual_of
+from submeter.grid.annual import DECLARED, Annual, annual_of
 from submeter.grid.factors import keys_of, shares_of
+from submeter.grid.place import WORLD as NOWHERE
 from submeter.grid.spreads import (
     flat_sd,
     profile_sd,
@@ -27,6 +28,7 @@ from submeter.records.traces import Kind, Shape, Trace
 STEP_S: Final = 3600
 LONGEST_S: Final = 20 * 366 * 86400  # of a run; beyond, an instant was given in other units
 _HOURS: Final = 24
+_NO_DIFFERENCE: Final = 0.005
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -90,6 +92,7 @@ def intensity(
     values = _values(annual.factor.value, shaped.values, first, max(last, first + 1))
     own = annual.factor
     low, high = widened_ratios(own.low / own.value, own.high / own.value, *shaped.sds)
+    low, high, cut = _no_wider(annual, low, high, _of_nowhere(annual.kind, year, hours))
     return Trace(
         key=own.key,
         zone=annual.code,
@@ -105,11 +108,50 @@ def intensity(
         year=own.year,
         licence="; ".join(dict.fromkeys(filter(None, (own.licence, shaped.licence)))),
         verified=own.verified,
-        notes=(*annual.notes, *shaped.notes),
+        notes=(*_of_year(annual, shaped, values), *annual.notes, *shaped.notes, *cut),
     )
 
 
+def _of_nowhere(kind: Kind, year: int, hours: float) -> tuple[float, float]:
+    """Interval over the value of a place of which nothing is known, of this scope and span."""
+    annual = annual_of(NOWHERE, year, Kind(scope=kind.scope))
+    own = annual.factor
+    sd = flat_sd(*mix_shares(annual.code), hours)
+    return widened_ratios(own.low / own.value, own.high / own.value, sd)
+
+
+def _no_wider(
+    annual: Annual, low: float, high: float, nowhere: tuple[float, float]
+) -> tuple[float, float, tuple[str, ...]]:
+    """Cut an interval that is wider than that of an unknown place to the width of that.
+
+    To know the place, or to guess it, cannot tell less than to know nothing. Both sides shrink
+    alike, in logarithms, so the value stays where it is in its interval. What a user declares
+    is left as it is.
+    """
+    most = math.log(nowhere[1] / nowhere[0])
+    if annual.factor.verified == DECLARED or (low > 0 and math.log(high / low) <= most):
+        return low, high, ()
+    words = "interval cut to the width of a place that nobody knows: to know more tells no less"
+    if low <= 0:
+        return nowhere[0], min(high, nowhere[1]), (words,)
+    part = most / math.log(high / low)
+    return low**part, high**part, (words,)
+
+
+def _of_year(annual: Annual, shaped: _Shaped, values: tuple[float, ...]) -> tuple[str, ...]:
+    """What the hours asked for make of the figure of a year, where they make anything of it."""
+    own = annual.factor
+    ratio = sum(values) / len(values) / own.value if own.value > 0 else 1.0
+    if shaped.shape == "flat" or abs(ratio - 1) < _NO_DIFFERENCE:
+        return ()
+    return (f"{own.value:.4g} {own.unit} a year ({own.year}), times {ratio:.2f} in these hours",)
+
+
 def _shape(zone: Zone, annual: Annual, year: int, hours: float) -> _Shaped:
+    if annual.factor.verified == DECLARED:
+        flat = (1.0,) * (12 * _HOURS)
+        return _Shaped(flat, "flat", (), ("as declared, at every hour",))
     profile = next(
         (_profiles()[code] for code in _near(zone, annual) if code in _profiles()), None
     )

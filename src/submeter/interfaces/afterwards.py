@@ -6,16 +6,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from submeter.interfaces.program import MeasuredRun
     from submeter.records.footprints import Footprint
     from submeter.records.runs import Run
 
 __all__ = ["compare", "footprint"]
 
-WIDTH = 100
+WIDTH = 80
 
 
 def footprint(
-    run: Run,
+    run: Run | MeasuredRun,
     *,
     zone: str | None = None,
     at: str | None = None,
@@ -26,6 +27,8 @@ def footprint(
     price: str | None = None,
 ) -> Footprint:
     """All that *run* amounts to, where and when it was, or as asked: offline, as `show` tells it.
+
+    *run* may be what `measure` gave, once it is over.
 
     Parameters
     ----------
@@ -52,11 +55,31 @@ def footprint(
         "price": price,
     }
     asked = [question for _, question in asked_of(given)]
-    return reckoned(run, asked[0] if asked else AS_IT_WAS)
+    return reckoned(_record(run), asked[0] if asked else AS_IT_WAS)
 
 
-def compare(*, width: int = WIDTH, **columns: Footprint) -> str:
+def _record(run: Run | MeasuredRun) -> Run:
+    """Give the record of *run*.
+
+    Raises
+    ------
+    UsageError
+        If it has none yet.
+    """
+    from submeter.errors import UsageError
+    from submeter.records.runs import Run
+
+    found = run if isinstance(run, Run) else getattr(run, "run", None)
+    if isinstance(found, Run):
+        return found
+    why = getattr(found, "why", f"a {type(run).__name__} is no run")
+    raise UsageError(f"there is nothing to reckon with: {why}", remedy="footprint(run) after it")
+
+
+def compare(*, width: int = WIDTH, **columns: Footprint | Run | MeasuredRun) -> str:
     """Footprints side by side, each under its name; two of them with intervals and change.
+
+    A run is taken as it was.
 
     An underscore in a name is written as a space.
 
@@ -73,7 +96,13 @@ def compare(*, width: int = WIDTH, **columns: Footprint) -> str:
     if len(columns) < 2:  # noqa: PLR2004  # here and there
         raise UsageError("one footprint has nothing beside it", remedy="compare(a=…, b=…)")
     named = [
-        (name.replace("_", " "), msgspec.structs.replace(made, notes=()))
-        for name, made in columns.items()
+        (name.replace("_", " "), msgspec.structs.replace(_made(given), notes=()))
+        for name, given in columns.items()
     ]
     return "\n".join(line.rstrip() for line in side_by_side(named, width))
+
+
+def _made(given: Footprint | Run | MeasuredRun) -> Footprint:
+    from submeter.records.footprints import Footprint
+
+    return given if isinstance(given, Footprint) else footprint(given)

@@ -169,6 +169,11 @@ class MeasuredRun:
 
     @property
     def water_offsite(self) -> Figure | Missing:
+        """Water consumed at the generators, with the evaporation of reservoirs [L]."""
+        return self._figure(lambda made: made.water.offsite, "L")
+
+    @property
+    def water_offsite_without_reservoirs(self) -> Figure | Missing:
         """Water consumed at the generators, without the evaporation of reservoirs [L]."""
         return self._figure(lambda made: made.water.offsite_dry, "L")
 
@@ -399,6 +404,23 @@ def _checked_name(name: str, options: Mapping[str, Any]) -> str:
     return name
 
 
+def _checked_zone(zone: str | None, *, strict: bool) -> str | None:
+    """*zone*, or none where it names no place; then refused if that is strict."""
+    if zone is None:
+        return None
+    from submeter.catalog.regions import find_zone
+    from submeter.errors import SubmeterError
+
+    try:
+        find_zone(str(zone))
+    except SubmeterError as exc:
+        if strict:
+            raise
+        joined.once(f"{exc}; {exc.remedy or 'it is left out'}")
+        return None
+    return str(zone)
+
+
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """*options* with what makes no sense left out, or refused if they are strict."""
     given = dict(options)
@@ -410,6 +432,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(words, remedy='give tags={"key": "value"}')
         joined.once(f"{words}; they are left out")
         given["tags"] = None
+    given["zone"] = _checked_zone(given["zone"], strict=bool(given["strict"]))
     interval_s = given["interval_s"]
     if interval_s is None:
         return given

@@ -9,10 +9,11 @@ import msgspec
 from submeter.errors import CoverageError, ProviderReplyError
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
+from submeter.units import S_PER_H
 
 Scope = Literal["lifecycle", "direct"]
 DAY_S = 86_400.0
-HOUR_S = 3_600.0
+HOUR_S = float(S_PER_H)
 ANNUAL = "the annual figure is used instead"
 
 

@@ -3,7 +3,9 @@
 
 Lines that begin with ``#`` may say ``unit``, ``kind``, ``zone``, ``step_s``, ``source``,
 ``licence``, ``low_ratio`` and ``high_ratio``. The kind of an intensity must be said: nothing is
-guessed of it, nor of time zones, nor of the order of day and month.
+guessed of it, nor of time zones, nor of the order of day and month. Intensities may be in grams,
+kilograms or tonnes per kWh or MWh; a file that does not say how far it may be off is taken to be
+as doubtful as other measured series.
 """
 
 import io
@@ -24,6 +26,7 @@ from submeter.providers.series import (
     MOST_G_PER_KWH,
     Point,
     instant_utc_s,
+    interval,
     number,
     regular,
     utc,
@@ -33,7 +36,12 @@ from submeter.records.traces import Kind, Trace
 
 NAME: Final = "csv"
 LARGEST_FILE_BYTES: Final = 64 * 2**20
-_UNITS: Final = dict.fromkeys((GRAMS, "gCO2/kWh", "gCO2e/kWh", "gCO2eq/kWh"), GRAMS)
+# Case counts: G would be giga, and mWh a milliwatt-hour.
+_MASS_PER_ENERGY: Final = re.compile(
+    r"(g|kg|t) ?(?:CO(?:2|₂)(?:-?eq?)?)? ?(?:/|per) ?([kM]Wh)", re.ASCII
+)
+_G: Final = {"g": 1.0, "kg": 1e3, "t": 1e6}
+_KWH: Final = {"kWh": 1.0, "MWh": 1e3}
 _MOST: Final = 1e6  # of prices and litres per kWh
 _STAMP: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)"
@@ -130,20 +138,27 @@ def parse(
     start_utc_s: float = -math.inf,
     end_utc_s: float = math.inf,
     name: str = "the file",
+    unit: str = GRAMS,
 ) -> Trace:
     """Trace in the CSV *text*, cut to the time asked for.
+
+    Parameters
+    ----------
+    unit
+        What is wanted: intensities, which are brought to g/kWh, or exactly this other unit, such
+        as EUR/kWh.
 
     Raises
     ------
     UsageError
-        If a line is not understood; it names the line.
+        If a line is not understood, which it names, or the file is in another unit.
     CoverageError
         If the file holds nothing of that time.
     """
     head = _head(text, name)
-    unit = _UNITS.get(head.get("unit", GRAMS), head.get("unit", ""))
+    ratio = _unit_ratio(head.get("unit", unit), unit, name)
     kind = parse_kind(head.get("kind", ""), str(name)) if unit == GRAMS else None
-    rows = list(_rows(text, name, unit))
+    rows = list(_rows(text, name, unit, ratio))
     if not rows:
         raise CoverageError(f"{name} has no rows", remedy="give a file with values")
     points = _points(rows, _ratio(head, "step_s", name))
@@ -155,7 +170,7 @@ def parse(
         start_utc_s=max(first, start_utc_s),
         end_utc_s=min(last, end_utc_s),
     )
-    low, high = _ratio(head, "low_ratio", name), _ratio(head, "high_ratio", name)
+    low, high, doubt = _level(head, series.relative_sd, name)
     return Trace(
         key=f"live/csv/{name}/{zone}",
         zone=zone,
@@ -163,15 +178,15 @@ def parse(
         start_utc_s=series.start_utc_s,
         step_s=series.step_s,
         values=series.values,
-        low_ratio=1.0 if low is None else low,
-        high_ratio=1.0 if high is None else high,
+        low_ratio=low,
+        high_ratio=high,
         kind=kind,
         shape=series.shape,
         source=head.get("source", str(name)),
         year=int(utc(series.start_utc_s, "%Y")),
         licence=head.get("licence", ""),
         verified="declared",
-        notes=series.notes,
+        notes=(*series.notes, *doubt),
     )
 
 
@@ -223,8 +238,46 @@ def _ratio(head: Mapping[str, str], word: str, name: object) -> float | None:
     return value
 
 
-def _rows(text: str, name: object, unit: str) -> Iterator[tuple[float, float | str, bool]]:
-    """Instant, value or what is wrong with it, and whether it is a forecast, of each row."""
+def _unit_ratio(said: str, wanted: str, name: object) -> float:
+    """What brings a value in the unit that a file *said* to the one that is *wanted*."""
+    if said == wanted:
+        return 1.0
+    found = _MASS_PER_ENERGY.fullmatch(said) if wanted == GRAMS else None
+    if found is None:
+        known = "g/kWh, kg/kWh, kg/MWh or t/MWh" if wanted == GRAMS else wanted
+        raise UsageError(
+            f"{name} is in {said[:40]!r}, and {wanted} is wanted",
+            remedy=f'convert it, and say "# unit: …" with {known}',
+        )
+    return _G[found[1]] / _KWH[found[2]]
+
+
+def _level(
+    head: Mapping[str, str], relative_sd: float, name: object
+) -> tuple[float, float, tuple[str, ...]]:
+    """95 % interval of the level as a file says it, else of any measured series, and a note."""
+    low, high = _ratio(head, "low_ratio", name), _ratio(head, "high_ratio", name)
+    for word, wrong in (("low_ratio", (low or 0) > 1), ("high_ratio", (high or 1) < 1)):
+        if wrong:
+            raise UsageError(
+                f"{word} of {name} is {head[word]}: the values would lie outside their interval",
+                remedy="give a low_ratio up to 1 and a high_ratio from 1 on, such as 0.9 and 1.1",
+            )
+    least, most = interval(relative_sd)
+    notes = []
+    for word, given, taken in (("low_ratio", low, least), ("high_ratio", high, most)):
+        if given is None:
+            notes.append(f"{name} says no {word}: {taken:.2f} is taken, as of measured series")
+    return (least if low is None else low), (most if high is None else high), tuple(notes)
+
+
+def _rows(
+    text: str, name: object, unit: str, ratio: float
+) -> Iterator[tuple[float, float | str, bool]]:
+    """Instant, value or what is wrong with it, and whether it is a forecast, of each row.
+
+    Values are brought to *unit* by *ratio*.
+    """
     lines = [(n, row) for n, row in enumerate(text.splitlines(), 1) if not row.startswith("#")]
     columns = [c.lower() for c in _cells(lines[0][1], lines[0][0], name)] if lines else []
     if columns[:2] != ["timestamp", "value"] or columns[2:] not in ([], ["forecast"]):
@@ -232,7 +285,7 @@ def _rows(text: str, name: object, unit: str) -> Iterator[tuple[float, float | s
             f"{name} has the columns {','.join(columns)[:80]!r}",
             remedy="its first line must be timestamp,value or timestamp,value,forecast",
         )
-    least, most = (0.0, MOST_G_PER_KWH) if unit == GRAMS else (-_MOST, _MOST)
+    least, most = (0.0, MOST_G_PER_KWH / ratio) if unit == GRAMS else (-_MOST, _MOST)
     for n, line in lines[1:]:
         cells = _cells(line, n, name)
         if not cells:
@@ -251,7 +304,8 @@ def _rows(text: str, name: object, unit: str) -> Iterator[tuple[float, float | s
         given = (*cells[1:], "", "")[:2]
         value = number(given[0], least=least, most=most)
         ahead = value == "missing" and given[1] != ""
-        yield start, number(given[1], least=least, most=most) if ahead else value, ahead
+        value = number(given[1], least=least, most=most) if ahead else value
+        yield start, value if isinstance(value, str) else value * ratio, ahead
 
 
 def _cells(line: str, n: int, name: object) -> list[str]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from submeter.catalog.names import near
 from submeter.errors import PluginError, SubmeterError, UsageError
 from submeter.providers.asking import Ask, Getter, Provider, Request
 
@@ -56,13 +57,11 @@ def _plug_in(name: str) -> Provider:
 
     found = entry_points(group=GROUP, name=name)
     if not found:
-        import difflib
-
         names = [*BUILT_IN, *(point.name for point in entry_points(group=GROUP))]
-        near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+        alike = near(name, names, most=1)
         raise UsageError(
             f"there is no provider {name[:60]!r}",
-            remedy=f"did you mean {near[0]}?" if near else f"providers are {', '.join(names)}",
+            remedy=f"did you mean {alike[0]}?" if alike else f"providers are {', '.join(names)}",
         )
     point = next(iter(found))
     whose = point.dist.name if point.dist is not None else point.value

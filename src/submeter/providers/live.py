@@ -26,7 +26,7 @@ from submeter.providers.asking import ANNUAL, DAY_S, Scope
 from submeter.providers.cache import STALE_S, AnswerCache
 from submeter.providers.finding import Ask, Provider, Request, find
 from submeter.providers.places import code_of
-from submeter.providers.series import ESTIMATED_SD
+from submeter.providers.series import ESTIMATED_SD, GRAMS
 from submeter.providers.transport import HttpsTransport, Response, Transport
 from submeter.records.places import Zone
 from submeter.records.traces import Kind, Trace
@@ -256,7 +256,14 @@ class _Asker:
         """Let the provider ask in this *way*, and keep what it understood."""
         self._way = way
         self._new.clear()
-        trace = _placed(self._provider.fetch(ask, self._get, keys), ask, self._provider)
+        told = self._provider.fetch(ask, self._get, keys)
+        if told.kind is None or told.unit != GRAMS:
+            raise ProviderReplyError(
+                f"{self._provider.name} gives {told.unit or 'figures without a unit'},"
+                " which is no intensity of a known kind",
+                remedy=ANNUAL,
+            )
+        trace = _placed(told, ask, self._provider)
         for request, body in self._new:
             if self._cache is not None and request.keep:
                 self._cache.put(

@@ -6,24 +6,24 @@ more of an address than its host, because keys of some providers are part of the
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from submeter.errors import ProviderDownError, ProviderError, ProviderReplyError, UsageError
+from submeter.providers.wire import LOOPBACK, connected
 
 if TYPE_CHECKING:
-    from http.client import HTTPConnection, HTTPResponse
+    from http.client import HTTPResponse
     from urllib.parse import SplitResult
 
 LARGEST_BODY_BYTES: Final = 8 * 2**20  # as sent
 LARGEST_TEXT_BYTES: Final = 32 * 2**20  # after decompression
 MOST_REDIRECTS: Final = 3
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _CHUNK_BYTES: Final = 64 * 2**10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_HTTPS: Final = "give an https address"
 _AS_USUAL: Final = "the cached or annual figure is used instead where one was asked for"
 
 
@@ -63,12 +63,21 @@ class HttpsTransport:
 
         end_s = time.monotonic() + timeout_s
         for _ in range(MOST_REDIRECTS + 1):
-            parts = urlsplit(url)
+            try:
+                parts = urlsplit(url)
+                _ = parts.port  # looked at only when it is asked for
+            except ValueError:
+                raise UsageError("an address of a provider is none", remedy=_HTTPS) from None
             _refuse_plain(parts)
             answer = _exchange(parts, headers, end_s)
             if answer.status not in _REDIRECTS:
                 return answer
-            moved = urlsplit(urljoin(url, answer.headers.get("location", "")))
+            try:
+                moved = urlsplit(urljoin(url, answer.headers.get("location", "")))
+            except ValueError:
+                raise ProviderReplyError(
+                    f"{parts.hostname} sends us to an address that is none", remedy=_AS_USUAL
+                ) from None
             if (moved.scheme, moved.netloc) != (parts.scheme, parts.netloc):
                 raise ProviderReplyError(
                     f"{parts.hostname} sends us to {moved.scheme}://{moved.hostname},"
@@ -89,7 +98,7 @@ def _refuse_plain(parts: "SplitResult") -> None:
         return
     raise UsageError(
         f"{parts.scheme}://{parts.hostname} is not asked: only https is",
-        remedy="give an https address",
+        remedy=_HTTPS,
     )
 
 
@@ -103,7 +112,7 @@ def _exchange(parts: "SplitResult", headers: Mapping[str, str], end_s: float) ->
     sent = {"Accept-Encoding": "gzip", "User-Agent": "submeter", **headers}
     # Errors are raised "from None" where the cause would show the address with the key in it.
     try:
-        with _deadline(_connection(parts, end_s), end_s) as connection:
+        with connected(parts, end_s) as connection:
             connection.request("GET", target, headers=sent)
             answer = connection.getresponse()
             raw = _body(answer, host)
@@ -128,70 +137,6 @@ def _exchange(parts: "SplitResult", headers: Mapping[str, str], end_s: float) ->
         ) from None
     kept = {name.lower(): value for name, value in answer.getheaders()}
     return Response(answer.status, kept, _decompressed(raw, kept.get("content-encoding"), host))
-
-
-def _connection(parts: "SplitResult", end_s: float) -> "HTTPConnection":
-    """Connection to the host of *parts*, through the proxy of the environment if there is one."""
-    import http.client
-    import ssl
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    host, left_s = parts.hostname or "", max(0.001, end_s - time.monotonic())
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=left_s)
-    context = ssl.create_default_context()
-    said = "" if proxy_bypass(host) else getproxies().get("https", "")
-    proxy = urlsplit(said if "://" in said else f"http://{said}")  # "proxy:3128" is usual, too
-    if not proxy.hostname or host in LOOPBACK:
-        return http.client.HTTPSConnection(host, parts.port, timeout=left_s, context=context)
-    through = http.client.HTTPSConnection(
-        proxy.hostname, proxy.port or 3128, timeout=left_s, context=context
-    )
-    login = {}
-    if proxy.username is not None:
-        from base64 import b64encode
-        from urllib.parse import unquote
-
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        login["Proxy-Authorization"] = f"Basic {b64encode(pair.encode()).decode('ascii')}"
-    through.set_tunnel(host, parts.port or 443, headers=login)
-    return through
-
-
-@contextmanager
-def _deadline(connection: "HTTPConnection", end_s: float) -> Iterator["HTTPConnection"]:
-    """Connect, and cut the line at *end_s*, so that drops of bytes do not keep us waiting."""
-    import contextlib
-    import socket
-    import threading
-
-    late = threading.Event()
-    try:
-        connection.connect()
-        line = connection.sock
-
-        def cut() -> None:
-            late.set()
-            with contextlib.suppress(OSError):
-                # Of the plain socket, also under TLS: that of TLS would unwrap first.
-                socket.socket.shutdown(line, socket.SHUT_RDWR)
-
-        timer = threading.Timer(max(0.0, end_s - time.monotonic()), cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield connection
-        except Exception:
-            if late.is_set():
-                raise TimeoutError from None
-            raise
-        finally:
-            timer.cancel()
-        if late.is_set():  # a body without a length that was cut looks whole
-            raise TimeoutError
-    finally:
-        connection.close()
 
 
 def _body(answer: "HTTPResponse", host: str) -> bytes:

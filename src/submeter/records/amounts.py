@@ -46,6 +46,20 @@ class Amount(msgspec.Struct, frozen=True, tag="amount"):
     uniform: frozenset[str] = frozenset()
     sources: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Value and interval; the terms, of which there may be hundreds, are left out."""
+        return f"Amount({self})"
+
+    def __str__(self) -> str:
+        """Value and 95 % interval, without a unit: an amount does not know its own."""
+        return self.written()
+
+    def written(self, per_unit: float = 1.0) -> str:
+        """Value and 95 % interval in a unit that is *per_unit* of this one: ``12 (10 – 15)``."""
+        figure = self.figure("")
+        value, low, high = (_short(x / per_unit) for x in (figure.value, figure.low, figure.high))
+        return value if low == high else f"{value} ({low} – {high})"
+
     @classmethod
     def of(cls, quantity: Quantity) -> "Amount":
         """Take a metered *quantity*; each of its doubts becomes a factor on it.
@@ -197,6 +211,12 @@ def _merged(terms: Iterable[Term]) -> tuple[Term, ...]:
             term if old is None else msgspec.structs.replace(old, value=old.value + term.value)
         )
     return tuple(by_doubt.values())
+
+
+def _short(number: float) -> str:
+    """*number* at four digits, without an exponent up to the millions."""
+    rounded = float(f"{number:.4g}")
+    return f"{rounded:.0f}" if 1e4 <= rounded < 1e7 else f"{rounded:g}"  # noqa: PLR2004  # as said
 
 
 def _log_sd(sd: float, value: float) -> float:

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Footprint: what a run amounts to, from the devices to the grid behind the wall."""
 
+from typing import Final
+
 import msgspec
 
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.places import Zone
+from submeter.units import G_PER_KG, G_PER_T, J_PER_KWH, J_PER_WH
 
 NOT_RECKONED = Missing("not reckoned")
+_ENERGY: Final = ((J_PER_KWH, "kWh"), (J_PER_WH, "Wh"), (1.0, "J"))
+_CARBON: Final = ((G_PER_T, "t CO2e"), (G_PER_KG, "kg CO2e"), (1.0, "g CO2e"))
+_WATER: Final = ((1.0, "L"),)
 
 
 class Carbon(msgspec.Struct, frozen=True):
@@ -114,3 +120,36 @@ class Footprint(msgspec.Struct, frozen=True):
     factors: tuple[Factor, ...] = ()  # every factor used
     unknown: tuple[str, ...] = ()  # parts that no figure holds: the figures are lower bounds
     notes: tuple[str, ...] = ()  # what a reader should know about the boundaries
+
+    def __repr__(self) -> str:
+        """One line: energy, carbon and place; everything else is in the fields."""
+        wall, carbon = _words(self.facility, _ENERGY), _words(self.carbon.location, _CARBON)
+        place = f", {self.zone.name}" if self.zone else ""
+        return f"<Footprint: {wall} at the wall, {carbon} by location{place}>"
+
+    def __str__(self) -> str:
+        """Each main amount with its interval, a line each; what was not reckoned is left out."""
+        money = ((1.0, self.money.currency),)
+        rows = (
+            ("energy at the wall", self.facility, _ENERGY),
+            ("carbon by location", self.carbon.location, _CARBON),
+            ("carbon by market", self.carbon.market, _CARBON),
+            ("carbon embodied", self.carbon.embodied, _CARBON),
+            ("water on-site", self.water.onsite, _WATER),
+            ("water off-site", self.water.offsite, _WATER),
+            ("electricity", self.money.electricity, money),
+        )
+        head = f"Footprint of {self.zone.name}" if self.zone else "Footprint"
+        if self.unknown:
+            head += f", a lower bound: without {', '.join(self.unknown)}"
+        told = (f"  {name:20}{_words(a, units)}" for name, a, units in rows if a != NOT_RECKONED)
+        return "\n".join((head, *told))
+
+
+def _words(amount: Amount | Missing, units: tuple[tuple[float, str], ...]) -> str:
+    """*amount* in the largest of *units* that it reaches, or why it is missing."""
+    if isinstance(amount, Missing):
+        return f"— ({amount.why})"
+    size, unit = next((u for u in units if amount.value >= u[0]), units[-1])
+    value, _, ends = amount.written(size).partition(" ")
+    return f"{value} {unit} {ends}".strip()

@@ -19,11 +19,14 @@ from submeter.reporting.numbers import (
     write_limit,
     write_ratio,
 )
+from submeter.reporting.text import columns as columns_of
 from submeter.reporting.text import cut, fill, fitted, pad, plain, table
 
 GRAMS: Final = "gCO2e"
 LITRES: Final = "L"
 _INDENT: Final = "  "
+_AND: Final = " ·"
+_LABEL: Final = 16  # columns before what it is in everyday words
 _FIRST: Final = 20  # columns of the names of rows
 _NARROWEST: Final = 10  # of a column of figures
 _COLUMN: Final = 24  # of the name of a place or what-if
@@ -78,18 +81,23 @@ def equivalent_words(footprint: Footprint) -> list[str]:
 
 
 def place_words(zone: Zone) -> str:
-    """Name of *zone*, and how it is known if nobody said so: ``Germany, guessed from …``."""
-    how = _HOW[zone.how]
-    return f"{plain(zone.name, width=40)}, {how}" if how else plain(zone.name, width=40)
+    """Name of *zone*, whose cloud it is, and how that is known if nobody said so.
+
+    ``Germany, guessed from the time zone``; ``Berlin (gcp/europe-west10)``.
+    """
+    name, how = plain(zone.name, width=40), _HOW[zone.how]
+    if zone.cloud and zone.cloud != name:
+        name += f" ({plain(zone.cloud, width=40)})"
+    return f"{name}, {how}" if how else name
 
 
 def impacts(footprint: Footprint, width: int) -> list[str]:
     """Lines of all that the energy amounts to; none where nothing was reckoned."""
     carbon, water, money = footprint.carbon, footprint.water, footprint.money
     lines: list[str] = []
-    zone = "" if footprint.zone is None else f"  {place_words(footprint.zone)}"
+    zone = "" if footprint.zone is None else place_words(footprint.zone)
     lines += _block(
-        f"carbon{zone}",
+        ("carbon", zone),
         [
             ("location-based", carbon.location, GRAMS, _parts_words(footprint)),
             ("market-based", carbon.market, GRAMS, plain(carbon.market_how)),
@@ -104,9 +112,9 @@ def impacts(footprint: Footprint, width: int) -> list[str]:
     for label, claimed in (("claim", carbon.claims), ("offset", carbon.offsets)):
         for claim in claimed:
             lines += _said(f"{label}, not subtracted", [plain(claim)], width)
-    stress = "" if isinstance(water.stress, Missing) else f"  water stress {plain(water.stress)}"
+    stress = "" if isinstance(water.stress, Missing) else f"water stress {plain(water.stress)}"
     lines += _block(
-        f"water{stress}",
+        ("water", stress),
         [
             ("on-site", water.onsite, LITRES, ""),
             ("off-site, with reservoirs", water.offsite, LITRES, ""),
@@ -115,7 +123,7 @@ def impacts(footprint: Footprint, width: int) -> list[str]:
         width,
     )
     lines += _block(
-        "cost",
+        ("cost", ""),
         [
             ("electricity", money.electricity, money.currency, ""),
             *(
@@ -126,8 +134,10 @@ def impacts(footprint: Footprint, width: int) -> list[str]:
         ],
         width,
     )
-    for i, said in enumerate(equivalent_words(footprint)):
-        lines.append(cut(pad("" if i else "that is", 16) + said, width))
+    same = [
+        x for said in equivalent_words(footprint) for x in fill(said.split(" "), width - _LABEL)
+    ]
+    lines += [pad("" if i else "that is", _LABEL) + line for i, line in enumerate(same)]
     hangs = [f"{plain(d.name)} {write_ratio(d.share_ratio)}" for d in footprint.doubts]
     lines += _said("the carbon's interval hangs on", hangs, width)
     cures = dict.fromkeys(d.remedy for d in footprint.doubts if d.remedy)
@@ -148,26 +158,69 @@ def side_by_side(
 ) -> list[str]:
     """*columns* of a name and a footprint as one table, the first is what the others change.
 
-    Two columns have their intervals and the change at the end; more have their values only.
-    *signs* are warnings, such as a saving whose sign differs between average and marginal. Of
-    the notes those are told that the first column has not.
+    Two columns have their intervals and the change at the end; more have their values only, in
+    several tables if one would be too wide: each begins with the first column, and no figure is
+    cut. *signs* are warnings, such as a saving whose sign differs between average and marginal.
+    Of the notes those are told that the first column has not.
     """
-    prints = [f for _, f in columns]
-    several = len(columns) > 2  # noqa: PLR2004  # here and there
-    room = max(_NARROWEST, (width - _FIRST) // len(columns) - 2) if several else _COLUMN
-    names = [plain(name, width=room) for name, _ in columns]
-    heads = ["", *names] if several else ["", *(w for n in names for w in (n, "")), "change"]
-    body = [_values(row) if several else _compared(row) for row in _rows(prints)]
-    right = range(1, len(names) + 1) if several else (1, 3, 5)
-    spare = () if several else (4, 2)
-    lines, _ = fitted([heads, *body], width, right=right, spare=spare)
+    names, prints = [plain(name) for name, _ in columns], [f for _, f in columns]
+    rows = _rows(prints)
+    if len(columns) > 2:  # noqa: PLR2004  # here and there
+        lines = _in_tables(names, [_values(row) for row in rows], width)
+    else:
+        lines = _here_and_there(names, [_compared(row) for row in rows], width)
     own = set(_notes(prints[0]))
     for name, made in columns[1:]:
         words = "; ".join(n for n in _notes(made) if n not in own)
         lines += fill(f"{plain(name, width=_COLUMN)}: {words}".split(" "), width) if words else []
     for sign in signs:
         lines += fill(plain(sign).split(" "), width)
-    return [cut(line, width) for line in lines]
+    return lines
+
+
+def _here_and_there(names: Sequence[str], body: Sequence[list[str]], width: int) -> list[str]:
+    """Two columns with interval and change; where it is narrow the intervals go, no figure."""
+    heads = (
+        ["", *(word for name in names for word in (cut(name, room), "")), "change"]
+        for room in (_COLUMN, _NARROWEST)
+    )
+    wide, narrow = (
+        fitted([head, *body], width, right=(1, 3, 5), spare=(4, 2))[0] for head in heads
+    )
+    return wide if _fits(wide, width) else narrow
+
+
+def _in_tables(names: Sequence[str], body: Sequence[list[str]], width: int) -> list[str]:
+    """Columns of values in as few tables as fit."""
+    count = 1
+    while True:
+        most = -(-(len(names) - 1) // count)  # beside the first column
+        tables = _with_first(names, body, most, width)
+        if most == 1 or all(_fits(lines, width) for lines in tables):
+            return [line for lines in tables for line in ("", *lines)][1:]
+        count += 1
+
+
+def _with_first(
+    names: Sequence[str], body: Sequence[list[str]], most: int, width: int
+) -> list[list[str]]:
+    """Tables of the first column and at most *most* others."""
+    room = max(_NARROWEST, (width - _FIRST) // (most + 1) - 2)
+    picks = [(0, *range(len(names))[at : at + most]) for at in range(1, len(names), most)]
+    return [
+        table(
+            [
+                ["", *(cut(names[i], room) for i in picked)],
+                *([row[0], *(row[i + 1] for i in picked)] for row in body),
+            ],
+            right=range(1, len(picked) + 1),
+        )
+        for picked in picks
+    ]
+
+
+def _fits(lines: Sequence[str], width: int) -> bool:
+    return max(map(columns_of, lines), default=0) <= width
 
 
 def _notes(footprint: Footprint) -> list[str]:
@@ -231,29 +284,49 @@ def _change(before: Figure | Missing | None, after: Figure | Missing | None) -> 
 
 
 def _block(
-    head: str, rows: Sequence[tuple[str, Amount | Missing, str, str]], width: int
+    head: tuple[str, str], rows: Sequence[tuple[str, Amount | Missing, str, str]], width: int
 ) -> list[str]:
     """A heading and its rows of name, value, interval, with a remark below each.
 
-    Nothing if none was reckoned.
+    Nothing if none was reckoned. Where it is narrow, the interval goes to a line of its own.
     """
+    shown = [(name, _figure(a, unit), remark) for name, a, unit, remark in rows]
+    lines = _lines(shown, width, beside=True)
+    if not _fits(lines, width):
+        lines = _lines(shown, width, beside=False)
+    first, words = head
+    told = fill(words.split(" "), width - columns_of(first) - 2) if words else [""]
+    top = [f"{first if not i else pad('', columns_of(first))}  {x}" for i, x in enumerate(told)]
+    return [*(x.rstrip() for x in top), *lines] if lines else []
+
+
+def _lines(
+    rows: Sequence[tuple[str, Figure | Missing | None, str]], width: int, *, beside: bool
+) -> list[str]:
+    """Rows of a block, their intervals *beside* the values or below them."""
     cells: list[list[str]] = []
-    for name, amount, unit, remark in rows:
-        figure = _figure(amount, unit)
+    for name, figure, remark in rows:
         if figure is None:
             continue
-        cells.append([f"{_INDENT}{name}", _value(figure, None), _ends(figure)])
-        words = plain(figure.why) if isinstance(figure, Missing) else remark
-        cells += [[f"{_INDENT * 3}{line}"] for line in fill(words.split(" "), width - 6) if line]
-    return [cut(x, width) for x in (head, *table(cells, right=(1,)))] if cells else []
+        why = plain(figure.why) if isinstance(figure, Missing) else remark
+        below = fill(why.split(" "), width - columns_of(_INDENT * 3))
+        cells.append([f"{_INDENT}{name}", _value(figure, None), _ends(figure) if beside else ""])
+        cells += [[f"{_INDENT * 3}{x}"] for x in ("" if beside else _ends(figure), *below) if x]
+    return table(cells, right=(1,))
 
 
 def _said(label: str, pieces: Sequence[str], width: int) -> list[str]:
     """*pieces* behind their *label*, wrapped; nothing if there are none."""
     if not pieces:
         return []
-    lines = fill([f"{_INDENT}{label}: {pieces[0]}", *pieces[1:]], width, between=" · ")
-    return [lines[0], *(f"{_INDENT * 2}{x}" for x in lines[1:])]
+    room = width - columns_of(_INDENT * 2)
+    words = [f"{label}:"]
+    for n, piece in enumerate(pieces):
+        whole = columns_of(piece) <= room // 2  # a number stays with its name
+        own = [piece] if whole else piece.split(" ")
+        words += [*own[:-1], own[-1] + ("" if n == len(pieces) - 1 else _AND)]
+    lines = [line.removesuffix(_AND) for line in fill(words, room)]
+    return [_INDENT + lines[0], *(f"{_INDENT * 2}{x}" for x in lines[1:])]
 
 
 def _parts_words(footprint: Footprint) -> str:

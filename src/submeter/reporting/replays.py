@@ -20,7 +20,8 @@ def replay_words(run: Run, here: Footprint, there: Asked, width: int) -> str:
     """*run* as it was, and *there* beside it, as a table of at most *width* columns."""
     alone = len(there) == 1 and here.zone is not None
     name = f"as it was ({here.zone.code})" if alone and here.zone else "as it was"
-    signs = [f"{label}: {word}" for label, f in there if (word := sign_words(here, f))]
+    signs = [word for label, f in there if (word := _rented(label, here, f))]
+    signs += [f"{label}: {word}" for label, f in there if (word := sign_words(here, f))]
     lines = side_by_side([(name, here), *there], width, signs=signs)
     return "\n".join([f"{title(run)} · {state(run)}", *lines])
 
@@ -36,6 +37,15 @@ def replay_document(run: Run, here: Footprint, there: Asked) -> dict[str, object
             for name, amount in there
         ],
     }
+
+
+def _rented(label: str, here: Footprint, there: Footprint) -> str:
+    """Whose rooms another place is, where *label* does not say: a town may mean any cloud's."""
+    cloud = there.zone.cloud if there.zone else ""
+    same = here.zone is not None and here.zone.cloud == cloud
+    if not cloud or same or cloud.partition("/")[2] in label:
+        return ""
+    return f"{label}: {cloud}"
 
 
 def sign_words(here: Footprint, there: Footprint) -> str:

@@ -28,7 +28,7 @@ def blocks(values: Sequence[float | None], width: int) -> str:
     if not known:
         return _HOLE * len(means)
     low, high = min(known), max(known)
-    if high - low < 1e-9 * abs(high):
+    if high - low <= 1e-9 * abs(high):  # also where all is zero
         return "".join(_HOLE if m is None else _BLOCKS[3] for m in means)
     top = len(_BLOCKS) - 1
     return "".join(

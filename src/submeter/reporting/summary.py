@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Final
 
+from submeter.accounting.boundaries import SCOPE
 from submeter.accounting.phases import PhaseNode, phase_tree, sum_phases
 from submeter.records.amounts import Amount
 from submeter.records.devices import DeviceKind
@@ -92,6 +93,8 @@ def title(run: Run) -> str:
 
 def state(run: Run) -> str:
     """How *run* ended and how long it took."""
+    if SCOPE in run.place and not run.duration_s:
+        return "published, duration not told"
     took = write_duration(run.duration_s)
     match run.status:
         case "finished":
@@ -323,6 +326,8 @@ def per_work(run: Run, footprint: Footprint) -> list[str]:
 def notes(run: Run, footprint: Footprint) -> list[str]:
     """Say what a reader of the result should know, most important first."""
     words = [f"not counted: {plain(u)}" for u in footprint.unknown]
+    if footprint.zone is not None and footprint.zone.guessed and run.place.get("zone"):
+        words.append(plain(footprint.zone.note))  # what was said of the place means none
     if run.gaps_s > 0:
         part = write_ratio(run.gaps_s / run.duration_s) if run.duration_s > 0 else MISSING
         words.append(f"{write_duration(run.gaps_s)} bridged by interpolation ({part})")

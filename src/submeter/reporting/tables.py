@@ -12,6 +12,7 @@ from submeter.records.figures import Figure, Missing, Quantity
 from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, MetricPoint, Run
 from submeter.reporting.impacts import impacts
+from submeter.reporting.notes import method_words, own_notes
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -42,6 +43,7 @@ _INDENT: Final = "  "
 _NAME: Final = 28  # most columns of a name
 _DEVICE: Final = 24  # of the name of a device, beside five more columns
 _LAST_POINTS: Final = 10  # of the learning curve, unless it is asked for
+_TOLD: Final = frozenset({"declared", "live"})  # by the user, by a provider: of no year
 _MARKS: Final = (("~", "modelled"), ("?", "assumed"))
 
 
@@ -279,7 +281,7 @@ def _by_step(history: Sequence[MetricPoint]) -> list[MetricPoint]:
 
 
 def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
-    """Tell result, work, other tenants and notes."""
+    """Tell result, work, other tenants, notes, factors and method."""
     facts: list[tuple[str, list[str]]] = []
     result = [f"{plain(name)} {metric_words(value)}" for name, value in run.metrics.items()]
     facts.append(("result", result + per_work(run, footprint)))
@@ -293,26 +295,39 @@ def _rest(run: Run, footprint: Footprint, width: int) -> list[str]:
     for label, words in facts:
         for i, line in enumerate(fill(words, width - 14, between=" · ")):
             lines.append(f"{'' if i else label:14}{line}")
-    said = (*footprint.notes, *footprint.carbon.notes, *footprint.water.notes)
-    for note in [*notes(run, footprint), *(plain(n) for n in dict.fromkeys(said))]:
+    for note in dict.fromkeys((*notes(run, footprint), *own_notes(footprint))):
         for i, line in enumerate(fill(note.split(" "), width - 14)):
             lines.append(f"{'' if i else 'note':14}{line}")
-    return lines + _factors(footprint, width)
+    lines += _factors(footprint, width)
+    method = method_words(footprint)
+    if method:
+        lines += ["method", *(_INDENT + line for line in fill(method.split(" "), width - 2))]
+    return lines
 
 
 def _factors(footprint: Footprint, width: int) -> list[str]:
     """Every factor used, by the key under which ``submeter factors`` tells its source."""
-    rows = [
-        [
-            f"{_INDENT}{plain(f.key)}",
+    if not footprint.factors:
+        return []
+    cells = [
+        (
             f"{f.value:.4g} {plain(f.unit)}",
             f"({f.low:.3g} – {f.high:.3g})" if f.low < f.high else "",
-            str(f.year or ""),
-        ]
+            f.verified if f.verified in _TOLD else str(f.year or ""),
+        )
         for f in footprint.factors
     ]
-    lines, _ = fitted(rows, width, right=(1,), spare=(3, 2))
-    return ["factors  (source of each: submeter factors KEY)", *lines] if rows else []
+    keys = [f"{_INDENT}{plain(f.key)}" for f in footprint.factors]
+    wide = table([[k, *row] for k, row in zip(keys, cells, strict=True)], right=(1,))
+    if max(map(columns, wide)) > width:
+        # The interval goes first, it stands with the source; then a long key has its own line.
+        room = width - sum(max(columns(row[i]) for row in cells) + 2 for i in (0, 2))
+        rows: list[list[str]] = []
+        for key, (value, _, told) in zip(keys, cells, strict=True):
+            fits = columns(key) <= room
+            rows += [[key, value, told]] if fits else [[key], ["", value, told]]
+        wide = table(rows, right=(1,))
+    return ["factors  (submeter factors KEY; with a colon: derived)", *wide]
 
 
 def _part(energy: Quantity | Amount | Missing, whole_j: float) -> str:

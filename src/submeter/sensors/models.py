@@ -17,13 +17,12 @@ import msgspec
 
 from submeter.catalog import CpuRow, factor, fitted, match_cpu
 from submeter.records.devices import Channel, Device, DeviceKind, Measures, Sensor
-from submeter.records.factors import Factor
+from submeter.records.factors import NORMAL_95, Factor
 from submeter.records.figures import Basis, ErrorTerm, Missing
 from submeter.sensors import proc
 from submeter.sensors.findings import Finding
 from submeter.units import PPM
 
-NORMAL_95: Final = 1.959964  # half width of a normal 95 % interval in standard deviations
 MW_PER_W: Final = 1000
 BYTES_PER_GB: Final = 10**9
 PEAK_TO_TDP_RATIO: Final = 2.0  # turbo limits stay below; a reading beyond it is refused

@@ -10,7 +10,6 @@ than bought, whoever writes to it.
 import contextlib
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,14 +25,7 @@ from submeter.errors import (
     UsageError,
 )
 from submeter.records.claims import Allocation, Balance, Claim, energy_words
-from submeter.storing import places
-from submeter.storing.ledger import (
-    BUSY_S,
-    _is_busy,
-    _is_read_only,
-    _make_file,
-    _refuse_traps,
-)
+from submeter.storing import databases, places
 from submeter.storing.wording import is_storable, safe_text
 from submeter.units import WH_PER_MWH
 
@@ -115,19 +107,41 @@ class ClaimBook:
             rows = self._db.execute(query).fetchall()
         return tuple(Balance(Claim(*row[:-2]), *row[-2:]) for row in rows)
 
-    def use(self, run_id: str, energy_wh: int, claim_ids: Sequence[str]) -> tuple[Allocation, ...]:
+    def use(
+        self,
+        run_id: str,
+        energy_wh: int | None,
+        claim_ids: Sequence[str],
+        *,
+        limit_wh: int | None = None,
+    ) -> tuple[Allocation, ...]:
         """Give *energy_wh* of the claims to a run, all of it or nothing, in the order given.
+
+        Parameters
+        ----------
+        run_id, claim_ids
+            Who uses, and of what.
+        energy_wh
+            How much; None for all that is left up to *limit_wh*.
+        limit_wh
+            What the run may use in all, with what it uses already: what it drew. It is looked at
+            while nobody else can write, so that no two processes find the same room.
 
         Raises
         ------
         InfeasibleError
             If that much is not left of them; the message says how much is.
+        UsageError
+            If it goes beyond *limit_wh*, or is nothing.
         """
-        if energy_wh <= 0:
+        if energy_wh is None and limit_wh is None:
+            raise UsageError("all of what is not said", remedy="give an energy or a limit")
+        if energy_wh is not None and energy_wh <= 0:
             raise UsageError(f"{energy_wh} Wh cannot be used", remedy="give more than nothing")
         if not run_id or not is_storable(run_id):
             raise UsageError("no run is named", remedy="submeter list")
         with self._writing() as db:
+            energy_wh = self._within(run_id, energy_wh, limit_wh)
             chosen = dict.fromkeys(claim_ids)
             free = {b.claim.id: b for b in self.balances() if b.claim.id in chosen}
             held_wh = sum(free[i].free_wh for i in chosen if i in free)
@@ -234,6 +248,21 @@ class ClaimBook:
 
     # --- inside -------------------------------------------------------------------------------
 
+    def _within(self, run_id: str, energy_wh: int | None, limit_wh: int | None) -> int:
+        """How much is meant by *energy_wh*, if the run may use that on top of what it uses."""
+        if limit_wh is None:
+            return energy_wh or 0
+        query = "SELECT coalesce(sum(energy_wh), 0) FROM allocations WHERE run_id = ?"
+        before_wh = int(self._db.execute(query, (run_id,)).fetchone()[0])
+        wanted_wh = max(0, limit_wh - before_wh) if energy_wh is None else energy_wh
+        if before_wh + wanted_wh > limit_wh or not wanted_wh:
+            raise UsageError(
+                f"run {safe_text(run_id)} used {energy_words(limit_wh)} at the facility, and "
+                f"claims {energy_words(before_wh)} already: no more can be claimed for it",
+                remedy="give less, or nothing for all that is left",
+            )
+        return wanted_wh
+
     def _act(self, verb: str, words: str) -> int:
         query = "INSERT INTO actions (verb, words, utc) VALUES (?, ?, datetime('now'))"
         made = self._db.execute(query, (verb, words)).lastrowid
@@ -249,18 +278,11 @@ class ClaimBook:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
-                    self._db.execute("ROLLBACK")
-                raise
+        with _translated(self.path), databases.transaction(self._db):
+            yield self._db
 
 
-def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBook:
+def open_claims(path: Path | None = None, *, busy_s: float = databases.BUSY_S) -> ClaimBook:
     """Open the account of claims, made if need be; what cannot be written is only read.
 
     Raises
@@ -270,28 +292,16 @@ def open_claims(path: Path | None = None, *, busy_s: float = BUSY_S) -> ClaimBoo
     """
     path = places.home() / CLAIMS_FILE if path is None else Path(path)
     if not os.path.exists(path):  # noqa: PTH110  # this one never raises
-        _make_file(path)
-    _refuse_traps(path)
+        databases.make_file(path)
+    databases.refuse_traps(path)
     network = places.is_network(places.file_system(path.parent))
-    give_up = time.monotonic() + busy_s
+
+    def prepare(db: sqlite3.Connection) -> None:
+        _prepare(db, path, network=network)
+
     with _translated(path):
-        while True:
-            db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
-            try:
-                _prepare(db, path, network=network)
-            except sqlite3.OperationalError as exc:
-                db.close()
-                if _is_read_only(exc) and os.access(path, os.R_OK):
-                    return ClaimBook(_read_only(path), path)
-                # Changing the journal mode does not wait by itself for others who do the same.
-                if not _is_busy(exc) or time.monotonic() >= give_up:
-                    raise
-                time.sleep(0.01)
-            except BaseException:
-                db.close()
-                raise
-            else:
-                return ClaimBook(db, path)
+        db = databases.connect(path, prepare, busy_s=busy_s)
+        return ClaimBook(_read_only(path) if db is None else db, path)
 
 
 def release_removed(home: Path, run_id: str) -> None:
@@ -310,11 +320,11 @@ def to_wh(energy_mwh: str) -> int:
     UsageError
         If it is no number above zero with at most six digits behind the point.
     """
-    from decimal import Decimal, InvalidOperation
+    from decimal import Decimal
 
     try:
         exact = Decimal(energy_mwh) * WH_PER_MWH
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond what decimals hold
         exact = Decimal(-1)
     if not exact.is_finite() or not 0 < exact <= MOST_WH or exact != exact.to_integral_value():
         raise UsageError(
@@ -327,7 +337,17 @@ def to_wh(energy_mwh: str) -> int:
 def _check(claim: Claim) -> None:
     words = (claim.id, claim.kind, claim.zone, claim.registry, claim.fuel, claim.note)
     if not all(map(is_storable, words)):
-        raise UsageError("a word of the claim is no UTF-8")
+        raise UsageError("a word of the claim is no UTF-8", remedy="write it anew")
+    if claim.id and (claim.id != claim.id.strip() or not claim.id.isprintable()):
+        raise UsageError(
+            f"the id {safe_text(claim.id)!r} holds characters that nobody sees or can type",
+            remedy="--id, with letters, digits and signs alone",
+        )
+    if claim.registry != safe_text(claim.registry):
+        raise UsageError(
+            f"the registry {safe_text(claim.registry)!r} holds characters that nobody sees",
+            remedy="--registry, with letters, digits and signs alone",
+        )
     if not claim.zone and claim.is_energy:
         raise UsageError("a claim on electricity needs its zone", remedy="--zone DE")
     if claim.is_energy and not 0 < claim.energy_wh <= MOST_WH:
@@ -346,38 +366,28 @@ def _forget_empty(db: sqlite3.Connection) -> None:
 def _prepare(db: sqlite3.Connection, path: Path, *, network: bool) -> None:
     """Make the tables, or bring older ones up to date; safe from many processes at once."""
     db.execute("PRAGMA foreign_keys = ON")
-    version = _version(db)
+    version = databases.version_of(db)
     if version > CLAIMS_SCHEMA:
         raise LedgerVersionError(
             f"{path} was written by a newer submeter (layout {version}, ours {CLAIMS_SCHEMA})",
             remedy="pip install --upgrade submeter, or set SUBMETER_HOME to another folder",
         )
-    wanted = "delete" if network else "wal"
-    if db.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
-        db.execute(f"PRAGMA journal_mode = {wanted}")
+    databases.set_journal_mode(db, network=network)
     db.execute("PRAGMA synchronous = FULL")  # no journal stands behind this file
     if version == CLAIMS_SCHEMA:
         return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(db)  # somebody else may have been faster
+    with databases.transaction(db):
+        version = databases.version_of(db)  # somebody else may have been faster
         while version < CLAIMS_SCHEMA:
             MIGRATIONS.get(version, _create)(db)
             version += 1
             db.execute(f"PRAGMA user_version = {version}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
     """Open *path* without writing anything beside it."""
-    from urllib.parse import quote
-
-    address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
-    db = sqlite3.connect(address, uri=True, isolation_level=None)
-    if _version(db) != CLAIMS_SCHEMA:
+    db, version = databases.connect_to_read(path)
+    if version != CLAIMS_SCHEMA:
         db.close()
         raise LedgerVersionError(
             f"{path} is of another layout and cannot be written to bring it up to date",
@@ -392,22 +402,17 @@ def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Errors of SQLite in our words."""
     try:
         yield
     except sqlite3.Error as exc:
-        name = getattr(exc, "sqlite_errorname", "") or ""
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        if databases.is_busy(exc):
             raise LedgerLockedError(
                 f"another process has held {path} for too long", remedy="try again"
             ) from exc
-        damaged = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+        damaged = databases.is_damaged(exc)
         raise LedgerError(
             f"{path} {'is damaged' if damaged else 'cannot be used'}: {exc}",
             remedy=f"restore {path.name} from a copy: the registries know what was bought"

@@ -3,14 +3,20 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from submeter.errors import LedgerError
-from submeter.records.runs import RUN_SCHEMA, Run
+from submeter.records.runs import RUN_SCHEMA, Run, Series
+from submeter.storing.wording import safe_text
 
 LARGEST: Final = 1e30  # of any figure in SI units: the Sun gives 4e26 J a second
+LONGEST_S: Final = 20 * 366 * 86400.0  # of a run
+LEAST_SLOT_S: Final = 1e-3
+_FIRST_YEAR: Final = 1970  # an instant is kept as Unix time
+_LAST_YEAR: Final = 9998
 _LARGEST_WHOLE: Final = 2**63 - 1  # what the ledger can hold
 _ROUNDING: Final = 1e-6  # what is left of a difference of sums is no negative energy
 _LOGGED: Final = frozenset({"metrics", "metric_history"})  # anything that the training said
@@ -21,7 +27,8 @@ def check_figures(run: Run, what: str = "a run") -> Run:
     """*run* if each of its figures can be one.
 
     Energies, their bounds and spreads, times and counts are finite, not negative and below
-    1e30. What a training logged may be anything, as long as it is no absurd whole number.
+    1e30; the run began at an instant from 1970 on and took 20 years at most.
+    What a training logged may be anything, as long as it is no absurd whole number.
 
     Raises
     ------
@@ -35,7 +42,35 @@ def check_figures(run: Run, what: str = "a run") -> Run:
             why = _wrong(number, field)
             if why:
                 raise _refused(what, f"{path[:80]} is {why}")
+    why = _wrong_time(run) or _wrong_series(run.series)
+    if why:
+        raise _refused(what, why)
     return run
+
+
+def _wrong_time(run: Run) -> str:
+    """What is wrong with when *run* was, if anything."""
+    if not 0 <= run.duration_s <= LONGEST_S:
+        return "its duration_s is longer than 20 years"
+    try:
+        began = datetime.fromisoformat(run.started_utc)
+    except ValueError:
+        return f"its started_utc {safe_text(run.started_utc[:40])!r} is no instant"
+    if not _FIRST_YEAR <= began.year <= _LAST_YEAR:
+        return f"its started_utc is not between the years {_FIRST_YEAR} and {_LAST_YEAR}"
+    return ""
+
+
+def _wrong_series(series: Series | None) -> str:
+    """What is wrong with the time line of a run, if anything."""
+    if series is None:
+        return ""
+    slots = max(map(len, series.devices.values()), default=1)
+    if not LEAST_SLOT_S <= series.slot_s <= LONGEST_S / max(1, slots):
+        return f"its series.slot_s {series.slot_s:g} is no length of a slot"
+    if any(energy_j < -_ROUNDING for row in series.devices.values() for energy_j in row):
+        return "its series holds energies below zero"
+    return ""
 
 
 def _wrong(number: float, field: str) -> str:

@@ -21,7 +21,7 @@ from submeter.errors import (
     UsageError,
 )
 from submeter.records.runs import Run
-from submeter.storing import folders, places, schema
+from submeter.storing import databases, folders, places, schema
 from submeter.storing.documents import (
     Edits,
     RunRow,
@@ -38,7 +38,7 @@ Rows = list[RunRow]  # inside the class, "list" is a method
 Sentences = list[str]
 Bound = list[str | int]
 LEDGER_FILE: Final = "ledger.db"
-BUSY_S: Final = 5.0
+_LEAST_ROOM_BYTES: Final = 64 * 1024  # the log beside a ledger and its index take about this
 _LAST: Final = re.compile(r"last(?:~(\d{1,9}))?")
 _REBUILD: Final = "submeter doctor --rebuild"
 _BY_TIME: Final = "SELECT id FROM runs ORDER BY order_key DESC, id DESC LIMIT 1"
@@ -321,22 +321,15 @@ class Ledger:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
-                    self._db.execute("ROLLBACK")
-                raise
+        with _translated(self.path), databases.transaction(self._db):
+            yield self._db
 
 
 def open_ledger(
     path: Path | None = None,
     *,
     create: bool = True,
-    busy_s: float = BUSY_S,
+    busy_s: float = databases.BUSY_S,
     file_system: Callable[[Path], str] = places.file_system,
 ) -> Ledger:
     """Open the ledger, made or brought up to date if need be.
@@ -362,41 +355,21 @@ def open_ledger(
     if not os.path.exists(path):  # noqa: PTH110  # this one never raises
         if not create:
             raise LedgerError(f"there is no ledger at {path}", remedy="submeter run -- COMMAND")
-        _make_file(path)
-    _refuse_traps(path)
+        databases.make_file(path)
+    databases.refuse_traps(path)
     network = places.is_network(file_system(path.parent))
-    give_up = time.monotonic() + busy_s
+
+    def prepare(db: sqlite3.Connection) -> None:
+        schema.prepare(db, path, network=network)
+
     with _translated(path):
-        while True:
-            db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
-            try:
-                schema.prepare(db, path, network=network)
-            except sqlite3.OperationalError as exc:
-                db.close()
-                if _is_read_only(exc) and os.access(path, os.R_OK):
-                    return _open_read_only(path)
-                # Changing the journal mode does not wait by itself for others who do the same.
-                if not _is_busy(exc) or time.monotonic() >= give_up:
-                    raise
-                time.sleep(0.01)
-            except BaseException:
-                db.close()
-                raise
-            else:
-                return Ledger(db, path)
+        db = databases.connect(path, prepare, busy_s=busy_s)
+        return _open_read_only(path) if db is None else Ledger(db, path)
 
 
 def _open_read_only(path: Path) -> Ledger:
     """Open *path* without writing anything beside it; rows of a foreign log are not seen."""
-    from urllib.parse import quote
-
-    address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
-    db = sqlite3.connect(address, uri=True, isolation_level=None)
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-    except BaseException:
-        db.close()
-        raise
+    db, version = databases.connect_to_read(path)
     if version != schema.LEDGER_SCHEMA:
         db.close()
         raise LedgerVersionError(
@@ -404,33 +377,6 @@ def _open_read_only(path: Path) -> Ledger:
             remedy="copy it to a folder of yours and set SUBMETER_HOME to that",
         )
     return Ledger(db, path, note=f"{path} cannot be written; it is only read")
-
-
-def _make_file(path: Path) -> None:
-    try:
-        path.parent.mkdir(mode=places.PRIVATE_FOLDER, parents=True, exist_ok=True)
-        flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(path, flags, places.PRIVATE_FILE))
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else exc
-        raise LedgerError(
-            f"the ledger {safe_text(str(path))} cannot be made: {why}",
-            remedy="set SUBMETER_HOME to a folder that can be written",
-        ) from exc
-
-
-def _refuse_traps(path: Path) -> None:
-    """In a shared folder somebody may lay a link, or a file of his own, where ours goes."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return
-    shared = path.parent.stat().st_mode & 0o002
-    if shared and found.st_uid != os.geteuid():
-        raise LedgerError(
-            f"{path} belongs to somebody else, in a folder that anybody may write to",
-            remedy="set SUBMETER_HOME to a folder of yours",
-        )
 
 
 def _row(values: tuple[object, ...], tags: dict[str, str]) -> RunRow:
@@ -458,12 +404,15 @@ def _run_of_row(row: RunRow) -> Run:
     )
 
 
-def _is_busy(exc: sqlite3.Error) -> bool:
-    return exc.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-
-
-def _is_read_only(exc: sqlite3.Error) -> bool:
-    return exc.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"))
+def _disk_is_full(path: Path) -> str:
+    """Say what the disk of *path* has none left of; "" if it has."""
+    try:
+        found = os.statvfs(path.parent)
+    except (OSError, ValueError):
+        return ""
+    if found.f_blocks and found.f_bavail * found.f_frsize < _LEAST_ROOM_BYTES:
+        return "no room left"
+    return "no inodes left" if found.f_files and not found.f_favail else ""
 
 
 @contextlib.contextmanager
@@ -478,17 +427,23 @@ def _translated(path: Path) -> Iterator[None]:
             remedy=f"{_REBUILD}    (the runs themselves are in {path.parent / 'runs'})",
         ) from exc
     except sqlite3.Error as exc:
-        name = getattr(exc, "sqlite_errorname", "") or ""
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        if databases.is_busy(exc):
             raise LedgerLockedError(
                 f"another process has held {path} for too long",
                 remedy="try again; if it stays so: fuser " + str(path),
             ) from exc
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "no such table" in str(exc):
+        if databases.is_damaged(exc) or "no such table" in str(exc):
             copy = folders.quarantine_copy(path)
             raise LedgerError(
                 f"{path} is damaged ({exc}); a copy is kept as {copy.name if copy else 'nothing'}",
                 remedy=f"{_REBUILD}    (the runs themselves are in {path.parent / 'runs'})",
+            ) from exc
+        name = getattr(exc, "sqlite_errorname", "") or ""
+        full = _disk_is_full(path)
+        if full and name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")):
+            raise LedgerError(
+                f"{path} cannot be used: the disk of {path.parent} is full ({full})",
+                remedy=f"free some space there (df -h {path.parent}): nothing is lost, no rebuild",
             ) from exc
         remedy = {
             "SQLITE_FULL": "free some space, then run any submeter command: nothing is lost",

@@ -12,6 +12,7 @@ import msgspec
 
 from submeter.errors import LedgerError, LedgerVersionError
 from submeter.records.runs import Run
+from submeter.storing import databases
 from submeter.storing.documents import (
     Edits,
     RunRow,
@@ -89,24 +90,21 @@ def prepare(db: sqlite3.Connection, path: Path, *, network: bool) -> None:
     LedgerVersionError
         If a newer submeter wrote this ledger.
     """
-    version = _version(db)
+    version = databases.version_of(db)
     if version > LEDGER_SCHEMA:
         raise LedgerVersionError(
             f"{path} was written by a newer submeter (layout {version}, ours {LEDGER_SCHEMA})",
             remedy="pip install --upgrade submeter, or set SUBMETER_HOME to another folder",
         )
-    wanted = "delete" if network else "wal"
-    if db.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
-        db.execute(f"PRAGMA journal_mode = {wanted}")
+    databases.set_journal_mode(db, network=network)
     # The journals are the truth: on a local disk the last rows may go with the power.
     db.execute(f"PRAGMA synchronous = {'FULL' if network else 'NORMAL'}")
     if version == LEDGER_SCHEMA:
         return
     if not _is_empty(db):
         backup(db, path, version)
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(db)  # somebody else may have been faster
+    with databases.transaction(db):
+        version = databases.version_of(db)  # somebody else may have been faster
         if version == 0 and _is_empty(db):
             create(db)
         else:
@@ -114,10 +112,6 @@ def prepare(db: sqlite3.Connection, path: Path, *, network: bool) -> None:
                 MIGRATIONS[version](db)
                 version += 1
                 db.execute(f"PRAGMA user_version = {version}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -139,10 +133,6 @@ def backup(db: sqlite3.Connection, path: Path, version: int) -> Path:
     finally:
         copy.close()
     return target
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:

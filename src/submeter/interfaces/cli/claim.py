@@ -74,6 +74,8 @@ def add(
     note: str,
 ) -> None:
     """Enter a lot of certificates, a contract, an offset or avoided carbon."""
+    from submeter.circumstances.picking import fuel_named
+
     of_energy = kind in ENERGY_KINDS
     if of_energy != (energy_mwh is not None) or of_energy == (carbon_t is not None):
         option = "--mwh 10" if of_energy else "--tonnes 2.5"
@@ -84,7 +86,7 @@ def add(
         zone=_country(zone),
         year=year,
         registry=registry,
-        fuel=fuel.lower(),
+        fuel=fuel_named(fuel) if fuel else "",
         energy_wh=to_wh(energy_mwh) if energy_mwh is not None else 0,
         carbon_g=0.0 if carbon_t is None else carbon_t * G_PER_T,
         note=note,
@@ -139,18 +141,11 @@ def use(run: str, *, energy_mwh: str | None, claim_ids: tuple[str, ...], zone: s
             remedy="submeter list --origin measured",
         )
     used_wh = _used_wh(found)
+    wanted_wh = None if energy_mwh is None else to_wh(energy_mwh)
     place = _market(found, zone)
     with open_claims() as book:
-        before_wh = sum(a.energy_wh for a in book.of_run(found.id))
-        wanted_wh = max(0, used_wh - before_wh) if energy_mwh is None else to_wh(energy_mwh)
-        if before_wh + wanted_wh > used_wh or not wanted_wh:
-            raise UsageError(
-                f"{called(found)} used {energy_words(used_wh)} at the facility, and claims "
-                f"{energy_words(before_wh)} already: no more can be claimed for it",
-                remedy="give less, or nothing for all that is left",
-            )
         fitting = _fitting(book, claim_ids, place, int(found.started_utc[:4]))
-        book.use(found.id, wanted_wh, fitting)
+        book.use(found.id, wanted_wh, fitting, limit_wh=used_wh)
         now = book.of_run(found.id)
     for part in now:
         click.echo(f"{called(found)} uses {energy_words(part.energy_wh)} of "
@@ -195,13 +190,15 @@ def undo() -> None:
 
 
 def _country(word: str) -> str:
-    """Country that *word* means or lies in; "" for none."""
+    """Country that *word* means or lies in; "" for no word."""
     from submeter.catalog.regions import find_zone
 
     if not word:
         return ""
     place = find_zone(word)
-    return place.country or place.code
+    if not place.country:
+        raise UsageError(f"no claim is issued in all of {place.name}", remedy="--zone DE")
+    return place.country
 
 
 def _market(run: Run, asked: str | None) -> str:

@@ -61,6 +61,7 @@ def show(key: str | None = None, *, origin: bool = False, as_json: bool = False)
 @click.option("--project", is_flag=True, help="Write the project's file, not the user's.")
 def set_(key: str, value: str, *, project: bool) -> None:
     """Set KEY to VALUE in the user's settings file."""
+    _make_sense(key, value)
     _say(set_value(key, value, project=project))
 
 
@@ -70,6 +71,28 @@ def set_(key: str, value: str, *, project: bool) -> None:
 def unset(key: str, *, project: bool) -> None:
     """Take KEY out of the user's settings file."""
     _say(unset_value(key, project=project))
+
+
+def _make_sense(key: str, value: str) -> None:
+    """Refuse words that the settings themselves cannot know to mean nothing.
+
+    Raises
+    ------
+    SubmeterError
+        If *value* names no place, technology or price.
+    """
+    if key in {"zone", "cloud"}:
+        from submeter.catalog.regions import find_zone
+
+        find_zone(value)
+    elif key == "cooling":
+        from submeter.circumstances.sites import technology
+
+        technology(value)
+    elif key == "electricity_price":
+        from submeter.accounting.money import parse_tariff
+
+        parse_tariff(value, "USD")
 
 
 def _say(change: Change) -> None:

@@ -42,13 +42,14 @@ def factors(
 ) -> None:
     """Show where any number of the catalog comes from.
 
-    QUERY is some words, all of which a row must hold: of its id, place, unit, note or source. An
-    exact id shows everything about that row. With --check, QUERY names files to be checked; else
-    those of your settings are.
+    QUERY is some words, all of which a row must hold: of its id, the names of its place, device
+    and quantity (germany, carbon intensity, price), unit, note or source. An exact id shows
+    everything about that row. With --check, QUERY names files to be checked; else those of your
+    settings are.
 
     \b
     Examples:
-      submeter factors germany lifecycle
+      submeter factors carbon intensity germany
       submeter factors grid/DE/td_loss_ratio
       submeter factors pue aws --table
       submeter factors --check my-factors.csv

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from submeter.errors import UsageError
+from submeter.units import S_PER_H
 
 if TYPE_CHECKING:
     from submeter.providers.asking import Scope
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from submeter.records.traces import Trace
     from submeter.settings import Settings
 
-_HOUR_S: Final = 3600
 _MOST_H: Final = 8784
 
 
@@ -107,8 +107,8 @@ def _trace(zone: "Zone", provider: str, hours: int, scope: "Scope | None") -> "T
     from submeter.records.traces import Kind
 
     now = time.time()
-    start = now if hours > 0 else now + hours * _HOUR_S
-    end = start + abs(hours) * _HOUR_S
+    start = now if hours > 0 else now + hours * S_PER_H
+    end = start + abs(hours) * S_PER_H
 
     def offline(kind: Kind | None) -> "Trace":
         return intensity(zone, start, end, kind=kind)

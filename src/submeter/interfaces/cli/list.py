@@ -106,7 +106,7 @@ def _fits(row: RunRow, wanted: Mapping[str, str | None], tags: Mapping[str, str]
 
 def table(rows: Iterable[RunRow]) -> str:
     """Table of *rows*, a line each, as wide as it has to be."""
-    from submeter.reporting.numbers import write_duration, write_instant
+    from submeter.reporting.numbers import write_instant
     from submeter.reporting.text import columns, cut, plain
 
     lines = [
@@ -114,7 +114,7 @@ def table(rows: Iterable[RunRow]) -> str:
             write_instant(row.started_utc, zone=False),
             cut(plain(row.name) or "—", _LONGEST_NAME),
             row.status if row.origin == "measured" else row.origin,
-            write_duration(row.duration_s),
+            _took(row),
             _energy(row),
             row.id,
         )
@@ -125,6 +125,14 @@ def table(rows: Iterable[RunRow]) -> str:
         "  ".join(c + " " * (w - columns(c)) for c, w in zip(line, widths, strict=True)).rstrip()
         for line in (_HEADS, *lines)
     )
+
+
+def _took(row: RunRow) -> str:
+    """How long the run was; a publication may not tell."""
+    from submeter.reporting.numbers import MISSING, write_duration
+
+    told = row.origin == "measured" or row.duration_s > 0
+    return write_duration(row.duration_s) if told else MISSING
 
 
 def _energy(row: RunRow) -> str:

@@ -44,7 +44,7 @@ def replay(run: str, *, as_json: bool, save: str | None, **given: Any) -> None:
     tell(found, asked, as_json=as_json)
     if kept:
         click.echo(f"kept as {kept}", err=True)
-        click.echo(f"undo: submeter rm {kept}", err=True)
+        click.echo(f"undo: submeter rm {kept} --yes", err=True)
 
 
 def tell(

@@ -75,6 +75,10 @@ def run(  # click gives them by name
             f"an interval of {interval_s:g} s is not allowed",
             remedy="submeter run --interval with seconds from 0.01 to 60",
         )
+    if zone is not None:
+        from submeter.catalog.regions import find_zone
+
+        find_zone(zone)
     if name:
         from submeter.storing.documents import check_name
 

@@ -61,7 +61,10 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: A
     settings = load().settings  # what is wrong in the settings is said here, too
     provider = settings.provider if live else ""
     if live and not provider:
-        raise UsageError("no provider of grid data is set", remedy="submeter config set provider")
+        raise UsageError(
+            "no provider of grid data is set",
+            remedy="submeter config set provider uk-carbon-intensity",
+        )
     found = look_up(run)
     if asked:
         tell(found.run, asked, as_json=as_json, provider=provider)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that ask what a run would amount to elsewhere, at another time, in another facility."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -48,6 +48,8 @@ def asked_of(given: Mapping[str, Any]) -> "list[tuple[str, Asked]]":
 
     one = {name: value for name, value in given.items() if value is not None and name != "zones"}
     zones = given.get("zones", ())
+    told = {name: word.strip() for name, word in one.items() if isinstance(word, str)}
+    _refuse_empty([*told.items(), *(("zone", zone.strip()) for zone in zones)])
     if not one and not zones:
         return []
     checks = (("pue", "pue"), ("arrangement", "arrangement"), ("price", "electricity_price"))
@@ -61,6 +63,15 @@ def asked_of(given: Mapping[str, Any]) -> "list[tuple[str, Asked]]":
         (_called(zone, "" if len(zones) > 1 else words), Asked(zone=zone or None, **one))
         for zone in (zones or ("",))
     ]
+
+
+def _refuse_empty(given: Iterable[tuple[str, str]]) -> None:
+    """Raise `UsageError` for an option that was given without a word."""
+    from submeter.errors import UsageError
+
+    for name, value in given:
+        if not value:
+            raise UsageError(f"--{name} is empty", remedy=f"leave --{name} out, or say which")
 
 
 def instant_utc_s(word: str) -> float:
