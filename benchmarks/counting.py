@@ -47,8 +47,8 @@ def ratio(found: float, wanted: float) -> float:
 
 
 def cases() -> list[Case]:
-    from submeter.estimating.counting import count
-    from tests.estimating.hand_counts import CASES
+    from submeter.workloads.counting import count
+    from tests.workloads.hand_counts import CASES
 
     rows = []
     for name, case in CASES.items():
@@ -88,7 +88,7 @@ def count_llama() -> dict[str, float]:
     import torch
 
     from benchmarks.llama import Llama
-    from submeter.estimating.counting import count
+    from submeter.workloads.counting import count
 
     shape = (D, LAYERS, HEADS, KEY_HEADS, FEED, WORDS)
     tokens = torch.zeros(1, CONTEXT, dtype=torch.long)

@@ -25,7 +25,7 @@ def read(name: str) -> list[dict[str, str]]:
 NAMES = ["device_names", "place_names", "timezones"]  # words, no figures
 ELSEWHERE = {  # checked by test_catalog_data.py, as is every table of facts
     "accelerators", "cloud_regions", "instances", "profiles", "profiles_odbl", "zones",
-    "zones_odbl", "model_shapes",  # the last by tests/estimating/test_shapes.py
+    "zones_odbl", "model_shapes",  # the last by tests/workloads/test_shapes.py
 }  # fmt: skip
 
 

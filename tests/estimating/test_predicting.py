@@ -23,10 +23,10 @@ from submeter.estimating.predicting import (
     predict,
 )
 from submeter.estimating.rates import Rates
-from submeter.estimating.workloads import Operations, Workload
 from submeter.records.amounts import Amount
 from submeter.records.factors import Factor
 from submeter.records.figures import Quantity
+from submeter.workloads.workloads import Operations, Workload
 
 SE = {"zone": "SE", "zone_from": "argument", "pue": "1.2"}
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from benchmarks import fit_training, training_data, training_text
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
-from submeter.estimating.describing import workload_of
 from submeter.estimating.machines import machine_of
 from submeter.estimating.priors import (
     Priors,
@@ -28,6 +27,7 @@ from submeter.estimating.priors import (
 )
 from submeter.estimating.validating import Report
 from submeter.records.factors import Factor
+from submeter.workloads.describing import workload_of
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 KINDS = st.sampled_from(["transformer", "cnn", "recurrent", "other"])

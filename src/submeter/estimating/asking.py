@@ -11,14 +11,14 @@ import msgspec
 
 from submeter.circumstances.reckoning import reckon
 from submeter.errors import UsageError
-from submeter.estimating.describing import workload_of
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.overheads import Overheads, overheads_of
 from submeter.estimating.predicting import Prediction, predict
 from submeter.estimating.rates import Rates, rates_of
-from submeter.estimating.workloads import Workload
 from submeter.records.footprints import Footprint
 from submeter.records.runs import Run
+from submeter.workloads.describing import workload_of
+from submeter.workloads.workloads import Workload
 
 OVERHEADS: Final = ("checkpoints", "evaluation", "restarts", "failed_trials")
 _TABLES: Final = {  # of a description: where the words of options belong
@@ -38,7 +38,7 @@ PLACED: Final = {  # words of a question, and what a run records for them
 class Question(msgspec.Struct, frozen=True):
     """What somebody wants to know.
 
-    ``model`` are arguments of `submeter.estimating.describing.workload_of`; empty where the hours
+    ``model`` are arguments of `submeter.workloads.describing.workload_of`; empty where the hours
     say all. ``place`` is what a run records, ``overheads`` arguments of `overheads_of`.
     """
 

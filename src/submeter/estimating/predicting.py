@@ -28,7 +28,6 @@ from submeter.estimating.overheads import (
     storage_ratio,
 )
 from submeter.estimating.rates import Rates
-from submeter.estimating.workloads import Workload
 from submeter.records.amounts import Amount, Term
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.factors import NORMAL_95, Factor
@@ -36,6 +35,7 @@ from submeter.records.figures import Basis, Quantity, Spread, total
 from submeter.records.footprints import Doubt, Footprint
 from submeter.records.runs import DeviceEnergy, Host, PhaseEnergy, Run
 from submeter.units import S_PER_H
+from submeter.workloads.workloads import Workload
 
 HOST: Final = "predicted"
 ALL: Final = "all"  # devices of a kind, told together

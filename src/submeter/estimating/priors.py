@@ -23,8 +23,8 @@ import msgspec
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
 from submeter.estimating.machines import Machine
-from submeter.estimating.workloads import Workload
 from submeter.records.factors import NORMAL_95, Factor
+from submeter.workloads.workloads import Workload
 
 TABLE: Final = "training_priors"
 # Centre that keeps the intercept readable: it changes no prediction.

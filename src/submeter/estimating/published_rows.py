@@ -14,9 +14,9 @@ from typing import Final, Literal
 import msgspec
 
 from submeter.errors import CoverageError, UsageError
-from submeter.estimating.describing import workload_of
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.priors import USUAL_BATCH, Traits
+from submeter.workloads.describing import workload_of
 
 Scope = Literal["device", "node", "facility"]
 

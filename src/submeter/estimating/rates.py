@@ -10,10 +10,10 @@ import msgspec
 from submeter.errors import UsageError
 from submeter.estimating import priors
 from submeter.estimating.machines import Machine
-from submeter.estimating.workloads import Workload
 from submeter.records.devices import DeviceKind
 from submeter.records.factors import NORMAL_95, Factor
 from submeter.units import S_PER_H
+from submeter.workloads.workloads import Workload
 
 UTILISATION: Final = "estimate/utilisation"  # how the keys of doubts begin
 POWER: Final = "estimate/power"

@@ -22,7 +22,6 @@ from submeter.estimating.asking import OVERHEADS, PLACED, Question
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.predicting import HOST, Course, Product, course, host_of, predict
 from submeter.estimating.rates import Rates
-from submeter.estimating.workloads import Operations, Workload
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.factors import NORMAL_95
@@ -31,6 +30,7 @@ from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, Run
 from submeter.settings.recording import restored
 from submeter.units import S_PER_H
+from submeter.workloads.workloads import Operations, Workload
 
 Measure = Literal["duration", "energy", "carbon", "embodied", "water", "cost"]
 MEASURES: Final[tuple[Measure, ...]] = (
@@ -282,7 +282,7 @@ def _axis(name: str, values: str) -> Axis:
     if span is None:
         found = tuple(dict.fromkeys(v for v in values.split(",") if v))
         return Axis(name, found)
-    from submeter.estimating.counts import parse_count
+    from submeter.workloads.counts import parse_count
 
     low, high = parse_count(span["low"]), parse_count(span["high"])
     count = int(span["count"] or POINTS_OF_A_CURVE)
@@ -316,7 +316,7 @@ def _asked(question: Question, words: Mapping[str, str]) -> Question:
 
 
 def _number(name: str, word: str) -> float:
-    from submeter.estimating.counts import parse_count
+    from submeter.workloads.counts import parse_count
 
     del name
     return parse_count(word)

@@ -268,7 +268,7 @@ def _place(asked: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _count(value: Any) -> float:
-    from submeter.estimating.counts import parse_count
+    from submeter.workloads.counts import parse_count
 
     return parse_count(value) if isinstance(value, str) else float(value)
 

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
 
 from submeter.errors import UsageError
-from submeter.estimating.tallies import PRODUCTS, Cost, Counted, Row, escaped, summed
-from submeter.estimating.workloads import Kind, Operations, Workload
+from submeter.workloads.tallies import PRODUCTS, Cost, Counted, Row, escaped, summed
+from submeter.workloads.workloads import Kind, Operations, Workload
 
 PRECISIONS = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 OPTIMISERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "adagrad": "Adagrad", "lion": "Lion"}
@@ -69,7 +69,7 @@ def count(
         If the model cannot be made, run, or trained; it names the module that failed.
     """
     torch = import_torch()
-    from submeter.estimating.tracing import Tracer
+    from submeter.workloads.tracing import Tracer
 
     with undisturbed(torch, train=train):
         notes: list[str] = []
@@ -310,7 +310,7 @@ def step(
     torch: Any, tracer: Any, model: Any, fed: Fed, loss: Any, *, train: bool, device: str
 ) -> None:
     """Go forward and backward once under the tracer."""
-    from submeter.estimating.tracing import FusedAttention
+    from submeter.workloads.tracing import FusedAttention
 
     doing: Literal["forward pass", "loss", "backward pass"] = "forward pass"
     model.zero_grad(set_to_none=True)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from submeter.catalog.tables import DATA
 from submeter.errors import UsageError
-from submeter.estimating.operations import transformer
-from submeter.estimating.shapes import (
+from submeter.workloads.operations import transformer
+from submeter.workloads.shapes import (
     SMALL_PARAMS,
     Known,
     families_of,
@@ -23,7 +23,7 @@ from submeter.estimating.shapes import (
     params_of_shape,
     spread_ratio_of,
 )
-from submeter.estimating.transformers import TransformerShape
+from submeter.workloads.transformers import TransformerShape
 
 ROUNDED = ("gpt3-", "opt-175b", "palm-540b")  # whose papers print two or three digits
 

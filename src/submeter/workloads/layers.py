@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from submeter.errors import UsageError
-from submeter.estimating.workloads import NOTHING, Operations, total
+from submeter.workloads.workloads import NOTHING, Operations, total
 
 Recomputation = Literal["none", "selective", "full"]
 Repeat = Literal["never", "core", "block"]

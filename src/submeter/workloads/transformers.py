@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from submeter.errors import UsageError
-from submeter.estimating.layers import Layer, positive
+from submeter.workloads.layers import Layer, positive
 
 Scores = Literal["full", "causal"]
 Family = Literal["decoder", "encoder", "encoder-decoder"]

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from submeter.estimating.tallies import Class, Cost
+from submeter.workloads.tallies import Class, Cost
 
 MATRIX = 2  # axes of one
 

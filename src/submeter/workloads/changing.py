@@ -12,8 +12,8 @@ from typing import Final, Literal
 import msgspec
 
 from submeter.errors import UsageError
-from submeter.estimating.layers import PRECISIONS, positive, precision_of
-from submeter.estimating.workloads import Operations, Workload, total
+from submeter.workloads.layers import PRECISIONS, positive, precision_of
+from submeter.workloads.workloads import Operations, Workload, total
 
 Pruning = Literal["mask", "channels", "2:4"]
 

@@ -17,10 +17,10 @@ from torch import nn
 from torch.nn import functional
 
 from submeter.errors import UsageError
-from submeter.estimating.building import load_builder
-from submeter.estimating.counting import count, workload_of_model
-from submeter.estimating.tallies import Counted
-from tests.estimating import hand_counts as hand
+from submeter.workloads.building import load_builder
+from submeter.workloads.counting import count, workload_of_model
+from submeter.workloads.tallies import Counted
+from tests.workloads import hand_counts as hand
 
 TWICE = [(name, device) for name, case in hand.CASES.items() for device in case.devices]
 
@@ -477,7 +477,7 @@ def test_a_builder_that_is_not_there_gives_one_clear_error(
 def test_torch_is_not_loaded_before_something_is_counted() -> None:
     code = """
         import sys
-        import submeter.estimating.counting, submeter.estimating.building
+        import submeter.workloads.counting, submeter.workloads.building
         print("torch" in sys.modules)
     """
     done = subprocess.run(

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
-from submeter.estimating.describing import Training, workload_of
-from submeter.estimating.descriptions import WORDS
-from submeter.estimating.operations import cnn, perceptron, recurrent, transformer
-from submeter.estimating.shapes import known_shape
-from submeter.estimating.transformers import Experts, TransformerShape
-from submeter.estimating.workloads import Workload, total
+from submeter.workloads.describing import Training, workload_of
+from submeter.workloads.descriptions import WORDS
+from submeter.workloads.operations import cnn, perceptron, recurrent, transformer
+from submeter.workloads.shapes import known_shape
+from submeter.workloads.transformers import Experts, TransformerShape
+from submeter.workloads.workloads import Workload, total
 
 PAGE = Path(__file__).parents[2] / "docs" / "estimating-input.md"
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
-from submeter.estimating.counts import MOST, parse_count, spelt, understood
+from submeter.workloads.counts import MOST, parse_count, spelt, understood
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
-from submeter.estimating.convolutions import image_layers, network_of, networks, side_of
-from submeter.estimating.layers import (
+from submeter.workloads.convolutions import image_layers, network_of, networks, side_of
+from submeter.workloads.layers import (
     OPTIMISERS,
     PRECISIONS,
     Counted,
     params_of,
     precision_of,
 )
-from submeter.estimating.operations import (
+from submeter.workloads.operations import (
     cnn,
     mixture_of_experts,
     perceptron,
     recurrent,
     transformer,
 )
-from submeter.estimating.shapes import known_shape, params_of_shape
-from submeter.estimating.transformers import Experts, TransformerShape, layers_of, pairs
-from submeter.estimating.workloads import Operations, Workload, total
+from submeter.workloads.shapes import known_shape, params_of_shape
+from submeter.workloads.transformers import Experts, TransformerShape, layers_of, pairs
+from submeter.workloads.workloads import Operations, Workload, total
 
 # The small GPT of peers' counters: width 256, 4 layers, vocabulary 1000, 2 sequences of 512.
 SMALL = TransformerShape(layers=4, width=256, heads=4, ffn=1024, vocab=1000)

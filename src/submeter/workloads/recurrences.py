@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from submeter.errors import UsageError
-from submeter.estimating.layers import Layer, positive
+from submeter.workloads.layers import Layer, positive
 
 Cell = Literal["lstm", "gru", "rnn"]
 

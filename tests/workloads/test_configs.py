@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from submeter.errors import UsageError
-from submeter.estimating.configs import STYLES, shape_of_config
-from submeter.estimating.describing import workload_of
-from submeter.estimating.shapes import params_of_shape
-from submeter.estimating.transformers import layers_of
+from submeter.workloads.configs import STYLES, shape_of_config
+from submeter.workloads.describing import workload_of
+from submeter.workloads.shapes import params_of_shape
+from submeter.workloads.transformers import layers_of
 
 # Configurations as released, without what does not matter here, and parameters as released.
 LLAMA = {

@@ -12,7 +12,7 @@ from typing import Final
 
 from submeter.catalog.names import near
 from submeter.errors import UsageError
-from submeter.estimating.layers import Layer, positive
+from submeter.workloads.layers import Layer, positive
 
 CLASSES: Final = 1000  # ImageNet
 COLOURS: Final = 3

@@ -12,14 +12,14 @@ import msgspec
 
 from submeter.catalog.names import near
 from submeter.errors import UsageError
-from submeter.estimating.convolutions import CLASSES
-from submeter.estimating.counts import parse_count, spelt, understood
-from submeter.estimating.describing import Training, built, workload_of
-from submeter.estimating.layers import Counted, precision_of
-from submeter.estimating.operations import perceptron, recurrent
-from submeter.estimating.shapes import completed, families_of
-from submeter.estimating.transformers import Experts, TransformerShape
-from submeter.estimating.workloads import Workload
+from submeter.workloads.convolutions import CLASSES
+from submeter.workloads.counts import parse_count, spelt, understood
+from submeter.workloads.describing import Training, built, workload_of
+from submeter.workloads.layers import Counted, precision_of
+from submeter.workloads.operations import perceptron, recurrent
+from submeter.workloads.shapes import completed, families_of
+from submeter.workloads.transformers import Experts, TransformerShape
+from submeter.workloads.workloads import Workload
 
 TABLES: Final = ("name", "model", "data", "training")
 _SHAPE: Final = {

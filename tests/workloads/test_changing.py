@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import UsageError
-from submeter.estimating.changing import compound_scaled, distilled, pruned, quantised
-from submeter.estimating.describing import workload_of
-from submeter.estimating.layers import PRECISIONS
-from submeter.estimating.workloads import Operations, Workload, total
+from submeter.workloads.changing import compound_scaled, distilled, pruned, quantised
+from submeter.workloads.describing import workload_of
+from submeter.workloads.layers import PRECISIONS
+from submeter.workloads.workloads import Operations, Workload, total
 
 LANGUAGE = workload_of(model="llama-7b", tokens="1T", fused=False)
 MIXTURE = workload_of(model="mixtral-8x7b", tokens="1T")

@@ -4,7 +4,7 @@
 The nearest published model of the same family lends its proportions: depth and width grow
 together until the number of parameters is the one that was told. Operations a token depend little
 on the proportions; by how much is measured on the published shapes themselves, each inferred from
-the others (`SPREAD_RATIOS`, checked by tests/estimating/test_shapes.py).
+the others (`SPREAD_RATIOS`, checked by tests/workloads/test_shapes.py).
 """
 
 import math
@@ -18,10 +18,10 @@ import msgspec
 from submeter.catalog.names import near
 from submeter.catalog.tables import rows
 from submeter.errors import UsageError
-from submeter.estimating.configs import _LEARNED_POSITIONS, STYLES
-from submeter.estimating.convolutions import COLOURS
-from submeter.estimating.layers import params_of
-from submeter.estimating.transformers import Experts, Family, TransformerShape, layers_of
+from submeter.workloads.configs import _LEARNED_POSITIONS, STYLES
+from submeter.workloads.convolutions import COLOURS
+from submeter.workloads.layers import params_of
+from submeter.workloads.transformers import Experts, Family, TransformerShape, layers_of
 
 TABLE: Final = "model_shapes"
 HEAD_WIDTH: Final = 128.0  # of most models since GPT-3's largest

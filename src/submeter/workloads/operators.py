@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.flop_counter import flop_registry
 
-from submeter.estimating import formulas
-from submeter.estimating.tallies import Class, Cost
+from submeter.workloads import formulas
+from submeter.workloads.tallies import Class, Cost
 
 WITH_ALPHA = 2  # more arguments than the two terms: the second is scaled
 

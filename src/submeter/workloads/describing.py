@@ -7,26 +7,26 @@ from typing import Any, Final
 import msgspec
 
 from submeter.errors import UsageError
-from submeter.estimating.configs import NO_CONTEXT, shape_of_config
-from submeter.estimating.convolutions import CLASSES, network_of, side_of
-from submeter.estimating.counts import parse_count, spelt, understood
-from submeter.estimating.layers import Counted, Recomputation, precision_of
-from submeter.estimating.operations import (
+from submeter.workloads.configs import NO_CONTEXT, shape_of_config
+from submeter.workloads.convolutions import CLASSES, network_of, side_of
+from submeter.workloads.counts import parse_count, spelt, understood
+from submeter.workloads.layers import Counted, Recomputation, precision_of
+from submeter.workloads.operations import (
     IMAGES_A_STEP,
     tokens_a_step,
     transformer,
 )
-from submeter.estimating.operations import (
+from submeter.workloads.operations import (
     cnn as count_cnn,
 )
-from submeter.estimating.shapes import (
+from submeter.workloads.shapes import (
     inferred,
     known_shape,
     params_of_shape,
     spread_ratio_of,
 )
-from submeter.estimating.transformers import Family, Scores, TransformerShape
-from submeter.estimating.workloads import NOTHING, Workload
+from submeter.workloads.transformers import Family, Scores, TransformerShape
+from submeter.workloads.workloads import NOTHING, Workload
 
 Count = str | float  # as people type it
 DISAGREEING_RATIO: Final = 1.1  # told and reckoned parameters further apart are worth a word
@@ -113,7 +113,7 @@ def workload_of(
     """
     how = _training(training, changed)
     if description is not None:
-        from submeter.estimating.descriptions import workload_of_description
+        from submeter.workloads.descriptions import workload_of_description
 
         others = (params, active_params, tokens, model, config, shape, context, cnn, images)
         if any(other is not None for other in others):

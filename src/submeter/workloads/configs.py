@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from submeter.catalog.names import near
 from submeter.errors import UsageError
-from submeter.estimating.counts import parse_count
-from submeter.estimating.transformers import Experts, Latent, TransformerShape
+from submeter.workloads.counts import parse_count
+from submeter.workloads.transformers import Experts, Latent, TransformerShape
 
 _BIASED: Final = {"attention_bias": True, "output_bias": True, "ffn_bias": True}
 _RMS: Final = {"norm_params": 1, "gated": True, "tied": False}

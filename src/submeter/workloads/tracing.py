@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from submeter.estimating.operators import (
+from submeter.workloads.operators import (
     Entry,
     look_up,
     moved_bytes,
@@ -34,7 +34,7 @@ from submeter.estimating.operators import (
     size_bytes,
     tensors_of,
 )
-from submeter.estimating.tallies import Class, Cost, Phase, Row
+from submeter.workloads.tallies import Class, Cost, Phase, Row
 
 CHECKPOINTS = ("/checkpoint.py", "\\checkpoint.py", "checkpointing.py")
 AXES = 4  # batch, heads, positions, width

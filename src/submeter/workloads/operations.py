@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
-from submeter.estimating.convolutions import CLASSES, image_layers
-from submeter.estimating.layers import (
+from submeter.workloads.convolutions import CLASSES, image_layers
+from submeter.workloads.layers import (
     Counted,
     Recomputation,
     params_of,
     positive,
     train,
 )
-from submeter.estimating.recurrences import Cell, perceptron_layers, recurrent_layers
-from submeter.estimating.transformers import Experts, Scores, TransformerShape, layers_of
+from submeter.workloads.recurrences import Cell, perceptron_layers, recurrent_layers
+from submeter.workloads.transformers import Experts, Scores, TransformerShape, layers_of
 
 IMAGES_A_STEP: Final = 256.0  # He et al. 2016, section 3.4
 SEQUENCES_A_STEP: Final = 64.0  # assumed; only the optimiser's steps depend on it
@@ -158,7 +158,7 @@ def recurrent(
 ) -> Counted:
     """Operations of training a recurrent network on *sequences* of so many *steps*.
 
-    The rest as in `submeter.estimating.recurrences.recurrent_layers`.
+    The rest as in `submeter.workloads.recurrences.recurrent_layers`.
     """
     positive(sequences, "sequences")
     batch = min(SEQUENCES_A_STEP, sequences) if batch_sequences is None else batch_sequences
