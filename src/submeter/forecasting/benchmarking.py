@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from submeter.errors import CoverageError, UsageError
 from submeter.forecasting.backtesting import Errors, Outcome, Progress, Way, backtest
 from submeter.forecasting.forecaster import LEAST_S, LONGEST_S, Forecaster
@@ -43,6 +45,11 @@ class Row:
     outcome: Outcome
     unguarded: Outcome
 
+    @property
+    def held_back(self) -> bool:
+        """Whether the guard held any job back."""
+        return bool(np.any(self.outcome.realised_g != self.unguarded.realised_g))
+
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -51,6 +58,11 @@ class Report:
     series: Series
     rows: tuple[Row, ...]
     errors: dict[int, tuple[float, float, float]]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the series, in its unit."""
+        return float(np.nanmean(self.series.values))
 
 
 def benchmark(
@@ -105,8 +117,8 @@ def _tests(series: Series, scenario: str) -> list[tuple[str, str, Jobs, Way]]:
     tests: list[tuple[str, str, Jobs, Way]] = []
     for name in named:
         if name == "nightly":
-            for hours in NIGHT_WINDOWS_H:
-                tests.append((name, f"± {hours} h", nightly(series, hours), Way()))
+            windows = [(f"± {hours} h", nightly(series, hours)) for hours in NIGHT_WINDOWS_H]
+            tests += [(name, window, jobs, Way()) for window, jobs in windows]
         elif name in _SCENARIOS:
             tests += [(name, way, _SCENARIOS[name](series), how) for way, how in _WAYS]
         elif name.endswith(".csv"):

@@ -5,8 +5,6 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from submeter.forecasting.backtesting import Outcome
 from submeter.forecasting.benchmarking import Report, Row
 
@@ -16,11 +14,12 @@ _HEAD = ("", "jobs", "could save", "saved", "captured", "worse")
 def backtest_text(report: Report, name: str, notes: tuple[str, ...] = ()) -> str:
     """Table of *report* on the series of the file *name*."""
     series = report.series
-    level = float(np.nanmean(series.values))
     lines = [
-        f"{name}: {_day(series.start_utc_s)} to {_day(series.end_utc_s - 1)}, "
-        f"slots of {series.step_s / 60:.0f} min, mean {level:.3g} {series.unit}, "
-        f"clock of {series.timezone}",
+        (
+            f"{name}: {_day(series.start_utc_s)} to {_day(series.end_utc_s - 1)}, "
+            f"slots of {series.step_s / 60:.0f} min, mean {report.mean:.3g} {series.unit}, "
+            f"clock of {series.timezone}"
+        ),
         *(f"note: {note}" for note in notes),
         "",
         *_table([_HEAD, *(_cells(row) for row in report.rows)]),
@@ -50,7 +49,7 @@ def backtest_document(report: Report, name: str, notes: tuple[str, ...] = ()) ->
             "start_utc": _instant(series.start_utc_s),
             "end_utc": _instant(series.end_utc_s),
             "step_s": series.step_s,
-            "mean_g_per_kwh": float(np.nanmean(series.values)),
+            "mean_g_per_kwh": report.mean,
             "notes": list(notes),
         },
         "scenarios": [
@@ -82,7 +81,7 @@ def _ratios(outcome: Outcome) -> dict[str, float | None]:
         "realised_saving_ratio": outcome.saving_ratio,
         "capture_ratio": capture if math.isfinite(capture) else None,
         "worse_share_ratio": outcome.worse_share,
-        "mean_pauses": float(outcome.pauses.mean()),
+        "mean_pauses": outcome.mean_pauses,
     }
 
 
@@ -100,7 +99,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _held_back(rows: tuple[Row, ...]) -> list[str]:
-    held = [row for row in rows if np.any(row.outcome.realised_g != row.unguarded.realised_g)]
+    held = [row for row in rows if row.held_back]
     return [
         f"{row.scenario}, {row.way}: held back from waiting where it had not paid; "
         f"without that {_percent(row.unguarded.saving_ratio)}"
@@ -135,5 +134,3 @@ def progress_bar(share: float, width: int = 30) -> str:
     """Bar of what is done, for a terminal."""
     filled = round(min(max(share, 0.0), 1.0) * width)
     return f"back-testing [{'#' * filled}{'.' * (width - filled)}] {share:4.0%}"
-
-

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``submeter plan --backtest SERIES.csv``: what waiting would have saved on a series of the past."""
+"""``submeter plan --backtest SERIES.csv``: what waiting would have saved on a series."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -78,7 +79,7 @@ class _Bar:
         )
         self._told = -1
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
