@@ -103,7 +103,7 @@ def page(data: Path) -> str:
     steep = [s for s in found if s.free.perfect_saving_ratio > SMALL]
     flat = [s for s in found if s.free.perfect_saving_ratio <= SMALL]
     captures = [s.free.capture_ratio for s in main]
-    under = [s.held.name for s in steep if s.free.capture_ratio < 0.7]  # noqa: PLR2004
+    under = [s.held.name for s in steep if s.free.capture_ratio < 0.7]
     took = speed(data)
     parts = [
         _HEAD,
@@ -113,8 +113,8 @@ def page(data: Path) -> str:
         f"Mean capture {np.mean(captures):.3f}, lowest {min(captures):.3f}.\n",
         _ALL,
         _zones(found),
-        f"Where over {SMALL:.0%} could be saved ({len(steep)} years of zones), the mean capture "
-        f"is {np.mean([s.free.capture_ratio for s in steep]):.2f}, the lowest "
+        f"Where over {100 * SMALL:.0f} % could be saved ({len(steep)} years of zones), the mean "
+        f"capture is {np.mean([s.free.capture_ratio for s in steep]):.2f}, the lowest "
         f"{min(s.free.capture_ratio for s in steep):.2f}; "
         + (f"under 0.70 are {', '.join(under)}. " if under else "none is under 0.70. ")
         + f"In the other {len(flat)}, the lowest saving is "
@@ -170,7 +170,8 @@ _SPEED: Final = """
 ## Speed
 
 On one core, with a year of half hours: learning {fit:.1f} s; taking a reading in and forecasting
-7 days with 200 paths {update:.0f} ms, {slowest:.0f} ms when it refits, once a day (processor time).
+7 days with 200 paths {update:.0f} ms, at most {slowest:.0f} ms, when it refits, once a day
+(processor time).
 """
 # Zones by which features, PRIOR_H and READY were chosen.
 CHOSEN_ON: Final = (
@@ -181,13 +182,16 @@ CHOSEN_ON: Final = (
 
 
 def _reproduction(data: Path) -> str:
-    told = lets_wait_awhile.rows(data)
+    told = sorted(
+        lets_wait_awhile.rows(data),
+        key=lambda row: (lets_wait_awhile.ZONES.index(row.zone), row.interruptible),
+    )
     lines = ["| zone | pauses | published | ours | apart |", "| --- | --- | ---: | ---: | ---: |"]
-    for row in sorted(told, key=lambda r: (lets_wait_awhile.ZONES.index(r.zone), r.interruptible)):
-        lines.append(
-            f"| {row.zone} | {'yes' if row.interruptible else 'no'} | {row.published:.2f} % | "
-            f"{row.ours:.2f} % | {row.ours - row.published:+.2f} |".replace("| -", "| −")
-        )
+    lines += [
+        f"| {row.zone} | {'yes' if row.interruptible else 'no'} | {row.published:.2f} % | "
+        f"{row.ours:.2f} % | {row.ours - row.published:+.2f} |".replace("| -", "| −")
+        for row in told
+    ]
     lines += [
         "",
         "Semi-weekly, planned once on a perfect forecast and on noisy ones:",
@@ -195,8 +199,10 @@ def _reproduction(data: Path) -> str:
         "| zone | no pauses | pauses | 5 % noise | 10 % noise |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for zone, *figures in lets_wait_awhile.semi_weekly_rows(data):
-        lines.append(f"| {zone} | " + " | ".join(f"{f:.2f} %" for f in figures) + " |")
+    lines += [
+        f"| {zone} | " + " | ".join(f"{figure:.2f} %" for figure in figures) + " |"
+        for zone, *figures in lets_wait_awhile.semi_weekly_rows(data)
+    ]
     return "\n".join(lines)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What back-tests print: a table for people, a document for programs, nothing on a pipe besides."""
+"""What back-tests print: a table for people, a document for programs, no bar on a pipe."""
 
 import json
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from tests.forecasting.signals import grid
 def _file(folder: Path, series: Series, zone: str = "DE") -> Path:
     path = folder / "series.csv"
     rows = [
-        f"{datetime.fromtimestamp(series.start_utc_s + series.step_s * i, UTC):%FT%TZ},{v:.3f},{zone}"
-        for i, v in enumerate(series.values)
+        f"{datetime.fromtimestamp(series.start_utc_s + series.step_s * i, UTC):%FT%TZ},{v},{zone}"
+        for i, v in enumerate(series.values.round(3))
     ]
     head = "timestamp_utc,ci_gco2e_per_kwh,zone"
     path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
@@ -39,6 +39,7 @@ def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     backtest(_file(tmp_path, grid(45)), "semi-weekly", as_json=True)
     told = json.loads(capsys.readouterr().out)
+    assert told["schema"] == 1
     assert told["series"]["timezone"] == "Europe/Berlin"
     assert [row["pauses"] for row in told["scenarios"]] == [
         "free pauses", "pauses of 90 s", "no pauses",
@@ -63,7 +64,7 @@ def test_a_table_of_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "jobs.csv, free pauses" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("zone, said", [("Atlantis-7", "Atlantis-7"), ("", "--zone")])
+@pytest.mark.parametrize(("zone", "said"), [("Atlantis-7", "Atlantis-7"), ("", "--zone")])
 def test_a_zone_that_is_not_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], zone: str, said: str
 ) -> None:
@@ -78,6 +79,6 @@ def test_error_of_a_zone_that_is_asked_for(tmp_path: Path) -> None:
         backtest(_file(tmp_path, grid(20)), "nightly", zone="Atlantis-7")
 
 
-@pytest.mark.parametrize("share, blocks", [(0.0, 0), (0.5, 15), (1.0, 30), (1.2, 30)])
+@pytest.mark.parametrize(("share", "blocks"), [(0.0, 0), (0.5, 15), (1.0, 30), (1.2, 30)])
 def test_the_bar(share: float, blocks: int) -> None:
     assert progress_bar(share).count("#") == blocks

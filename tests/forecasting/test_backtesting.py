@@ -39,9 +39,9 @@ def _carried_out(series: Series, jobs: Jobs, believed: np.ndarray, **how: float 
     return replay
 
 
-@settings(max_examples=25, deadline=None)
-@given(SEEDS, st.booleans())
-def test_on_a_perfect_forecast_replays_are_optimal(seed: int, interruptible: bool) -> None:
+@settings(max_examples=12, deadline=None)
+@given(seed=SEEDS, interruptible=st.booleans())
+def test_on_a_perfect_forecast_replays_are_optimal(seed: int, *, interruptible: bool) -> None:
     series = Series(0.0, 3600.0, np.random.default_rng(seed).uniform(20, 600, 300))
     jobs = _jobs(seed, 300)
     replay = _carried_out(series, jobs, series.values, interruptible=interruptible, ready=0.0)
@@ -49,10 +49,10 @@ def test_on_a_perfect_forecast_replays_are_optimal(seed: int, interruptible: boo
     np.testing.assert_allclose(replay.realised_g, best)
 
 
-@settings(max_examples=25, deadline=None)
-@given(SEEDS, st.booleans(), st.sampled_from([0.0, 90.0, 600.0]))
+@settings(max_examples=12, deadline=None)
+@given(seed=SEEDS, interruptible=st.booleans(), checkpoint_s=st.sampled_from([0.0, 90.0, 600.0]))
 def test_on_any_forecast_jobs_are_done_and_none_beats_the_best(
-    seed: int, interruptible: bool, checkpoint_s: float
+    seed: int, *, interruptible: bool, checkpoint_s: float
 ) -> None:
     rng = np.random.default_rng(seed)
     series = Series(0.0, 3600.0, rng.uniform(20, 600, 300))
@@ -69,7 +69,7 @@ def test_on_any_forecast_jobs_are_done_and_none_beats_the_best(
         assert not work.pauses.any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(SEEDS)
 def test_dear_pauses_are_made_less_often(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -129,7 +129,7 @@ def _nights(count: int) -> tuple[Series, Jobs]:
     return series, Jobs(at - 2, np.ones(count, dtype=np.int64), at + 3, at)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(SEEDS, st.integers(40, 110))
 def test_the_guard_knows_only_what_is_over(seed: int, known: int) -> None:
     series, jobs = _nights(120)
@@ -152,8 +152,8 @@ def test_the_guard_stops_what_loses_and_lets_what_saves() -> None:
         assert (made.realised_g == 100).sum() == pytest.approx(held, abs=3)
 
 
-@pytest.mark.parametrize("saving, pays", [(0.1, True), (0.0, True), (-0.1, False)])
-def test_verdicts(saving: float, pays: bool) -> None:
+@pytest.mark.parametrize(("saving", "pays"), [(0.1, True), (0.0, True), (-0.1, False)])
+def test_verdicts(saving: float, *, pays: bool) -> None:
     at_once = np.linspace(80, 120, 40)
     verdict = judge(at_once, at_once * (1 - saving))
     assert verdict.pays is pays
@@ -185,7 +185,7 @@ def test_benchmarks_of_scenarios() -> None:
 
 
 @pytest.mark.parametrize(
-    "days, scenario, said",
+    ("days", "scenario", "said"),
     [(60, "weekly", "no scenario"), (3, "nightly", "days"), (60, "none.csv", "cannot be read")],
 )
 def test_error_of_a_benchmark(days: int, scenario: str, said: str) -> None:

@@ -71,7 +71,7 @@ def test_the_zone_of_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lines, head, said",
+    ("lines", "head", "said"),
     [
         (_lines(), "time,ci\n", "no column timestamp_utc and no ci_gco2e_per_kwh"),
         (_lines(), "timestamp_utc,price\n", "no column ci_gco2e_per_kwh"),

@@ -102,7 +102,7 @@ def test_a_table_of_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, error, said",
+    ("text", "error", "said"),
     [
         ("", UsageError, "holds no job"),
         ("soon,3,2020-02-02\n", UsageError, "line 2"),
