@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.errors import SubmeterError, UsageError
+from submeter.interfaces.cli.estimate_model import (
+    count_words,
+    model_options,
+    take_model,
+    with_count,
+)
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -54,6 +60,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("estimate")
 @click.argument("description", required=False, metavar="[DESCRIPTION]")
 @_options
+@model_options
 @click.option(
     "--vary",
     multiple=True,
@@ -76,8 +83,9 @@ def estimate(
 ) -> None:  # fmt: skip
     """Predict what a training will use: time, energy, carbon, water, cost.
 
-    DESCRIPTION is a TOML file that says the same as the options. What is not said is a prior,
-    fitted on published trainings, and as wide as they differ.
+    DESCRIPTION is a TOML file that says the same as the options, or names a function that makes
+    the model, whose operations are counted then. What is not said is a prior, fitted on published
+    trainings, and as wide as they differ.
 
     \b
     Examples:
@@ -85,6 +93,8 @@ def estimate(
       submeter estimate --cnn resnet50 --images 1.28M --hardware v100:8
       submeter estimate --config config.json --tokens 2T --hardware a100:64
       submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
+      submeter estimate mymodel:build_model --steps 10000 --hardware a100:8
+      submeter estimate train.py:build --set layers=80 --input 4x2048:tokens --tokens 1B …
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
       submeter estimate … --sweep params=1e8..1e11
     """  # noqa: D301  # \b keeps click from refilling the examples
@@ -102,15 +112,18 @@ def estimate(
 
         check_name(save, "submeter estimate … --save planned")
         given["name"] = save
-    question = question_of({**given, "description": description})
+    given["description"] = description
+    by = given["by"]
+    source = take_model(given)
+    question = question_of({**given, "source": source})
     if sweep is not None or vary:
         _many(question, (sweep,) if sweep is not None else vary, curve=sweep is not None,
               as_json=as_json)  # fmt: skip
         return
-    _one(question, as_json=as_json, save=save is not None)
+    _one(question, as_json=as_json, save=save is not None, by=by)
 
 
-def _one(question: "Question", *, as_json: bool, save: bool) -> None:
+def _one(question: "Question", *, as_json: bool, save: bool, by: str | None = None) -> None:
     from submeter.estimating.asking import answer
     from submeter.reporting.estimates import estimate_document, estimate_words
     from submeter.running.reckoning import reckoned
@@ -124,9 +137,10 @@ def _one(question: "Question", *, as_json: bool, save: bool) -> None:
     if as_json:
         from submeter.reporting.words import to_json
 
-        click.echo(to_json(estimate_document(question, found)))
+        click.echo(to_json(with_count(question, estimate_document(question, found))))
     else:
         click.echo(estimate_words(question, found, _width(), beside=_beside(question, found)))
+        click.echo(count_words(question, by, _width()), nl=question.source is not None)
     if save:
         click.echo(f"kept as {question.run_id}", err=True)
         click.echo(f"undo: submeter rm {question.run_id}", err=True)
