@@ -15,6 +15,11 @@ _MOST_ROWS: Final = 40
 _DEEPEST: Final = 6
 _SCALES: Final = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _HAIR: Final = 0.01
+_TWICE: Final = 2.0
+_LEGEND: Final = (
+    "operations of one step [FLOP], an addition and a multiplication two; executed: useful, and "
+    "what is done again; share: of what is executed"
+)
 
 
 def counted_words(counted: Counted, width: int) -> str:
@@ -41,13 +46,15 @@ def widened(counted: Counted) -> str:
         return "most of it could not be counted: there may be ten times the operations, or more"
     if spread < 1 + _HAIR:
         return "less than 1 % more operations than were counted"
-    more = f"{100 * (spread - 1):.0f} %" if spread < 2 else f"{spread:.2g} times"  # noqa: PLR2004
-    return f"up to {more} {'more' if spread < 2 else 'as many'} operations than were counted"  # noqa: PLR2004
+    more = f"{100 * (spread - 1):.0f} %" if spread < _TWICE else f"{spread - 1:.2g} times"
+    return f"up to {more} more operations than were counted"
 
 
 def escaped_words(found: Unseen) -> str:
     """What one operator is, where, and how much of the time it takes."""
-    where = plain(found.modules[0], width=40) if found.modules and found.modules[0] else "the model"
+    where = (
+        plain(found.modules[0], width=40) if found.modules and found.modules[0] else "the model"
+    )
     low, high = write_ratio(found.low_ratio), write_ratio(found.high_ratio)
     share = high if low == high else f"{low} – {high}"
     partly = "seen in part, " if found.partly else ""
@@ -72,7 +79,7 @@ def by_words(counted: Counted, by: By, width: int) -> str:
     """Table of operations by *by*, most first; modules with all that is inside them."""
     whole = counted.total()
     cells = [[by, "", "useful", "executed", "share", "element-wise", "bytes"]]
-    found = _tree(counted) if by == "module" else [Alike(n, 1, c) for n, c in counted.by(by).items()]
+    found = _tree(counted) if by == "module" else _plainly(counted, by)
     for row in found[:_MOST_ROWS]:
         times = f"× {row.count}" if row.count > 1 else ""
         cells.append([_named(by, row.name), times, *_cells(row.cost, whole)])
@@ -81,11 +88,7 @@ def by_words(counted: Counted, by: By, width: int) -> str:
     lines, _ = fitted(cells, width, right=range(1, 7), spare=(5, 6))
     if len(found) > _MOST_ROWS:
         lines.append(f"and {len(found) - _MOST_ROWS} more (--json has all)")
-    lines += fill(
-        "operations of one step [FLOP], an addition and a multiplication two; executed: useful, "
-        "and what is done again; share: of what is executed".split(" "),
-        width,
-    )
+    lines += fill(_LEGEND.split(" "), width)
     return "\n".join(cut(line, width) for line in lines)
 
 
@@ -117,6 +120,10 @@ def counted_document(counted: Counted) -> dict[str, Any]:
         ],
         "notes": list(counted.notes),
     }
+
+
+def _plainly(counted: Counted, by: Literal["operator", "phase", "kind"]) -> list[Alike]:
+    return [Alike(name, 1, cost) for name, cost in counted.by(by).items()]
 
 
 def _alike(rows: Iterable[tuple[str, Cost]]) -> list[Alike]:

@@ -21,9 +21,9 @@ Pruning = Literal["mask", "channels", "2:4"]
 # weights, and embedding, head, router and classifier keep one side.
 _TWO_SIDED: Final = frozenset(
     {
-        "attention", "feed-forward", "experts", "convolution", "dense", "recurrent", "input",
+        *("attention", "feed-forward", "experts", "convolution", "dense", "recurrent", "input"),
         "matmul",  # of a counted model
-    }  # fmt: skip
+    }
 )
 _UNTOUCHED: Final = frozenset({"optimiser", "embedding"})
 SPARSE_RATIO: Final = 0.5  # of the products, at two of four weights

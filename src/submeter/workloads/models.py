@@ -94,7 +94,7 @@ class ModelSource:
             made,
             notes=(f"{self.name}: {spelt(made.params)} parameters", *notes, *counted.notes),
             spread_ratio=spread_ratio,
-            details={"batch_samples": counted.work["samples"]} if "samples" in counted.work else {},
+            details={f"batch_{unit}": n for unit, n in counted.work.items() if unit == "samples"},
         )
         return _in_precision(made, words.get("precision"))
 

@@ -13,6 +13,14 @@ from submeter.interfaces.cli.estimate_model import (
     take_model,
     with_count,
 )
+from submeter.interfaces.cli.estimate_more import (
+    TERMINAL,
+    draw,
+    more_options,
+    more_words,
+    take_more,
+    with_more,
+)
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -68,6 +76,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     help='Compare: "hardware=a100,h100 precision=fp32,bf16 region=DE,SE".',
 )
 @click.option("--sweep", metavar="AXIS", help="A curve along one axis: params=1e8..1e11.")
+@more_options
 @click.option("--validate", metavar="FILE", help="Score the priors on published runs in a table.")
 @click.option("--save", metavar="NAME", help="Keep the predicted run in the ledger as NAME.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
@@ -96,7 +105,9 @@ def estimate(
       submeter estimate mymodel:build_model --steps 10000 --hardware a100:8
       submeter estimate train.py:build --set layers=80 --input 4x2048:tokens --tokens 1B …
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
+      submeter estimate … --vary "precision=fp32,bf16,fp8" --chart
       submeter estimate … --sweep params=1e8..1e11
+      submeter estimate … --change prune=0.5:channels --outlook neuromorphic
     """  # noqa: D301  # \b keeps click from refilling the examples
     if validate is not None:
         _validate(validate, as_json=as_json)
@@ -113,17 +124,20 @@ def estimate(
         check_name(save, "submeter estimate … --save planned")
         given["name"] = save
     given["description"] = description
+    more = take_more(given, many=sweep is not None or bool(vary))
     by = given["by"]
     source = take_model(given)
     question = question_of({**given, "source": source})
     if sweep is not None or vary:
         _many(question, (sweep,) if sweep is not None else vary, curve=sweep is not None,
-              as_json=as_json)  # fmt: skip
+              as_json=as_json, chart=more["chart"])  # fmt: skip
         return
-    _one(question, as_json=as_json, save=save is not None, by=by)
+    _one(question, more, as_json=as_json, save=save is not None, by=by)
 
 
-def _one(question: "Question", *, as_json: bool, save: bool, by: str | None = None) -> None:
+def _one(
+    question: "Question", more: dict[str, Any], *, as_json: bool, save: bool, by: str | None
+) -> None:
     from submeter.estimating.asking import answer
     from submeter.reporting.estimates import estimate_document, estimate_words
     from submeter.running.reckoning import reckoned
@@ -137,16 +151,28 @@ def _one(question: "Question", *, as_json: bool, save: bool, by: str | None = No
     if as_json:
         from submeter.reporting.words import to_json
 
-        click.echo(to_json(with_count(question, estimate_document(question, found))))
+        document = with_count(question, estimate_document(question, found))
+        click.echo(to_json(with_more(question, found, more, document)))
     else:
         click.echo(estimate_words(question, found, _width(), beside=_beside(question, found)))
-        click.echo(count_words(question, by, _width()), nl=question.source is not None)
+        for words in (
+            count_words(question, by, _width()),
+            more_words(question, found, more, _width()),
+        ):
+            click.echo(words, nl=bool(words))
     if save:
         click.echo(f"kept as {question.run_id}", err=True)
         click.echo(f"undo: submeter rm {question.run_id}", err=True)
 
 
-def _many(question: "Question", words: tuple[str, ...], *, curve: bool, as_json: bool) -> None:
+def _many(
+    question: "Question",
+    words: tuple[str, ...],
+    *,
+    curve: bool,
+    as_json: bool,
+    chart: str | None,
+) -> None:
     from submeter.estimating.varying import axes_of, vary
     from submeter.reporting.estimates import curve_words, table_document, table_words
     from submeter.running.reckoning import reckoned
@@ -155,12 +181,14 @@ def _many(question: "Question", words: tuple[str, ...], *, curve: bool, as_json:
     if curve and len(axes) != 1:
         raise UsageError("a curve has one axis", remedy="--sweep params=1e8..1e11")
     made = vary(question, axes, reckoned)
+    drawn = draw(made, chart, _width(120)) if chart else ""
     if as_json:
         from submeter.reporting.words import to_json
 
         click.echo(to_json(table_document(made)))
         return
     click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
+    click.echo(f"\n{drawn}" if chart == TERMINAL else drawn, nl=bool(drawn), err=chart != TERMINAL)
 
 
 def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None":
