@@ -186,7 +186,8 @@ def estimate(
         return Prediction(answer(question, reckoned), question)
     from submeter.estimating.varying import Axis, vary
 
-    table = vary(question, (Axis("hardware", tuple(names)),), reckoned)
+    bare = msgspec.structs.replace(question, hardware=names[0].partition(":")[0])  # no count
+    table = vary(bare, (Axis("hardware", tuple(names)),), reckoned)
     each = [msgspec.structs.replace(question, hardware=name) for name in names]
     return Predictions(tuple(Prediction(answer(q, reckoned), q) for q in each), table)
 

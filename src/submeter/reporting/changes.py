@@ -27,7 +27,7 @@ def changes_words(savings: Sequence[Saving], width: int) -> str:
     lines, _ = fitted(cells, width, right=range(1, 3), spare=(2,))
     lines += fill(f"energy: {UNVERIFIED}".split(" "), width)
     for s in savings:
-        said = f"  {s.words}: {'; '.join((s.why, *s.notes))}"
+        said = f"  {s.words}: {'; '.join((s.why, *s.notes[:1]))}"
         lines += [f"  {line}" for line in fill(plain(said).split(" "), width - 2)]
     return "\n".join(cut(line, width) for line in lines)
 
@@ -85,5 +85,10 @@ def _range(saving: Saving) -> str:
     low, high = saving.low_ratio, saving.high_ratio
     if abs(high - low) < _NO_RANGE:
         return _percent(low)
-    ends = [f"{'−' if r < 1 else '+'}{abs(100 * (r - 1)):.2g}" for r in (low, high)]
-    return f"{ends[0]} … {ends[1].replace('+0', '0')} %"
+    ends = [_signed(100 * (ratio - 1)) for ratio in (low, high)]
+    return f"{ends[0]} … {ends[1]} %"
+
+
+def _signed(percent: float) -> str:
+    value = float(f"{percent:.2g}")
+    return "0" if abs(percent) < 100 * _NO_RANGE else f"{'−' if value < 0 else '+'}{abs(value):g}"

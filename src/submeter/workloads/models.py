@@ -118,6 +118,7 @@ class ModelSource:
         from submeter.workloads.counting import count, import_torch
 
         torch = import_torch()
+        check_device(torch, self._device)
         with printing_elsewhere():
             given = made_by(torch, self._make, arguments, self._device, self._given)
             chosen = optimiser or given.optimiser or USUAL_OPTIMISER
@@ -141,6 +142,16 @@ class ModelSource:
             if known is not None and name not in known:
                 takes = f"it takes {', '.join(known)}" if known else "it takes no argument"
                 raise UsageError(f"{self.name} has no argument {name!r}", remedy=takes)
+
+
+def check_device(torch: Any, device: str) -> None:
+    """Raise `UsageError` if nothing can run on *device* here."""
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:
+        raise UsageError(
+            f"“{device[:40]}” is no device here", remedy="--count-on cpu, or leave it out"
+        ) from error
 
 
 def value_of(word: Any) -> Any:

@@ -143,23 +143,24 @@ def _one(
     from submeter.running.reckoning import reckoned
 
     found = answer(question, reckoned)
+    if as_json:
+        from submeter.reporting.words import to_json
+
+        document = with_count(question, estimate_document(question, found))
+        said = [to_json(with_more(question, found, more, document))]
+    else:
+        width = _width()
+        said = [
+            estimate_words(question, found, width, beside=_beside(question, found)),
+            count_words(question, by, width),
+            more_words(question, found, more, width),
+        ]
     if save:
         from submeter.storing.ledger import open_ledger
 
         with open_ledger() as ledger:
             ledger.put(found.prediction.run)
-    if as_json:
-        from submeter.reporting.words import to_json
-
-        document = with_count(question, estimate_document(question, found))
-        click.echo(to_json(with_more(question, found, more, document)))
-    else:
-        click.echo(estimate_words(question, found, _width(), beside=_beside(question, found)))
-        for words in (
-            count_words(question, by, _width()),
-            more_words(question, found, more, _width()),
-        ):
-            click.echo(words, nl=bool(words))
+    click.echo("\n\n".join(words for words in said if words))
     if save:
         click.echo(f"kept as {question.run_id}", err=True)
         click.echo(f"undo: submeter rm {question.run_id}", err=True)

@@ -56,6 +56,11 @@ def take_model(given: dict[str, Any]) -> "ModelSource | None":
     """
     description = given.get("description")
     said = {name: given.pop(name, None) for name in ("arguments", "inputs", "by", "device")}
+    if description and description.endswith(".py"):
+        raise UsageError(
+            f"{description} names no function",
+            remedy=f"submeter estimate {description}:build_model",
+        )
     if not names_a_model(description):
         said |= {name: given.get(name) for name in ("steps", "samples")}
         for name, option in _ONLY.items():
