@@ -30,7 +30,7 @@ def test_power_is_that_of_scipys_noncentral_t(shift: float, freedom: int) -> Non
 
     critical = student.quantile(0.975, freedom)
     truth = nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift)
-    assert student.power(shift, freedom, critical) == pytest.approx(truth, abs=2e-4)
+    assert student.chance_to_pass(shift, freedom, critical) == pytest.approx(truth, abs=2e-4)
 
 
 def paired(chance: random.Random, pairs: int, ratio: float) -> list[float]:

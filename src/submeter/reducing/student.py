@@ -74,7 +74,7 @@ def quantile(probability: float, freedom: float) -> float:
     return (low + high) / 2
 
 
-def power(shift: float, freedom: int, critical: float) -> float:
+def chance_to_pass(shift: float, freedom: int, critical: float) -> float:
     """Probability that t passes ±*critical* when its true mean is *shift* standard errors.
 
     ``P = E[Φ(shift - critical s) + Φ(-shift - critical s)]`` over ``s = sqrt(chi2 / freedom)``.
