@@ -16,7 +16,7 @@ EXTRAS = {"torch", "numpy", "highspy"}  # what only an extra brings
 
 
 def _needing_extras() -> list[str]:
-    """Modules that cannot be loaded without an extra, or load one that cannot; to a fixed point."""
+    """Modules that cannot be loaded without an extra, and those that load one of them."""
     needs: dict[str, set[str]] = {}
     for path in SOURCE.parent.rglob("*.py"):
         parts = path.relative_to(SOURCE.parents[1]).with_suffix("").parts

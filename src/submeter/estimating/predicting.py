@@ -40,6 +40,7 @@ from submeter.workloads.workloads import Workload
 HOST: Final = "predicted"
 ALL: Final = "all"  # devices of a kind, told together
 SHAPE: Final = "estimate/shape"
+BANDWIDTH: Final = "estimate/bandwidth"
 COMPUTE: Final = "compute"
 MEMORY: Final = "memory"
 AS_GIVEN: Final = "as given"
@@ -301,8 +302,9 @@ def _duration(
     if streamed_s <= compute_s:
         return compute, COMPUTE
     # What keeps runs below the peak keeps them below the memory's, too, and fused kernels move
-    # less than is counted: the doubt of the utilisation stays.
-    doubts = (_unit(memory), _unit(rates.utilisation), *shape)
+    # less than is counted: it is in as much doubt as the utilisation, though not by it.
+    reached = msgspec.structs.replace(_unit(rates.utilisation), key=f"{BANDWIDTH}/{rates.key}")
+    doubts = (_unit(memory), reached, *shape)
     return Product(streamed_s, {}).times(1.0, *doubts), MEMORY
 
 

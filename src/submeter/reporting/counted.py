@@ -65,7 +65,7 @@ class Alike(NamedTuple):
     """Modules whose names differ in numbers alone, such as ``blocks.0`` to ``blocks.79``."""
 
     name: str
-    count: int
+    number: int
     cost: Cost
 
 
@@ -81,7 +81,7 @@ def by_words(counted: Counted, by: By, width: int) -> str:
     cells = [[by, "", "useful", "executed", "share", "element-wise", "bytes"]]
     found = _tree(counted) if by == "module" else _plainly(counted, by)
     for row in found[:_MOST_ROWS]:
-        times = f"× {row.count}" if row.count > 1 else ""
+        times = f"× {row.number}" if row.number > 1 else ""
         cells.append([_named(by, row.name), times, *_cells(row.cost, whole)])
     if by != "module":
         cells.append(["all", "", *_cells(whole, whole)])

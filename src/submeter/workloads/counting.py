@@ -292,6 +292,13 @@ def leaves_of(tree: Any) -> list[Any]:
     return found
 
 
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Give *tree* with *function* of each leaf."""
+    from torch.utils._pytree import tree_map
+
+    return tree_map(function, tree)
+
+
 def wants_target(loss: Callable[..., Any]) -> bool:
     """Whether *loss* takes the output and something to compare it with."""
     target = getattr(loss, "forward", loss)

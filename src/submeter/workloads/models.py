@@ -275,10 +275,10 @@ def example_of(torch: Any, given: Given, inputs: Sequence[str], batch: Any, name
 
 def resized(torch: Any, example: Any, samples: int) -> Any:
     """Give *example* with so many *samples*: its first axis, in all tensors that share it."""
-    from torch.utils._pytree import tree_leaves, tree_map
+    from submeter.workloads.counting import leaves_of, mapped
 
     example = example() if callable(example) and not hasattr(example, "data_ptr") else example
-    tensors = [t for t in tree_leaves(example) if isinstance(t, torch.Tensor) and t.dim()]
+    tensors = [t for t in leaves_of(example) if isinstance(t, torch.Tensor) and t.dim()]
     if not tensors:
         raise UsageError("the example batch holds no tensor", remedy=_batch_remedy())
     first = tensors[0].shape[0]
@@ -288,7 +288,7 @@ def resized(torch: Any, example: Any, samples: int) -> Any:
             return value
         return value.new_zeros((samples, *value.shape[1:]))
 
-    return tree_map(other, example)
+    return mapped(other, example)
 
 
 def steps_of(

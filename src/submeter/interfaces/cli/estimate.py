@@ -35,7 +35,7 @@ _OPTIONS: Final = (
     click.option("--cnn", metavar="NAME", help="A network on images: resnet50, …"),
     click.option("--images", metavar="COUNT", help="Images of one epoch."),
     click.option("--context", metavar="COUNT", help="Tokens of a sequence."),
-    click.option("--batch", metavar="COUNT", help="Tokens or images of one step."),
+    click.option("--batch", metavar="COUNT", help="Tokens or images of one step; of a model, samples."),
     click.option("--epochs", metavar="COUNT", help="How often it sees them."),
     click.option("--recomputation", metavar="NAME", help="Of activations: none, selective, full."),
     click.option("--hardware", metavar="NAME:COUNT", help="Devices: h100-sxm:512, a100:8, cpu."),
@@ -103,7 +103,7 @@ def estimate(
       submeter estimate --config config.json --tokens 2T --hardware a100:64
       submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
       submeter estimate mymodel:build_model --steps 10000 --hardware a100:8
-      submeter estimate train.py:build --set layers=80 --input 4x2048:tokens --tokens 1B …
+      submeter estimate net.py:build --set layers=80 --input 4x2048:tokens …
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
       submeter estimate … --vary "precision=fp32,bf16,fp8" --chart
       submeter estimate … --sweep params=1e8..1e11
@@ -182,14 +182,17 @@ def _many(
     if curve and len(axes) != 1:
         raise UsageError("a curve has one axis", remedy="--sweep params=1e8..1e11")
     made = vary(question, axes, reckoned)
-    drawn = draw(made, chart, _width(120)) if chart else ""
+    drawn = draw(made, chart, _width()) if chart else ""
     if as_json:
         from submeter.reporting.words import to_json
 
         click.echo(to_json(table_document(made)))
-        return
-    click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
-    click.echo(f"\n{drawn}" if chart == TERMINAL else drawn, nl=bool(drawn), err=chart != TERMINAL)
+    else:
+        click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
+    if chart != TERMINAL:
+        click.echo(drawn, nl=bool(drawn), err=True)
+    elif not as_json:
+        click.echo(f"\n{drawn}")
 
 
 def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None":
