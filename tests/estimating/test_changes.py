@@ -37,6 +37,7 @@ def test_zeros_save_nothing_and_channels_something_between_nothing_and_all(share
     [
         ("prune=2:4", "h100-sxm:8", 1 / 1.3, 1.0),
         ("prune=2:4", "v100:8", 1.0, 1.0),  # has no units for it
+        ("prune=2:4", "a100:8", 1 / 1.3, 1.0),  # one of several, all of which have
         ("prune=2:4", "tpu-v4:8", 1.0, 1.0),
         ("precision=fp8", "h100-sxm:8", 0.5, 1.0),
         ("precision=int8", "h100-sxm:8", 0.5, 1.33),

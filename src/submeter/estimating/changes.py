@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from submeter.catalog.facts import attributes
 from submeter.errors import UsageError
 from submeter.estimating.machines import Machine
 from submeter.workloads.changing import (
@@ -26,7 +27,6 @@ from submeter.workloads.workloads import Workload
 WORDS: Final = "prune=0.5:channels, prune=0.9, prune=2:4, precision=fp8, distil=70B, scale=2"
 # Whole trainings with 2:4 sparse products took 1/1.3 to 1/1.06 of the time; nobody metered energy.
 SPARSE_TIMES: Final = (1 / 1.3, 1 / 1.06)
-SPARSE_SINCE: Final = 2020  # NVIDIA's A100, the first with units for 2:4
 # LLM.int8 in inference took 17 to 33 % more energy on an RTX 4090D.
 INT8_MOST: Final = 1.33
 
@@ -105,8 +105,7 @@ def saving_of(
 def _pruned(value: str, before: Workload, machine: Machine, _: object) -> _Change:
     if value == "2:4":
         made = pruned(before, 0.5, "2:4")
-        year = machine.accelerator.year or 0
-        if machine.device_class in ("cpu", "tpu") or year < SPARSE_SINCE:
+        if not _sparse(machine):
             return _Change(made, 1.0, 1.0, f"{machine.accelerator.name} has no units for 2:4")
         return _Change(
             made, SPARSE_TIMES[0], 1.0,
@@ -185,6 +184,12 @@ def _share(word: str) -> float:
         return float(word.strip().rstrip("%")) / (100.0 if percent else 1.0)
     except ValueError:
         raise UsageError(f"“{word[:40]}” is no share", remedy="prune=0.5:channels") from None
+
+
+def _sparse(machine: Machine) -> bool:
+    """Whether the catalog says that it has units for 2:4 sparse products."""
+    rows = (attributes("accelerators", key) for key in machine.accelerator.members)
+    return any(row is not None and row["sparsity_2_4"] == "yes" for row in rows)
 
 
 def _ops(before: Workload, made: Workload) -> float:

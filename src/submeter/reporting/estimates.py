@@ -228,11 +228,11 @@ def table_words(made: Table, width: int) -> str:
     best = pareto(made.points)
     names = [axis.name for axis in made.axes]
     heads = ["", *names, *(TITLES[m] for m in _SHOWN), "energy, to first"]
-    likes = {m: _like(made, m) for m in _SHOWN}
     rows: list[list[str]] = [heads]
     shown = list(zip(made.points, best, strict=True))
     if len(shown) > _MOST_POINTS:  # nobody reads ten thousand rows
         shown = [shown[0], *(row for row in shown[1:] if row[1])][:_MOST_POINTS]
+    likes = {m: _like([point for point, _ in shown], m, made.currency) for m in _SHOWN}
     for point, kept in shown:
         values = [_cell(point.figure(m, _unit(m, made.currency)), likes[m], m) for m in _SHOWN]
         words = [plain(point.words[name], width=24) for name in names]
@@ -270,8 +270,8 @@ def _ends(figure: Figure | Missing, like: float | None, measure: str) -> str:
     return interval(in_time(figure)) if measure == "duration" else interval(figure, like=like)
 
 
-def _like(made: Table, measure: str) -> float | None:
-    figures = (point.figure(measure, _unit(measure, made.currency)) for point in made.points)
+def _like(points: Sequence[Point], measure: str, currency: str) -> float | None:
+    figures = (point.figure(measure, _unit(measure, currency)) for point in points)
     return shared_unit(f.value for f in figures if isinstance(f, Figure))
 
 

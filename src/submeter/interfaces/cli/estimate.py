@@ -35,7 +35,7 @@ _OPTIONS: Final = (
     click.option("--cnn", metavar="NAME", help="A network on images: resnet50, …"),
     click.option("--images", metavar="COUNT", help="Images of one epoch."),
     click.option("--context", metavar="COUNT", help="Tokens of a sequence."),
-    click.option("--batch", metavar="COUNT", help="Tokens or images of one step; of a model, samples."),
+    click.option("--batch", metavar="COUNT", help="Tokens, images or samples of one step."),
     click.option("--epochs", metavar="COUNT", help="How often it sees them."),
     click.option("--recomputation", metavar="NAME", help="Of activations: none, selective, full."),
     click.option("--hardware", metavar="NAME:COUNT", help="Devices: h100-sxm:512, a100:8, cpu."),
