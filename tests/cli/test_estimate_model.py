@@ -267,6 +267,12 @@ def test_a_program_gives_its_model_and_a_batch(stage: Stage) -> None:
     assert made.answer.workload.operations.useful_flop == 1000 * 2 * 2 * 16 * 64 * 32
     assert torch.equal(model.weight, before)
     assert str(made).startswith("About ")
+    assert "every operator was counted" in str(made)
+    assert made.counted is not None
+    assert made.counted.total().flop == 2 * 2 * 16 * 64 * 32
+    document = made.to_dict()["prediction"]
+    assert isinstance(document, dict)
+    assert document["counted"]["by_module"][""]["useful_flop"] == made.counted.total().flop
 
 
 def test_several_hardware_make_several_predictions_and_one_table(stage: Stage) -> None:

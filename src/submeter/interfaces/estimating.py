@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from submeter.records.figures import Figure, Missing
     from submeter.records.footprints import Footprint
     from submeter.records.runs import Run
+    from submeter.workloads.tallies import Counted
 
 __all__ = ["Prediction", "Predictions", "estimate"]
 
@@ -74,16 +75,26 @@ class Prediction(msgspec.Struct, frozen=True):
         """Price of the electricity."""
         return _figure(self.footprint.money.electricity, self.footprint.money.currency)
 
+    @property
+    def counted(self) -> Counted | None:
+        """One step of the model by module, phase and operator; None if it was described."""
+        from submeter.reporting.counted import counted_of
+
+        return counted_of(self.question)
+
     def to_dict(self) -> dict[str, object]:
         """Words of the JSON, as ``submeter estimate --json`` writes them."""
+        from submeter.reporting.counted import with_count
         from submeter.reporting.estimates import estimate_document
 
-        return estimate_document(self.question, self.answer)
+        return with_count(self.question, estimate_document(self.question, self.answer))
 
     def __str__(self) -> str:
+        from submeter.reporting.counted import count_words
         from submeter.reporting.estimates import estimate_words
 
-        return estimate_words(self.question, self.answer, 80)
+        said = estimate_words(self.question, self.answer, 80), count_words(self.question, 80)
+        return "\n\n".join(words for words in said if words)
 
 
 class Predictions(msgspec.Struct, frozen=True):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a count of a model is said: where the operations are, what is done twice, what escaped."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
+from submeter.estimating.asking import Question
 from submeter.reporting.numbers import write_ratio
 from submeter.reporting.text import cut, fill, fitted, plain
+from submeter.workloads.models import ModelSource
 from submeter.workloads.tallies import Cost, Counted, summed
 from submeter.workloads.unseen import MOST_SPREAD_RATIO, Unseen, spread_ratio_of, unseen
 
@@ -20,6 +22,30 @@ _LEGEND: Final = (
     "operations of one step [FLOP], an addition and a multiplication two; executed: useful, and "
     "what is done again; share: of what is executed"
 )
+
+
+def count_words(question: Question, width: int, *, by: By | None = None) -> str:
+    """What is said of a count below an estimate; "" where nothing was counted."""
+    counted = counted_of(question)
+    if counted is None:
+        return ""
+    said = counted_words(counted, width)
+    return f"{said}\n\n{by_words(counted, by, width)}" if by else said
+
+
+def with_count(question: Question, document: Mapping[str, Any]) -> dict[str, Any]:
+    """*document* of a prediction with the count of its model, if there is one."""
+    counted = counted_of(question)
+    if counted is None:
+        return dict(document)
+    prediction = {**document["prediction"], "counted": counted_document(counted)}
+    return {**document, "prediction": prediction}
+
+
+def counted_of(question: Question) -> Counted | None:
+    """One step of the model that *question* is about; None where one was described."""
+    source = question.source
+    return source.counted(question.model) if isinstance(source, ModelSource) else None
 
 
 def counted_words(counted: Counted, width: int) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from submeter.errors import UsageError
 from submeter.workloads.counts import parse_count, spelt
+from submeter.workloads.tallies import Counted
 from submeter.workloads.unseen import spread_ratio_of
 from submeter.workloads.workloads import Operations, Workload, total
 
@@ -70,7 +71,7 @@ class ModelSource:
         self._given = given or Given(None)
         self._arguments = dict(arguments or {})
         self._device = device
-        self._known: dict[tuple[object, ...], tuple[Any, float | None]] = {}
+        self._known: dict[tuple[object, ...], tuple[Counted, float | None]] = {}
         self.name = name or _called(make)
 
     def __call__(self, words: Mapping[str, Any]) -> Workload:
@@ -98,11 +99,11 @@ class ModelSource:
         )
         return _in_precision(made, words.get("precision"))
 
-    def counted(self, words: Mapping[str, Any]) -> Any:
+    def counted(self, words: Mapping[str, Any]) -> Counted:
         """What one step of the training that *words* ask for was found to compute."""
         return self._counted(words)[0]
 
-    def _counted(self, words: Mapping[str, Any]) -> tuple[Any, float | None]:
+    def _counted(self, words: Mapping[str, Any]) -> tuple[Counted, float | None]:
         changed = {name: value for name, value in words.items() if name not in ABOUT}
         self._check(changed)
         batch, optimiser = words.get("batch"), words.get("optimiser")
@@ -114,7 +115,7 @@ class ModelSource:
 
     def _count(
         self, arguments: Mapping[str, Any], batch: Any, optimiser: Any
-    ) -> tuple[Any, float | None]:
+    ) -> tuple[Counted, float | None]:
         from submeter.workloads.counting import count, import_torch
 
         torch = import_torch()

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.errors import SubmeterError, UsageError
-from submeter.interfaces.cli.estimate_model import (
-    count_words,
-    model_options,
-    take_model,
-    with_count,
-)
+from submeter.interfaces.cli.estimate_model import model_options, take_model
 from submeter.interfaces.cli.estimate_more import (
     TERMINAL,
     draw,
@@ -136,9 +131,10 @@ def estimate(
 
 
 def _one(
-    question: "Question", more: dict[str, Any], *, as_json: bool, save: bool, by: str | None
+    question: "Question", more: dict[str, Any], *, as_json: bool, save: bool, by: Any
 ) -> None:
     from submeter.estimating.asking import answer
+    from submeter.reporting.counted import count_words, with_count
     from submeter.reporting.estimates import estimate_document, estimate_words
     from submeter.running.reckoning import reckoned
 
@@ -152,7 +148,7 @@ def _one(
         width = _width()
         said = [
             estimate_words(question, found, width, beside=_beside(question, found)),
-            count_words(question, by, width),
+            count_words(question, width, by=by),
             more_words(question, found, more, width),
         ]
     if save:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of ``submeter estimate module:function``: a model that is counted, not described."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -9,7 +9,6 @@ import click
 from submeter.errors import UsageError
 
 if TYPE_CHECKING:
-    from submeter.estimating.asking import Question
     from submeter.workloads.models import ModelSource
 
 _OPTIONS: Final = (
@@ -101,32 +100,3 @@ def arguments_of(words: tuple[str, ...]) -> dict[str, Any]:
             raise UsageError(f"{name} is set twice", remedy=f"--set {name}={value}")
         found[name] = value_of(value.strip())
     return found
-
-
-def count_words(question: "Question", by: str | None, width: int) -> str:
-    """What is said of the count below an estimate; "" where nothing was counted."""
-    source = source_of(question)
-    if source is None:
-        return ""
-    from submeter.reporting.counted import by_words, counted_words
-
-    counted = source.counted(question.model)
-    said = counted_words(counted, width)
-    return f"{said}\n\n{by_words(counted, by, width)}" if by else said  # type: ignore[arg-type]
-
-
-def with_count(question: "Question", document: Mapping[str, Any]) -> dict[str, Any]:
-    """*document* of a prediction with the count of its model, if there is one."""
-    source = source_of(question)
-    if source is None:
-        return dict(document)
-    from submeter.reporting.counted import counted_document
-
-    counted = counted_document(source.counted(question.model))
-    return {**document, "prediction": {**document["prediction"], "counted": counted}}
-
-
-def source_of(question: "Question") -> "ModelSource | None":
-    """Model that *question* counts, if it does."""
-    source = question.source
-    return source if source is not None and hasattr(source, "counted") else None  # type: ignore[return-value]
