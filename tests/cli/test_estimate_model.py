@@ -309,3 +309,27 @@ def test_loss_optimiser_and_arguments_are_those_given(stage: Stage) -> None:
         submeter.estimate(build, depth=3, steps=10, hardware="v100", zone="SE")
     with pytest.raises(submeter.errors.UsageError, match="neither a model"):
         submeter.estimate(7, steps=10, hardware="v100", zone="SE")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"example_batch": 3, "params": "7B", "tokens": "2T", "hardware": "v100"},
+            "none is given",
+        ),
+        ({"params": "7B", "tokens": "2T", "steps": 5, "hardware": "v100"}, "steps says nothing"),
+        ({"params": "7B", "tokens": "2T", "hardware": []}, "no hardware is named"),
+        ({"params": "7B", "tokens": "2T", "hardware": ["v100", "abacus"]}, "abacus"),
+    ],
+)
+def test_nonsense_in_a_program_is_refused(given: dict[str, Any], said: str, stage: Stage) -> None:
+    del stage
+    with pytest.raises(submeter.errors.UsageError, match=said):
+        submeter.estimate(**given)
+
+
+def test_a_repeated_name_is_one_prediction(stage: Stage) -> None:
+    del stage
+    made = submeter.estimate(params="7B", tokens="2T", hardware=("v100", "v100"), zone="SE")
+    assert len(made) == 1

@@ -182,12 +182,18 @@ def estimate(
     >>> made.energy.low < made.energy.value < made.energy.high
     True
     """
+    from submeter.errors import UsageError
     from submeter.estimating.asking import answer
     from submeter.running.reckoning import reckoned
 
     several = not isinstance(hardware, str)
     names = list(dict.fromkeys(hardware)) if several else [str(hardware)]
     given = {**more, "hardware": names[0] if names else ""}
+    if example_batch is not None and (model is None or isinstance(model, str)):
+        raise UsageError(
+            "an example batch is of a model that is counted, and none is given",
+            remedy="submeter.estimate(model, example_batch, steps=10_000, hardware='a100:8')",
+        )
     if isinstance(model, str):
         given["model"] = model
     elif model is not None:
