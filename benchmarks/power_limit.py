@@ -319,8 +319,8 @@ def tables(found: dict[str, object]) -> str:
     ]
     lines += [
         f"| {r['host_share']:.0%} | {r['max_slowdown_ratio']:.0%} | "
-        f"{r['oracle_saving_ratio']:.2%} | {r['saving_ratio']:.2%} | {_told(r['recovered_ratio'])} | "
-        f"{r['worst_job_ratio']:+.3%} |"
+        f"{r['oracle_saving_ratio']:.2%} | {r['saving_ratio']:.2%} | "
+        f"{_told(r['recovered_ratio'])} | {r['worst_job_ratio']:+.3%} |"
         for r in limit
     ]
     lines += [
