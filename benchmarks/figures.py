@@ -30,6 +30,9 @@ MAKERS = (
     Maker("benchmarks.what_if", "docs/what-if.md: examples of comparisons"),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
+    Maker(
+        "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
+    ),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )
