@@ -21,11 +21,12 @@ import msgspec
 from submeter.records.figures import Missing
 
 LEAST_INTERVALS: Final = 4
+MOST_WARM: Final = 0.75
 MOST_BLOCKS: Final = 40
-# Drift of the cost of a step while the number of steps grows by e, and by what all deviations
-# are multiplied: fitted and checked by benchmarks/probing.py, see docs/probing.md.
+# Deviation of the cost of a step by a drift while the number of steps grows by e, and of the
+# drift itself from then on: fitted and checked by benchmarks/probing.py, see docs/probing.md.
 DRIFT_RATIO: Final = 0.01
-WIDER: Final = 1.0
+CHANGE_RATIO: Final = 0.0075
 SEEN_ONCE_RATIO: Final = 0.25  # doubt about a pause that was seen once
 # Evaluation and checkpoints that no one has seen yet: the priors of `overheads`, a hundredth of
 # the steps each and five times as much or as little; most trainings pause ten times or more.
@@ -167,7 +168,7 @@ def outlook(
     stretches: Iterable[Stretch] = (),
     *,
     drift_ratio: float = DRIFT_RATIO,
-    wider: float = WIDER,
+    change_ratio: float = CHANGE_RATIO,
 ) -> Outlook | Missing:
     """Whole amount of a training of *total* steps that was seen as far as *course* reaches.
 
@@ -179,8 +180,8 @@ def outlook(
         What was used over time.
     stretches
         Time in phases; those that steps do not enter are pauses.
-    drift_ratio, wider
-        Spread of drifts, and a factor on all deviations; for fitting them.
+    drift_ratio, change_ratio
+        Spread of drifts, and of what becomes of them; for fitting both.
 
     Returns
     -------
@@ -191,8 +192,8 @@ def outlook(
     -----
     The warm-up is cut off where the marginal standard error of the rest is least [1]_. What a
     step costs is a line in the logarithm of the number of steps, ``y = a + b ln n``, whose slope
-    has a normal prior with the spread of drifts; so a drift that was seen goes on ever more
-    slowly, and one that was not seen has its place in the interval. Pauses go on in their rhythm,
+    has a normal prior with the spread of drifts, and may change from now on; so a drift that was
+    seen goes on ever more slowly, and one that was not has its place in the interval. Pauses go on in their rhythm,
     or as often as before if they have none.
 
     References
@@ -208,7 +209,7 @@ def outlook(
     spent = course.totals[-1]
     ahead = max(0.0, total - last.done)
     parts = with_pauses(parts, list(stretches))
-    steady = _Steady(parts, course, drift_ratio)
+    steady = _Steady(parts, course, drift_ratio, change_ratio)
     pauses, pauses_sd = _pauses(parts, course, steady, total)
     unseen = ahead * steady.rate * _unseen_ratio(len(pauses), last.done / max(total, last.done))
     rest = ahead * steady.ahead(last.done, total) + sum(p.left * p.cost for p in pauses)
@@ -226,7 +227,7 @@ def outlook(
         done=last.done,
         total=total,
         per_step=steady.rate,
-        sds={name: wider * sd for name, sd in sds.items()},
+        sds=sds,
         trend_ratio=steady.slope * math.log(2) / steady.rate if steady.rate > 0 else 0.0,
         settled_after=steady.settled_after,
         pauses=pauses,
@@ -263,30 +264,27 @@ def with_pauses(parts: Sequence[Interval], stretches: Sequence[Stretch]) -> list
 def _by_phase(parts: Sequence[Interval], stretches: Sequence[Stretch]) -> list[str]:
     """Name of the rare phase that took most of each part's time, "" where there is none."""
     starts = [part.start_s for part in parts]
-    inside: list[dict[str, float]] = [{} for _ in parts]
+    often: dict[str, set[int]] = {}
+    mostly: list[tuple[str, int, float]] = []  # each stretch in the part that holds most of it
     for path, start_s, end_s in stretches:
         i = max(0, bisect.bisect_right(starts, start_s) - 1)
+        lengths: dict[int, float] = {}
         while i < len(parts) and parts[i].start_s < end_s:
             length_s = min(end_s, parts[i].end_s) - max(start_s, parts[i].start_s)
             if length_s > 0:
-                inside[i][path] = inside[i].get(path, 0.0) + length_s
+                lengths[i] = length_s
             i += 1
-    often: dict[str, int] = {}
-    for row in inside:
-        for path in row:
-            often[path] = often.get(path, 0) + 1
-    usual = {path for path, count in often.items() if count > _RARE * len(parts)}
-    if not usual:  # no phase belongs to the steps: none can be told from them
-        return ["" for _ in parts]
-    apart = {path: _apart(path, usual) for path in often if path not in usual}
-    kinds = []
-    for row in inside:
-        sums: dict[str, float] = {}
-        for path, length_s in row.items():
-            if path in apart:
-                sums[apart[path]] = sums.get(apart[path], 0.0) + length_s
-        kinds.append(max(sums, key=sums.__getitem__, default=""))
-    return kinds
+        often.setdefault(path, set()).update(lengths)
+        if lengths:
+            most = max(lengths, key=lengths.__getitem__)
+            mostly.append((path, most, lengths[most]))
+    usual = {path for path, found in often.items() if len(found) > _RARE * len(parts)}
+    sums: list[dict[str, float]] = [{} for _ in parts]
+    for path, i, length_s in mostly if usual else ():  # else none belongs to the steps
+        if path not in usual:
+            name = _apart(path, usual)
+            sums[i][name] = sums[i].get(name, 0.0) + length_s
+    return [max(row, key=row.__getitem__, default="") for row in sums]
 
 
 def _apart(path: str, usual: set[str]) -> str:
@@ -346,6 +344,8 @@ def _rhythm(
     if len(places) == 1:  # every so many steps, if that was the first one
         left = (total - last) / even
         return even, left, SEEN_ONCE_RATIO * left
+    if len(gaps) == 1:  # two kinds without names may look like one: both are told by the first
+        off = [abs(gaps[0] - (places[0] - first))]
     if max(off) <= _EVEN * even:
         return even, math.floor((total - places[-1]) / even + 1e-6), 0.5
     rate = len(places) / (last - first)
@@ -368,7 +368,13 @@ def _used(part: Interval, course: Course) -> float:
 class _Steady:
     """What a step costs once it has settled, and where that goes."""
 
-    def __init__(self, parts: Sequence[Interval], course: Course, drift_ratio: float) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Interval],
+        course: Course,
+        drift_ratio: float,
+        change_ratio: float,
+    ) -> None:
         blocks = _blocks([p for p in parts if not p.kind], course)
         cut = settled(tuple(rate for rate, _, _ in blocks))
         kept = blocks[cut:]
@@ -392,6 +398,7 @@ class _Steady:
         kept_part = prior / (prior + data) if prior + data > 0 else 0.0
         self.slope = slope * kept_part
         self._slope_sd = math.sqrt(prior * (1 - kept_part))
+        self._change_sd = change_ratio * self.rate
 
     def _noise_of(self, off: Sequence[float], weights: Sequence[float]) -> float:
         """Deviation of a block, as if blocks were independent of each other."""
@@ -408,11 +415,9 @@ class _Steady:
 
     def _reach(self, done: float, total: float) -> float:
         """Mean logarithm of the number of steps from *done* to *total*, over that of the data."""
-        if total <= done:
-            return 0.0
         low, high = max(done, 1.0), max(total, 2.0)
         if high <= low:
-            return math.log(high) - self._middle
+            return math.log(low) - self._middle
         area = high * (math.log(high) - 1) - low * (math.log(low) - 1)
         return area / (high - low) - self._middle
 
@@ -429,8 +434,10 @@ class _Steady:
         return self._noise * math.sqrt(1 / self._count + 1 / to_come)
 
     def drift_sd(self, done: float, total: float) -> float:
-        """Deviation of the mean of the steps ahead by drifts."""
-        return self._slope_sd * abs(self._reach(done, total))
+        """Deviation of the mean of the steps ahead by drifts, known ones and those to come."""
+        reach = self._reach(done, total)
+        beyond = reach - (math.log(max(done, 1.0)) - self._middle)
+        return math.hypot(self._slope_sd * reach, self._change_sd * beyond)
 
 
 def _blocks(parts: Sequence[Interval], course: Course) -> list[tuple[float, float, float]]:
@@ -449,7 +456,7 @@ def _blocks(parts: Sequence[Interval], course: Course) -> list[tuple[float, floa
 
 
 def settled(rates: Sequence[float]) -> int:
-    """How many of the first *rates* are a warm-up: at most half of them.
+    """How many of the first *rates* are a warm-up, at most three quarters of them.
 
     Notes
     -----
@@ -457,16 +464,16 @@ def settled(rates: Sequence[float]) -> int:
     """
     best, cut = math.inf, 0
     n = len(rates)
-    count, mean, squares = 0, 0.0, 0.0
-    for i in range(n - 1, -1, -1):  # from the end, adding one at a time (Welford)
-        count += 1
-        step = rates[i] - mean
+    mean = squares = 0.0
+    for count, rate in enumerate(reversed(rates), start=1):  # adding one at a time (Welford)
+        step = rate - mean
         mean += step / count
-        squares += step * (rates[i] - mean)
-        if i <= n // 2 and count >= LEAST_INTERVALS // 2:
+        squares += step * (rate - mean)
+        first = n - count
+        if first <= MOST_WARM * n and count >= LEAST_INTERVALS:
             error = squares / count**2
             if error <= best:
-                best, cut = error, i
+                best, cut = error, first
     return cut
 
 
