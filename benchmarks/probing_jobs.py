@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from submeter.records.figures import Missing
 from submeter.records.frames import (
+    TOTAL_STEPS,
     Frame,
     Head,
     Metric,
@@ -29,7 +30,7 @@ from submeter.records.frames import (
     delta_encode,
     gappy_delta_encode,
 )
-from submeter.running.following import TOTAL_STEPS, Progress
+from submeter.running.progress import Progress
 from submeter.sensors import Roots, discover
 from submeter.testing import FakeMachine, constant
 from submeter.units import NS_PER_S, s_to_ns

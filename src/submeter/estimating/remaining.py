@@ -193,8 +193,8 @@ def outlook(
     The warm-up is cut off where the marginal standard error of the rest is least [1]_. What a
     step costs is a line in the logarithm of the number of steps, ``y = a + b ln n``, whose slope
     has a normal prior with the spread of drifts, and may change from now on; so a drift that was
-    seen goes on ever more slowly, and one that was not has its place in the interval. Pauses go on in their rhythm,
-    or as often as before if they have none.
+    seen goes on ever more slowly, and one that was not has its place in the interval. Pauses go
+    on in their rhythm, or as often as before if they have none.
 
     References
     ----------

@@ -82,16 +82,62 @@ def whole_run(so_far: Run, energy: Outlook, time: Outlook, *, run_id: str, name:
     return Whole(run, duration_of(time))
 
 
+def rest_run(so_far: Run, energy: Outlook, time: Outlook, *, started_utc: str) -> Run:
+    """Run of what is still to come, from *started_utc* on; arguments as of `whole_run`."""
+    ratio = energy.left / energy.spent if energy.spent > 0 else 0.0
+    rows = tuple(_to_come(row, energy, ratio) for row in so_far.devices)
+    return msgspec.structs.replace(
+        so_far,
+        origin="predicted",
+        status="finished",
+        started_utc=started_utc,
+        parent=so_far.id,
+        duration_s=max(0.0, time.left),
+        devices=rows,
+        phases=(),
+        outside_phases=Missing("not predicted"),
+        unattributed=Missing("not predicted"),
+        ranks=(),
+        work={},
+        metrics={},
+        series=_series(rows, max(time.left, 1.0)),
+    )
+
+
+def left_of(found: Outlook) -> Amount:
+    """What is still to come, in the unit of *found*, with its doubts."""
+    left = max(0.0, found.left)
+    basis = {Basis.MODELLED: left}
+    return Amount.of(Quantity(left, spreads=_spreads(found, 1.0), basis=basis))
+
+
 def duration_of(time: Outlook) -> Amount:
     """How long the whole takes [s], with its doubts."""
     return Amount.of(_quantity(time, "logged steps", {Basis.MEASURED: time.spent}))
 
 
-def left_of(found: Outlook, source: str = "logged steps") -> Quantity:
-    """What is still to come, in the unit of *found*."""
-    spreads = _spreads(found, 1.0)
-    left = max(0.0, found.left)
-    return Quantity(left, spreads=spreads, basis={Basis.MODELLED: left}, sources=(source,))
+def _to_come(row: DeviceEnergy, energy: Outlook, ratio: float) -> DeviceEnergy:
+    if not isinstance(row.share, Quantity):
+        return row
+    part = row.share.value / energy.spent if energy.spent > 0 else 0.0
+    left = row.share.scaled(ratio)
+    made = msgspec.structs.replace(
+        left,
+        bound_low=0.0,
+        bound_high=0.0,
+        spreads=(*left.spreads, *_spreads(energy, part)),
+        basis=_modelled(left.basis),
+    )
+    return msgspec.structs.replace(row, drawn=made, share=made, share_how="predicted", flags={})
+
+
+def _modelled(basis: Mapping[Basis, float]) -> dict[Basis, float]:
+    """Amounts by basis, none better than a model."""
+    found: dict[Basis, float] = {}
+    for known, amount in basis.items():
+        to = max(known, Basis.MODELLED, key=list(Basis).index)
+        found[to] = found.get(to, 0.0) + amount
+    return found
 
 
 def _quantity(found: Outlook, source: str, known: Mapping[Basis, float]) -> Quantity:
@@ -116,9 +162,8 @@ def _grown(row: DeviceEnergy, energy: Outlook, ratio: float) -> DeviceEnergy:
     spreads = (*grown.spreads, *_spreads(energy, part))
     more = grown.value - share.value
     basis = dict(share.basis)
-    for known, amount in grown.basis.items():
-        to = max(known, Basis.MODELLED, key=list(Basis).index)
-        basis[to] = basis.get(to, 0.0) + amount - share.basis.get(known, 0.0)
+    for known, amount in _modelled(share.scaled(max(0.0, ratio - 1)).basis).items():
+        basis[known] = basis.get(known, 0.0) + amount
     made = msgspec.structs.replace(
         grown,
         spreads=spreads,

@@ -15,14 +15,20 @@ from submeter.errors import LedgerError
 from submeter.estimating.remaining import Course, Mark, Stretch
 from submeter.metering._result import Result
 from submeter.metering.settle import Settler
-from submeter.records.frames import Frame, Metric, Occupancy, PathName, Started
+from submeter.records.frames import (
+    TOTAL_STEPS,
+    Frame,
+    Metric,
+    Occupancy,
+    PathName,
+    Started,
+)
 from submeter.records.runs import Run
 from submeter.storing.framing import Scan, decode
 from submeter.units import ns_to_s
 
-__all__ = ["TOTAL_STEPS", "Following", "Progress", "Steps"]
+__all__ = ["Following", "Progress", "Steps", "followed"]
 
-TOTAL_STEPS: Final = "total_steps"  # parameter that `submeter.log(total_steps=…)` keeps
 MOST_POINTS: Final = 4096
 MOST_STRETCHES: Final = 4096
 UNITS: Final = ("steps", "samples", "tokens")
