@@ -3,7 +3,7 @@
 
 It works in a thread beside the launcher, reads what the run has written, and never touches the
 command but by the signal that the user asked for. Its own work is bounded: what a look costs is
-paid back by waiting two hundred times as long for the next one.
+paid back by waiting a hundred times as long for the next one.
 """
 
 import signal
@@ -33,8 +33,10 @@ __all__ = ["Action", "Probe", "View", "Watch", "forecast", "view_of"]
 
 Action = Literal["warn", "signal", "stop"]
 LOOK_S: Final = 1.0
+PATIENCE_S: Final = 30.0  # until it is said that there is nothing to forecast from
+MOST_PAUSE_S: Final = 300.0
 WARN_RATIO: Final = 0.8
-COST_RATIO: Final = 200.0  # of a look's CPU time until the next one
+COST_RATIO: Final = 100.0  # of a view's CPU time until the next one
 LEAST_STEPS: Final = 12  # that a probe waits for
 LONGEST_PROBES: Final = 10.0  # ... for so many times its length at most
 GRACE_S: Final = 60.0
@@ -116,6 +118,8 @@ def view_of(progress: Progress, total: float | None = None, *, run_id: str = "")
     if isinstance(energy, Outlook) and isinstance(time_left, Outlook):
         made = whole_run(so_far, energy, time_left, run_id=run_id or so_far.id, name=so_far.name)
         whole, ahead, duration = made.run, reckoned(made.run), made.duration
+        now_utc = started_at(time.time())
+        rest = reckoned(rest_run(so_far, energy, time_left, started_utc=now_utc))
     else:
         why = energy if isinstance(energy, Missing) else time_left
         assert isinstance(why, Missing)  # noqa: S101
@@ -153,6 +157,8 @@ class Watch:
         for the next checkpoint [s].
     probe
         Ends the command when it has been seen for so long.
+    left
+        Called when the command is over.
     """
 
     def __init__(
@@ -166,6 +172,7 @@ class Watch:
         number: int = signal.SIGTERM,
         grace_s: float = GRACE_S,
         probe: Probe | None = None,
+        left: Callable[[], None] = lambda: None,
     ) -> None:
         self._tell = tell
         self._every_s = every_s
@@ -175,6 +182,7 @@ class Watch:
         self._number = number
         self._grace_s = grace_s
         self._probe = probe
+        self._left = left
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._command: Command | None = None
@@ -201,6 +209,7 @@ class Watch:
         self._over.set()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
+        self._left()
         if self._below:
             self._end_rest()
         return self._why
@@ -239,10 +248,12 @@ class Watch:
         view = view_of(progress, self._total)
         if self._budget is not None:
             self._forecast_budget(self._budget, view, progress)
-        if self._every_s is not None:
+        early = isinstance(view.time, Missing) and view.elapsed_s < PATIENCE_S
+        if self._every_s is not None and not early:
             self._tell(view)
         cost_s = time.thread_time() - began_s
-        self._view_at_s = now_s + max(self._every_s or 0.0, COST_RATIO * cost_s)
+        pause_s = 0.0 if early or self._every_s is None else self._every_s
+        self._view_at_s = now_s + max(pause_s, min(MOST_PAUSE_S, COST_RATIO * cost_s))
 
     # --- a budget ---------------------------------------------------------------------------
 
