@@ -12,7 +12,7 @@ import random
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from submeter.records.figures import Missing
 from submeter.records.frames import (
@@ -105,7 +105,7 @@ class Job:
 
 def varied(seed: int) -> Job:
     """A job of ten minutes to an hour, by *seed*."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311  # no secret
     step_s = math.exp(rng.uniform(math.log(0.05), math.log(1.5)))
     length_s = math.exp(rng.uniform(math.log(600), math.log(3600)))
     steps = max(60, round(length_s / step_s))
@@ -182,7 +182,7 @@ class Watched:
         self._read_until(0.0)
         self.progress.feed(Started(UP_NS))
 
-    def __enter__(self) -> "Watched":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,8 +25,8 @@ MOST_WARM: Final = 0.75
 MOST_BLOCKS: Final = 40
 # Deviation of the cost of a step by a drift while the number of steps grows by e, and of the
 # drift itself from then on: fitted and checked by benchmarks/probing.py, see docs/probing.md.
-DRIFT_RATIO: Final = 0.01
-CHANGE_RATIO: Final = 0.0075
+DRIFT_RATIO: Final = 0.015
+CHANGE_RATIO: Final = 0.007
 SEEN_ONCE_RATIO: Final = 0.25  # doubt about a pause that was seen once
 # Evaluation and checkpoints that no one has seen yet: the priors of `overheads`, a hundredth of
 # the steps each and five times as much or as little; most trainings pause ten times or more.

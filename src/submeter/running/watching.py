@@ -100,15 +100,30 @@ def forecast(
     return outlook(marks, energy, total, stretches), time_left
 
 
-def view_of(progress: Progress, total: float | None = None, *, run_id: str = "") -> View:
+def view_of(
+    progress: Progress, total: float | None = None, *, run_id: str = "", over: bool = False
+) -> View:
     """What is known of a run and its end.
+
+    Parameters
+    ----------
+    progress
+        How far it has come.
+    total
+        Steps of the whole; what the program says if None.
+    run_id
+        Of the predicted run; the run's own if "".
+    over
+        Whether it goes on no more, so that it keeps its status.
 
     Raises
     ------
     LedgerError
         If it has just begun.
     """
-    so_far = msgspec.structs.replace(progress.so_far(), status="running", exit_code=None)
+    so_far = progress.so_far()
+    if not over:
+        so_far = msgspec.structs.replace(so_far, status="running", exit_code=None)
     energy, time_left = forecast(progress, total)
     marks = progress.marks()
     whole: Run | Missing
@@ -194,6 +209,11 @@ class Watch:
         self._said: set[str] = set()
         self._limit_s: float | None = None  # when the budget was used up
         self._stopped_s: float | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the command was stopped here."""
+        return bool(self._why)
 
     # --- as an attendant --------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.errors import SubmeterError, UsageError
+from submeter.interfaces.cli.probe import ProbingCommand, probe, probe_options, probed_command
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -51,8 +52,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("estimate")
-@click.argument("description", required=False, metavar="[DESCRIPTION]")
+@click.command("estimate", cls=ProbingCommand)
+@click.argument("description", required=False, metavar="[DESCRIPTION] [-- CMD…]")
+@probe_options
 @_options
 @click.option(
     "--vary",
@@ -77,7 +79,8 @@ def estimate(
     """Predict what a training will use: time, energy, carbon, water, cost.
 
     DESCRIPTION is a TOML file that says the same as the options. What is not said is a prior,
-    fitted on published trainings, and as wide as they differ.
+    fitted on published trainings, and as wide as they differ. A probe runs the command itself
+    for a while, stops it, and extrapolates from the steps that it logged.
 
     \b
     Examples:
@@ -85,12 +88,22 @@ def estimate(
       submeter estimate --cnn resnet50 --images 1.28M --hardware v100:8
       submeter estimate --config config.json --tokens 2T --hardware a100:64
       submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
+      submeter estimate --probe 30s -- python train.py
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
       submeter estimate … --sweep params=1e8..1e11
     """  # noqa: D301  # \b keeps click from refilling the examples
+    probe_s = given.pop("probe_s")
+    if probe_s is None and probed_command():
+        raise UsageError("a command is run only to probe it", remedy="--probe 30s -- CMD")
     if validate is not None:
         _validate(validate, as_json=as_json)
         return
+    if probe_s is not None:
+        if description is not None or sweep is not None or vary:
+            raise UsageError("a probe is of a command", remedy="--probe 30s -- python train.py")
+        probe(probe_s, given, as_json=as_json, save=save)
+        return
+    given.pop("probe_steps", None)
     from submeter.interfaces.estimating import question_of
 
     if sweep is not None and vary:
