@@ -163,9 +163,11 @@ class Watched:
     A context manager: its folder goes with it.
     """
 
-    def __init__(self, job: Job, *, interval_s: float = 0.25) -> None:
+    def __init__(
+        self, job: Job, *, interval_s: float = 0.25, progress: Progress | None = None
+    ) -> None:
         self.job = job
-        self.progress = Progress()
+        self.progress = Progress() if progress is None else progress
         self._interval_s = interval_s
         self._folder = tempfile.TemporaryDirectory(prefix="probing-")
         self._machine = FakeMachine(Path(self._folder.name) / "machine")

@@ -38,6 +38,7 @@ _EVEN: Final = 0.25  # gaps that differ by less than this part are a period
 _RARE: Final = 0.5  # of the intervals; a phase in more of them belongs to the step
 _STALL_MADS: Final = 8.0
 _MAD_TO_SD: Final = 1.4826
+STALL: Final = "stall"  # a pause without a name
 _T_95: Final = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83, 1.81)  # Student, 1 to 10
 _NORMAL_95: Final = 1.645
 
@@ -256,7 +257,7 @@ def with_pauses(parts: Sequence[Interval], stretches: Sequence[Stretch]) -> list
     rest = [part for part, kind in zip(parts, named, strict=True) if not kind]
     stalled = _stalled(rest)
     return [
-        part._replace(kind=kind or ("stall" if part in stalled else ""))
+        part._replace(kind=kind or (STALL if part in stalled else ""))
         for part, kind in zip(parts, named, strict=True)
     ]
 
@@ -324,7 +325,7 @@ def _pauses(
         rows = [p for p in parts if p.kind == kind]
         costs = [max(0.0, _used(p, course) - steady.rate * p.steps) for p in rows]
         places = [p.done for p in rows if p.done > 1.5]  # noqa: PLR2004  # at step 1: a start
-        every, left, left_sd = _rhythm(places, first, last, total)
+        every, left, left_sd = _rhythm(places, first, last, total, named=kind != STALL)
         cost = statistics.fmean(costs)
         spread = statistics.stdev(costs) if len(costs) > 1 else SEEN_ONCE_RATIO * cost
         found.append(Pause(kind, len(rows), every, cost, left))
@@ -333,20 +334,29 @@ def _pauses(
 
 
 def _rhythm(
-    places: Sequence[float], first: float, last: float, total: float
+    places: Sequence[float], first: float, last: float, total: float, *, named: bool
 ) -> tuple[float | None, float, float]:
-    """Period of pauses that were seen after so many steps, how many are left, its deviation."""
+    """Period of pauses that were seen after so many steps, how many are left, its deviation.
+
+    Without a rhythm they go on as often as they were seen; what has no name and did not come
+    again in time was part of the start.
+    """
     if not places or total <= last:
         return None, 0.0, 0.0
     gaps = [b - a for a, b in pairwise(places)]
-    even = statistics.median(gaps) if gaps else places[0]
+    reach = places[0] - (first if first > 1 else 0.0)  # it goes on from a checkpoint
+    even = statistics.median(gaps) if gaps else reach
     off = [abs(gap - even) for gap in gaps]
-    if len(places) == 1:  # every so many steps, if that was the first one
+    if len(gaps) == 1:  # two kinds without names may look like one: both are told by the first
+        off = [abs(gaps[0] - reach)]
+    silent = last - places[-1] > (1 + 2 * _EVEN) * max(even, *gaps, 0.0) + 1
+    early = places[-1] - first <= _RARE * (last - first)
+    if silent and early and not named:
+        return None, 0.0, 0.0
+    if not silent and not gaps:
         left = (total - last) / even
         return even, left, SEEN_ONCE_RATIO * left
-    if len(gaps) == 1:  # two kinds without names may look like one: both are told by the first
-        off = [abs(gaps[0] - (places[0] - first))]
-    if max(off) <= _EVEN * even:
+    if not silent and max(off) <= _EVEN * even:
         return even, math.floor((total - places[-1]) / even + 1e-6), 0.5
     rate = len(places) / (last - first)
     left = rate * (total - last)
