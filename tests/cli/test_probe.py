@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from submeter.interfaces.cli.run_budget import count_of, duration_of, signal_of
+from submeter.interfaces.cli.run_budget import count_of, duration_in_s, signal_of
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage, stage
 from tests.running.scripts import environment, finish, has_gone, in_ledger, python_file
@@ -121,7 +121,7 @@ def test_e01_nonsense_is_an_error_with_a_remedy(stage: Stage, argv: tuple[str, .
     ("words", "duration_s"), [("30s", 30), ("30", 30), ("2min", 120), ("1.5 h", 5400), ("3m", 180)]
 )
 def test_times_are_understood(words: str, duration_s: float) -> None:
-    assert duration_of(words, "--probe") == duration_s
+    assert duration_in_s(words, "--probe") == duration_s
 
 
 @pytest.mark.parametrize(("words", "count"), [("20000", 2e4), ("20k", 2e4), ("1.5B", 1.5e9)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from submeter.errors import CoverageError, UsageError
-from submeter.interfaces.cli.run_budget import Screen, count_of, duration_of
+from submeter.interfaces.cli.run_budget import Screen, count_of, duration_in_s
 
 if TYPE_CHECKING:
     from submeter.running.launcher import Outcome
@@ -73,7 +73,7 @@ def probe(length: str, given: Mapping[str, Any], *, as_json: bool, save: str | N
         If what was seen does not suffice.
     """
     argv = probed_command()
-    length_s = duration_of(length, "--probe")
+    length_s = duration_in_s(length, "--probe")
     if not argv:
         raise UsageError("there is no command to probe", remedy=_EXAMPLE)
     if length_s < _LEAST_S:
@@ -153,8 +153,9 @@ def _run(
             f"the command failed with exit code {outcome.exit_code} while it was probed",
             remedy=f"submeter show {outcome.run_id}",
         )
+    how = "stopped" if watch.stopped else "it ended by itself"
     if not quiet:
-        click.echo("submeter: stopped; files that it wrote are left as they are", err=True)
+        click.echo(f"submeter: {how}; files that it wrote are left as they are", err=True)
     return outcome
 
 

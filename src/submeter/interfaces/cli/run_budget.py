@@ -16,7 +16,7 @@ from submeter.errors import UsageError
 if TYPE_CHECKING:
     from submeter.running.watching import Told, View, Watch
 
-__all__ = ["budget_options", "duration_of", "watch_of"]
+__all__ = ["budget_options", "duration_in_s", "watch_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,7 +88,7 @@ def watch_of(given: Mapping[str, Any]) -> "Watch | None":
         budget=budget,
         on_budget=given["on_budget"],
         number=signal_of(given["budget_signal"]),
-        grace_s=duration_of(given["grace"], "--grace"),
+        grace_s=duration_in_s(given["grace"], "--grace"),
         left=screen.clear,
     )
 
@@ -148,7 +148,7 @@ def signal_of(name: str) -> int:
     return int(found)
 
 
-def duration_of(words: str, option: str) -> float:
+def duration_in_s(words: str, option: str) -> float:
     """Time in words, such as ``30s``, ``2min``, ``1h`` [s].
 
     Raises
