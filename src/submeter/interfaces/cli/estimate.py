@@ -16,6 +16,7 @@ from submeter.interfaces.cli.estimate_more import (
     take_more,
     with_more,
 )
+from submeter.interfaces.cli.probe import ProbingCommand, probe, probe_options, probed_command
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -60,8 +61,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("estimate")
-@click.argument("description", required=False, metavar="[DESCRIPTION]")
+@click.command("estimate", cls=ProbingCommand)
+@click.argument("description", required=False, metavar="[DESCRIPTION] [-- CMD…]")
+@probe_options
 @_options
 @model_options
 @click.option(
@@ -89,7 +91,8 @@ def estimate(
 
     DESCRIPTION is a TOML file that says the same as the options, or names a function that makes
     the model, whose operations are counted then. What is not said is a prior, fitted on published
-    trainings, and as wide as they differ.
+    trainings, and as wide as they differ. A probe runs the command itself for a while, stops it,
+    and extrapolates from the steps that it logged.
 
     \b
     Examples:
@@ -99,14 +102,24 @@ def estimate(
       submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
       submeter estimate mymodel:build_model --steps 10000 --hardware a100:8
       submeter estimate net.py:build --set layers=80 --input 4x2048:tokens …
+      submeter estimate --probe 30s -- python train.py
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
       submeter estimate … --vary "precision=fp32,bf16,fp8" --chart
       submeter estimate … --sweep params=1e8..1e11
       submeter estimate … --change prune=0.5:channels --outlook neuromorphic
     """  # noqa: D301  # \b keeps click from refilling the examples
+    probe_s = given.pop("probe_s")
+    if probe_s is None and probed_command():
+        raise UsageError("a command is run only to probe it", remedy="--probe 30s -- CMD")
     if validate is not None:
         _validate(validate, as_json=as_json)
         return
+    if probe_s is not None:
+        if description is not None or sweep is not None or vary:
+            raise UsageError("a probe is of a command", remedy="--probe 30s -- python train.py")
+        probe(probe_s, given, as_json=as_json, save=save)
+        return
+    given.pop("probe_steps", None)
     from submeter.interfaces.estimating import question_of
 
     if sweep is not None and vary:
