@@ -148,7 +148,8 @@ White noise on the truth hardly hurts, since it cancels out over hours. Nobody h
 Same jobs, looked at on Mondays and Thursdays at 9:00 (*semi-weekly*). Forecasts know only slots
 that have ended; plans are made anew with each reading. *could save* is at the best times there
 were, *saved* is realised, *captured* is saved of what could be, *worse* are jobs that emitted over
-1 % more than if started at once. The regret guard is on. Every parameter was chosen on other
+1 % more than if started at once. The regret guard is on. *pauses of 90 s* are held against what
+free pauses could save. Every parameter was chosen on other
 zones: no year of DE, GB or FR is in the pool that forecasts are shrunk towards.
 """
 _ALL: Final = """
@@ -157,8 +158,9 @@ _ALL: Final = """
 Semi-weekly with free pauses, with pauses of 90 s (held against what free pauses could save), and
 a short job at 1:00 each night that may be moved by 2, 4 or 8 h both ways. Each zone is forecast
 with a pool that holds no year of it. Files named `em_` and `eia_` begin with the year, so that
-January is forecast from hardly any past. Years marked ¹ were looked at when features and the
-readiness to run were chosen: figures of these are no test.
+January is forecast from hardly any past. Features and the weight of the pool were chosen on years
+marked ¹, the readiness to run (`python -m benchmarks.fit_forecast --choose`) on all but those of
+DE, GB and FR: only figures of these three are a test of unseen zones.
 """
 _ERRORS: Final = """
 ## Errors of the forecasts
@@ -173,7 +175,7 @@ On one core, with a year of half hours: learning {fit:.1f} s; taking a reading i
 7 days with 200 paths {update:.0f} ms, at most {slowest:.0f} ms, when it refits, once a day
 (processor time).
 """
-# Zones by which features, PRIOR_H and READY were chosen.
+# Zones by which features and PRIOR_H were chosen.
 CHOSEN_ON: Final = (
     "em_ES_2022_1h", "em_AU-VIC_2024_1h", "em_AU-NSW_2024_1h", "eia_US-TEX-ERCO_2022_1h",
     "eia_US-MIDW-MISO_2022_1h", "eia_US-NW-BPAT_2022_1h", "em_US-CAL-CISO_2024_1h",

@@ -18,7 +18,7 @@ from submeter.forecasting.series import HOUR_S, Floats, Ints, Series
 
 WORSE_RATIO: Final = 1.01  # of a job's own emissions, started at once
 # A slot that is this much dearer than one later on is taken nevertheless: what is forecast for
-# later is less sure [spread of the series]. Chosen on zones that are not scored.
+# later is less sure [spread of the series]. The one of `fit_forecast --choose` that captured most.
 READY: Final = 0.02
 Progress = Callable[[float], None]
 ERROR_LEADS_H: Final = (1, 6, 24, 48, 96)
