@@ -17,9 +17,16 @@ from submeter.forecasting.backtesting import (
     planned_once_g,
 )
 from submeter.forecasting.benchmarking import benchmark
-from submeter.forecasting.guarding import LEAST_TRIALS, guarded, judge, waiting_pays
+from submeter.forecasting.guarding import (
+    LEAST_TRIALS,
+    guard_on,
+    guarded,
+    judge,
+    waiting_pays,
+)
 from submeter.forecasting.scenarios import Jobs
 from submeter.forecasting.series import Series
+from submeter.records.plans import Job
 from tests.forecasting.signals import grid, with_gaps
 
 SEEDS = st.integers(0, 10_000)
@@ -172,6 +179,15 @@ def test_whether_waiting_pays_is_told_by_the_past() -> None:
     erratic = grid(40).with_values(np.maximum(300 + walk, 5.0))
     verdict = waiting_pays(erratic, 8 * 3600, 6 * 3600, interruptible=False)
     assert abs(verdict.saving_ratio) < 0.03
+
+
+def test_a_guard_of_plans() -> None:
+    series = grid(40)
+    job = Job(8 * 3600.0, series.end_utc_s, series.end_utc_s + 32 * 3600.0, interruptible=True)
+    pays, words = guard_on(series)(job)
+    assert pays
+    assert words == waiting_pays(series, 8 * 3600, 24 * 3600).words
+    assert "back-tests on the last weeks saved" in words
 
 
 def test_benchmarks_of_scenarios() -> None:

@@ -6,6 +6,7 @@ guard can be back-tested like the forecasts it judges.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from submeter.forecasting.forecaster import LEAST_S as LEAST_PAST_S
 from submeter.forecasting.forecaster import LONGEST_S, Forecaster
 from submeter.forecasting.scenarios import Jobs
 from submeter.forecasting.series import DAY_S, FINEST_S, Floats, Series
+from submeter.records.plans import Job
 
 MEMORY_S: Final = 42 * DAY_S  # older outcomes tell of another season
 LEAST_TRIALS: Final = 10
@@ -126,3 +128,16 @@ def waiting_pays(
     outcome = backtest(slots, [(jobs, way)], forecaster=forecaster)[0]
     independent = (earliest[-1] - earliest[0]) / room + 1
     return judge(outcome.at_once_g, outcome.realised_g, float(independent))
+
+
+def guard_on(past: Series) -> Callable[[Job], tuple[bool, str]]:
+    """Guard of plans on readings until now: whether waiting pays for a job, and the words."""
+
+    def guard(job: Job) -> tuple[bool, str]:
+        verdict = waiting_pays(
+            past, job.duration_s, job.deadline_s - job.earliest_s - job.duration_s,
+            interruptible=job.interruptible, checkpoint_s=job.checkpoint_s + job.restart_s,
+        )  # fmt: skip
+        return verdict.pays, verdict.words
+
+    return guard
