@@ -29,6 +29,10 @@ MAKERS = (
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
+    Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
+    Maker(
+        "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
+    ),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )
