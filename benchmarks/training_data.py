@@ -22,6 +22,7 @@ from submeter.workloads.describing import workload_of
 HERE = Path(__file__).parent / "data"
 RUNS = HERE / "training_runs.csv"
 ROWS = HERE / "training_rows.csv"
+IMAGES = HERE / "published_images.csv"
 UTILISATIONS = HERE / "published_utilisation.csv"  # found by us, each with its source
 FIELDS = [
     "key", "lab", "lot", "hardware", "count", "kind", "active_params", "moe", "traffic_ratio",
@@ -74,6 +75,7 @@ def reduce(truth: Path, data: Path) -> None:
         *(run for row in rows if (run := from_row(row))),
         *from_measured(data / "gpu_measured.csv"),
         *from_utilisations(),
+        *from_images(),
         *from_foundry(truth / "traces" / "llmfoundry_mfu_throughput_a100.csv"),
         *from_zeus(truth / "traces" / "zeus_summary_power_v100.csv"),
     ]
@@ -252,6 +254,25 @@ def _zeus_traffic(network: str, batch: int) -> float:
     _, useful, moved, elements = image_operations(network, side, batch, "fp32")
     machine = machine_of("nvidia-v100-pcie-32gb:1")
     return traffic_ratio(machine, "fp32", useful, moved, elements)
+
+
+def from_images() -> Iterator[dict[str, Any]]:
+    """Utilisation of networks on images whose speed we found published."""
+    for row in table(IMAGES):
+        machine = machine_of(f"{row['hardware']}:{row['count']}")
+        precision = machine.runs_in(row["precision"])
+        _, useful, moved, elements = image_operations(
+            row["network"], int(row["side"]), float(row["batch_per_device"]), precision
+        )
+        peak = machine.peak_flop_per_s(precision).value
+        yield {
+            "key": row["key"], "lab": row["lab"], "lot": row["lot"], "hardware": row["hardware"],
+            "count": machine.count, "kind": "cnn", "active_params": 0.0, "moe": 0,
+            "traffic_ratio": traffic_ratio(machine, precision, useful, moved, elements),
+            "precision": precision, "limit_w": 0, "steady": 1, "probe": 0,
+            "mfu": useful * float(row["images_per_s"]) / machine.count / peak,
+            "year": row["year"], "source": row["source"],
+        }  # fmt: skip
 
 
 def from_utilisations() -> Iterator[dict[str, Any]]:
