@@ -43,6 +43,7 @@ CATALOG = ROOT / "src" / "submeter" / "catalog" / "data" / "training_priors.csv"
 PENALTIES = tuple(10.0**p for p in (-3, -2.5, -2, -1.5, -1, -0.5, 0))
 POOLINGS = (2, 4, 8, 16)  # laboratories that the scale of all groups weighs
 LEVEL = 0.9
+SEVERAL = 2  # laboratories, of which one can be left out
 # Levels of what is not alike: not drawn towards each other.
 LEVELS = (
     "intercept", "power/intercept", "power/cnn", "power/other", "power/tiny", "power/busy", "power/tpu",
@@ -254,7 +255,13 @@ def _slopes(runs: Sequence[Run], target: Callable[[Run], float], penalty: float)
         return np.append(weight * (ours - logged), np.sqrt([penalty, penalty, 1e-6]) * at)
 
     found = least_squares(errors, np.zeros(3)).x
-    return np.array([math.exp(found[0]), math.exp(found[1]), max(0.0, found[2])])
+    return np.array([*np.exp(found[:2]), max(0.0, found[2])])
+
+
+def roof(traits: Traits, values: Vector) -> float:
+    """Utilisation by a roofline of these *values*."""
+    products, traffic, cap = values[:3]
+    return float(traits.cap_ratio**cap / (products + traffic * traits.traffic_ratio))
 
 
 def _left_out(
@@ -266,12 +273,10 @@ def _left_out(
         rest = [run for run, own in zip(runs, groups, strict=True) if own != group]
         if not rest:
             continue
-        products, traffic, cap = _slopes(rest, target, penalty)
+        values = _slopes(rest, target, penalty)
         for i, run in enumerate(runs):
             if groups[i] == group:
-                traits = run.traits
-                ours = traits.cap_ratio**cap / (products + traffic * traits.traffic_ratio)
-                found[i] = math.log(target(run) / ours)
+                found[i] = math.log(target(run) / roof(run.traits, values))
     return found
 
 
@@ -413,9 +418,7 @@ def duty_of(run: Run, images: Model) -> float:
     """Utilisation over that which the roofline gives, of networks on images."""
     if not run.mfu or run.traits.kind != "cnn" or not run.traits.traffic_ratio:
         return 1.0
-    products, traffic, cap, _ = images.values
-    roof = run.traits.cap_ratio**cap / (products + traffic * run.traits.traffic_ratio)
-    return float(run.mfu / roof)
+    return run.mfu / roof(run.traits, images.values)
 
 
 def energy_sd(runs: Sequence[Run], images: Model, power: Model) -> float:
@@ -467,13 +470,20 @@ def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
         for name, sd in spreads(power.residuals, _group_of_power).items()
     }
     widest = max(power.sds.values())
-    for name in ("transformer", "cnn", "other"):
-        power.sds.setdefault(f"log-sd-{name}", widest)
-    power.sds["log-sd-other"] = widest
     whole = [one for one in nodes.residuals if one[0].node_power_ratio]
+    of_whole = spreads(whole, _group_of_node).get("", widest)
+    for name in ("transformer", "cnn"):  # a node's power is in no less doubt than its devices'
+        labs = {run.lab for run, _, _ in power.residuals if _group_of_power(run) == name}
+        if len(labs) < SEVERAL:
+            power.sds[f"log-sd-{name}"] = min(widest, of_whole)
+    power.sds["log-sd-other"] = widest
     node.sds = _node_sds(power.sds, whole, [one for one in nodes.residuals if one[0].node_ratio])
     power.sds["log-sd-tpu"] = max(node.sds["log-sd-whole-tpu"], power.sds["log-sd-transformer"])
     return power, node
+
+
+def _group_of_node(run: Run) -> str:
+    return "-tpu" if run.traits.device_class == "tpu" else ""
 
 
 def _group_of_power(run: Run) -> str:
@@ -488,10 +498,7 @@ def _node_sds(power: dict[str, float], whole: Residuals, ratio: Residuals) -> di
     which is no less in doubt than where it was measured by itself.
     """
 
-    def group(run: Run) -> str:
-        return "-tpu" if run.traits.device_class == "tpu" else ""
-
-    of_whole, of_ratio = spreads(whole, group), spreads(ratio, group)
+    of_whole, of_ratio = spreads(whole, _group_of_node), spreads(ratio, _group_of_node)
     found = {}
     for name in ("", "-tpu"):
         own = of_whole.get(name) or max([*of_whole.values(), *of_ratio.values(), *power.values()])

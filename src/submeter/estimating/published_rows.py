@@ -283,7 +283,7 @@ def image_operations(
     )  # fmt: skip
 
 
-def _network(row: Mapping[str, str]) -> tuple[str, int]:
+def network_of_row(row: Mapping[str, str]) -> tuple[str, int]:
     """Network of a row, and the side at which to count it."""
     network = network_in(f"{row.get('id', '')} {row.get('model', '')}")
     if not network:
@@ -302,7 +302,7 @@ def _forward_flop(row: Mapping[str, str]) -> float:
     stated = STATED_FLOP.search(row.get("notes") or "")
     if stated:
         return float(stated[1]) * 1e9
-    network, side = _network(row)
+    network, side = network_of_row(row)
     return image_operations(network, side, USUAL_BATCH, "fp32")[0] if network else 0.0
 
 
@@ -329,7 +329,7 @@ def _traits(
 
 
 def _traffic(row: Mapping[str, str], machine: Machine, precision: str) -> float:
-    network, side = _network(row)
+    network, side = network_of_row(row)
     if not network:
         return 0.0
     taken = machine.runs_in(precision)
