@@ -46,7 +46,7 @@ LEVEL = 0.9
 SEVERAL = 2  # laboratories, of which one can be left out
 # Levels of what is not alike: not drawn towards each other.
 LEVELS = (
-    "intercept", "power/intercept", "power/cnn", "power/other", "power/tiny", "power/busy", "power/tpu",
+    "intercept", "power/intercept", "power/cnn", "power/tiny", "power/busy", "power/tpu",
     "node/intercept", "node/tpu",
 )  # fmt: skip
 RISING = "power/busy"  # a device that does more does not draw less
@@ -115,7 +115,7 @@ class Model:
     residuals: list[tuple[Run, str, float]] = field(default_factory=list)  # run, scheme, error
 
     def at(self, features: dict[str, float]) -> float:
-        return float(sum(v * features[n] for n, v in zip(self.names, self.values, strict=True)))
+        return float(sum(v * features.get(n, 0.0) for n, v in zip(self.names, self.values, strict=True)))
 
 
 Features = Callable[[Run], dict[str, float]]
@@ -447,7 +447,9 @@ def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
         return {f"power/{name}": x for name, x in found.items() if name != "tpu"}
 
     devices = [run for run in full if run.device_ratio and (run.mfu or not run.probe)]
-    both = regress(devices, lambda run: run.device_ratio, power_features)
+    like = [run for run in devices if not models.unlike(run.traits)]
+    mean, others = all_alike([run for run in devices if not run.probe])
+    both = regress(like, lambda run: run.device_ratio, power_features)
 
     def rest(run: Run) -> float:
         return run.node_ratio or run.node_power_ratio / math.exp(both.at(power_features(run)))
@@ -464,12 +466,15 @@ def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
     node, tpu = part(nodes, "node/"), part(nodes, "power/")
     power = part(both, "power/")
     power.residuals = [one for one in power.residuals if not one[0].probe]
-    power = replace(power, names=power.names + tpu.names, values=np.append(power.values, tpu.values))
+    power = replace(
+        power, names=[*power.names, *tpu.names, "unlike"],
+        values=np.append(power.values, [*tpu.values, mean]),
+    )
     power.sds = {
         f"log-sd-{name}": sd
         for name, sd in spreads(power.residuals, _group_of_power).items()
     }
-    widest = max(power.sds.values())
+    widest = max([*power.sds.values(), *spreads(others, lambda _: "unlike").values()])
     whole = [one for one in nodes.residuals if one[0].node_power_ratio]
     of_whole = spreads(whole, _group_of_node).get("", widest)
     for name in ("transformer", "cnn"):  # a node's power is in no less doubt than its devices'
@@ -480,6 +485,24 @@ def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
     node.sds = _node_sds(power.sds, whole, [one for one in nodes.residuals if one[0].node_ratio])
     power.sds["log-sd-tpu"] = max(node.sds["log-sd-whole-tpu"], power.sds["log-sd-transformer"])
     return power, node
+
+
+def all_alike(runs: Sequence[Run]) -> tuple[float, Residuals]:
+    """Mean logarithm of the power ratio of all, and how far off it is for what it stands for."""
+    logged, weight = np.log([run.device_ratio for run in runs]), weights_of(runs)
+    residuals: Residuals = []
+    for scheme in ("lab", "hardware"):
+        groups = np.array([getattr(run, scheme) for run in runs])
+        for group in dict.fromkeys(groups):
+            out = groups != group
+            if out.any():
+                mean = np.average(logged[out], weights=weight[out])
+                residuals += [
+                    (run, scheme, float(value - mean))
+                    for run, value, own in zip(runs, logged, groups, strict=True)
+                    if own == group and models.unlike(run.traits)
+                ]
+    return float(np.average(logged, weights=weight)), residuals
 
 
 def _group_of_node(run: Run) -> str:

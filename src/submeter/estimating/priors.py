@@ -149,7 +149,6 @@ def power_features(traits: Traits, duty: float) -> dict[str, float]:
         "intercept": 1.0,
         "busy": math.log(IDLE_RATIO + (1 - IDLE_RATIO) * min(1.0, max(0.0, duty))) if cnn else 0.0,
         "cnn": float(cnn),
-        "other": float(not cnn and not (traits.kind == "transformer" and traits.active_params)),
         "tiny": (
             max(LEAST_TINY, min(0.0, math.log(traits.active_params / TINY_PARAMS)))
             if traits.active_params > 0 and traits.kind == "transformer"
@@ -172,6 +171,12 @@ def utilisation_group(traits: Traits) -> str:
     if traits.kind == "cnn":
         return "cnn" if traits.traffic_ratio > 0 else "other"
     return "transformer" if traits.kind == "transformer" else "other"
+
+
+def unlike(traits: Traits) -> bool:
+    """Whether nothing tells how such a training loads its device: neither layers nor size."""
+    sized = traits.kind == "transformer" and traits.active_params > 0
+    return not sized and traits.kind != "cnn"
 
 
 def power_group(traits: Traits) -> str:
@@ -259,7 +264,11 @@ class Priors:
 
     def _power_ratio(self, traits: Traits, utilisation: float | None) -> float:
         duty = 1.0 if utilisation is None else utilisation / self._utilisation(traits)
-        logged = self._sum("power", power_features(traits, duty))
+        features = power_features(traits, duty)
+        if unlike(traits):  # the mean of all trainings whose power was metered
+            logged = self._of("power/unlike").value + self._sum("power", {"tpu": features["tpu"]})
+        else:
+            logged = self._sum("power", features)
         most = MOST_POWER_RATIO if traits.cap_ratio >= 1 else traits.cap_ratio
         return min(math.exp(logged), most)
 
