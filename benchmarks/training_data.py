@@ -33,8 +33,8 @@ IMAGES = HERE / "published_images.csv"
 UTILISATIONS = HERE / "published_utilisation.csv"  # found by us, each with its source
 FIELDS = [
     "key", "lab", "lot", "hardware", "count", "kind", "active_params", "moe", "traffic_ratio",
-    "precision", "limit_w", "steady", "probe", "mfu", "device_w", "node_w", "node_ratio", "energy_ratio",
-    "year", "source",
+    "precision", "limit_w", "steady", "probe", "mfu", "device_w", "node_w", "node_ratio",
+    "energy_ratio", "year", "source",
 ]  # fmt: skip
 # Columns of a published row that a prediction looks at, with its source.
 ROW_FIELDS = [
@@ -115,7 +115,7 @@ def inconsistent(rows: list[dict[str, str]]) -> set[str]:
         key
         for own in sides.values()
         for key, side in own.items()
-        if not 0.8 < side / statistics.median(own.values()) < 1.25  # noqa: PLR2004
+        if not 0.8 < side / statistics.median(own.values()) < 1.25
     }
 
 
@@ -150,7 +150,9 @@ def _power(row: Mapping[str, str], run: Published, seconds: float) -> dict[str, 
 
 def _coarse(row: Mapping[str, str]) -> bool:
     """Whether a figure has but one digit: rounding may be a third of it."""
-    digits = (row[column].strip("0.").replace(".", "") for column in ("energy_kwh", "device_hours"))
+    digits = (
+        row[column].strip("0.").replace(".", "") for column in ("energy_kwh", "device_hours")
+    )
     return min(len(one) for one in digits) < 2 and float(row["device_hours"]) < 1
 
 
@@ -240,8 +242,8 @@ def from_energies(path: Path) -> Iterator[dict[str, Any]]:
         yield {
             "key": row["id"], "lab": lab_of(row["id"]), "lot": row["subject"],
             "hardware": row["accelerator_id"], "count": 1024, "kind": "transformer",
-            "active_params": params, "moe": 0, "traffic_ratio": 0, "precision": "bf16", "limit_w": 0,
-            "steady": 0, "energy_ratio": float(row["value"]) * 3.6e9 / ideal_j,
+            "active_params": params, "moe": 0, "traffic_ratio": 0, "precision": "bf16",
+            "limit_w": 0, "steady": 0, "energy_ratio": float(row["value"]) * 3.6e9 / ideal_j,
             "year": row["year"], "source": row["source"],
         }  # fmt: skip
 

@@ -48,7 +48,12 @@ def traits(**changed: Any) -> Traits:
     balance=st.floats(0, 1e4),
 )  # fmt: skip
 def test_every_prior_is_possible_and_has_its_value_inside(
-    kind: str, device_class: str, count: int, params: float, traffic: float, cap: float,
+    kind: str,
+    device_class: str,
+    count: int,
+    params: float,
+    traffic: float,
+    cap: float,
     balance: float,
 ) -> None:
     asked = traits(
@@ -214,7 +219,9 @@ def test_the_page_says_which_bars_are_met(by_lab: Report) -> None:
         assert line.endswith("| met |" if met else "| **not met** |")
 
 
-@pytest.mark.parametrize(("given", "most", "count"), [("description", 0.30, 13), ("device-hours", 0.12, 17)])
+@pytest.mark.parametrize(
+    ("given", "most", "count"), [("description", 0.30, 13), ("device-hours", 0.12, 17)]
+)
 def test_device_energy_is_near_and_its_intervals_hold_what_they_promise(
     by_lab: Report, given: str, most: float, count: int
 ) -> None:

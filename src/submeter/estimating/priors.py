@@ -5,8 +5,8 @@ Three log-linear models, fitted by ``benchmarks/fit_training.py`` on published a
 trainings, with their coefficients in ``catalog/data/training_priors.csv``:
 
 - *utilisation*: useful FLOP rate over the peak (MFU), over the whole run; of networks on images
-  it follows from a roofline, products at the peak and traffic at full bandwidth one after the other;
-- *power ratio*: mean device power over TDP, which of networks on images rises with the utilisation;
+  by a roofline, products at the peak and traffic at full bandwidth one after the other;
+- *power ratio*: mean device power over TDP; a network on images that waits draws less;
 - *node ratio*: power of the whole node over that of its devices.
 
 Low utilisation comes with low power, so the two errors cancel in part: ``energy_ratio`` is their
@@ -33,7 +33,9 @@ IDLE_RATIO: Final = 0.12
 SMALL_PARAMS: Final = 1e9  # below, a transformer no longer fills its device
 TINY_PARAMS: Final = 1e8  # below, a model no longer draws full power
 USUAL_BATCH: Final = 256.0  # per device, where none is given, as descriptions assume
-BALANCE: Final = 150.0  # FLOP per byte of a device between those seen; keeps the intercept readable
+BALANCE: Final = (
+    150.0  # FLOP per byte of a device between those seen; keeps the intercept readable
+)
 MOST_BALANCE: Final = 4.0  # times as much or as little: about the range that was seen
 BYTES: Final = {"fp64": 8, "fp32": 4, "tf32": 4}  # of an activation; 2 in all others
 LEAST_TINY: Final = -math.log(10.0)  # the smallest that was metered is about there
@@ -209,7 +211,7 @@ class Priors:
     def _utilisation(self, traits: Traits) -> float:
         if traits.kind != "cnn":
             return math.exp(self._sum("utilisation", utilisation_features(traits)))
-        limited = traits.cap_ratio ** self._of("images/cap").value
+        limited = math.pow(traits.cap_ratio, self._of("images/cap").value)
         if not traits.traffic_ratio:
             return limited * math.exp(self._of("images/unknown").value)
         products, traffic = self._of("images/products").value, self._of("images/traffic").value

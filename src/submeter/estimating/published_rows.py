@@ -31,13 +31,16 @@ DETECTOR: Final = re.compile(r"retinanet|ssd|r-?cnn|u-?net|yolo|detr")
 USUAL_MFU: Final = 0.35
 COUNT: Final = re.compile(
     r"([\d.,]+(?:e\+?\d+)?)\s*([kmbt]|thousand|million|billion|trillion)?\s*\+?\s*"
-    r"(tokens|images|sequences|samples)", re.IGNORECASE,
+    r"(tokens|images|sequences|samples)",
+    re.IGNORECASE,
 )
 SCALES: Final = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "thousand": 1e3, "million": 1e6,
                  "billion": 1e9, "trillion": 1e12}  # fmt: skip
 NUMBER: Final = re.compile(
-    r"[~≈<>\s]*(\d[\d,_ ]*\.?\d*(?:e[+-]?\d+)?|\.\d+)\s*([kmbt])?(?:\s|%|\+|[a-z]|$)", re.IGNORECASE
+    r"[~≈<>\s]*((?:\d[\d,_ ]*)?\.?\d+(?:e[+-]?\d+)?|\d+\.)\s*([a-z]*)", re.IGNORECASE
 )
+ENERGIES_KWH: Final = {"wh": 1e-3, "kwh": 1.0, "mwh": 1e3, "gwh": 1e6, "mj": 1 / 3.6,
+                       "gj": 1000 / 3.6}  # fmt: skip
 STAGES: Final = re.compile(r"\d \(\d+B\)")
 EPOCHS: Final = re.compile(r"x\s*([\d.]+)\s*epochs?", re.IGNORECASE)
 LENGTH: Final = re.compile(r"sequences of (\d+) tokens", re.IGNORECASE)
@@ -155,7 +158,8 @@ def _number(row: Mapping[str, str], column: str) -> float:
         seen = NUMBER.match(words)
         if seen is None:
             return 0.0
-        found = float(re.sub(r"[,_ ]", "", seen[1])) * SCALES.get((seen[2] or "").lower(), 1.0)
+        scales = ENERGIES_KWH if column.endswith("_kwh") else SCALES
+        found = float(re.sub(r"[,_ ]", "", seen[1])) * scales.get(seen[2].lower(), 1.0)
     return found if math.isfinite(found) and found > 0 else 0.0
 
 
@@ -306,9 +310,7 @@ def _forward_flop(row: Mapping[str, str]) -> float:
     return image_operations(network, side, USUAL_BATCH, "fp32")[0] if network else 0.0
 
 
-def _traits(
-    row: Mapping[str, str], kind: str, machine: Machine | None, limit_w: float
-) -> Traits:
+def _traits(row: Mapping[str, str], kind: str, machine: Machine | None, limit_w: float) -> Traits:
     params = _number(row, "params")
     active = _number(row, "active_params") or params
     precision = _precision(row, kind)
@@ -340,7 +342,7 @@ def _traffic(row: Mapping[str, str], machine: Machine, precision: str) -> float:
 
 def _batch(row: Mapping[str, str], devices: int) -> float:
     """Samples of one step on one device, by the notes; else the usual number."""
-    found = BATCH.search((row.get("notes") or ""))
+    found = BATCH.search(row.get("notes") or "")
     if found is None:
         return USUAL_BATCH
     return max(1.0, float(found[2]) / (devices if found[1] else 1))
@@ -369,7 +371,7 @@ def _measured(row: Mapping[str, str]) -> tuple[bool, str]:
     unfit = _unfit(row)
     if "hypothetical" in unfit or "extrapolated" in unfit or "use are summed" in unfit:
         return False, unfit
-    basis = (row.get("energy_basis") or "")
+    basis = row.get("energy_basis") or ""
     if not _number(row, "energy_kwh"):
         return False, "no energy is given"
     if CIRCULAR.search(basis):
