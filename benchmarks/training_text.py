@@ -268,7 +268,7 @@ def llmcarbon(runs: Sequence[Run]) -> list[tuple[dict[str, str], float, float, f
         seconds = machine.count * float(row["days"]) * 86400
         power = priors.power_ratio(traits, utilisation=flop / seconds / peak)
         given = seconds * machine.tdp_w.value * power.value * node.value * pue / 3.6e9
-        reach = math.exp(NORMAL_90 * priors.node_energy_log_sd(traits))
+        reach = math.exp(NORMAL_90 * priors.described_node_log_sd(traits))
         found.append((row, mwh, mwh / reach, mwh * reach, given))
     return found
 

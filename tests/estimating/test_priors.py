@@ -135,7 +135,7 @@ def test_the_roofline_is_products_and_traffic_one_after_the_other() -> None:
 def test_a_node_is_in_less_doubt_than_its_parts_together() -> None:
     priors, asked = shipped(), traits()
     parts = math.hypot(priors.power_ratio(asked).log_sd, priors.node_ratio(asked).log_sd)
-    assert priors.node_power_log_sd(asked) <= parts + 1e-6
+    assert priors.node_log_sd(asked) <= parts + 1e-6
 
 
 def test_a_device_that_waits_draws_less() -> None:

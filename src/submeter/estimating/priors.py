@@ -235,7 +235,7 @@ class Priors:
         leaves its device idle for a time also draws less.
         """
         value = self._power_ratio(traits, None) / self.utilisation(traits).value
-        return self._factor("energy", traits, value, self._energy_sd(traits), math.inf)
+        return self._factor("energy", traits, value, self._quotient_sd(traits), math.inf)
 
     def node_ratio(self, traits: Traits) -> Factor:
         """Power of the whole node over that of its devices [ratio], at least one."""
@@ -245,7 +245,7 @@ class Priors:
         found = self._factor("node", traits, value, sd, math.inf)
         return msgspec.structs.replace(found, low=max(1.0, found.low))
 
-    def node_power_log_sd(self, traits: Traits) -> float:
+    def node_log_sd(self, traits: Traits) -> float:
         """Deviation of the logarithm of a node's power as a whole.
 
         Less than of its devices' power and of the rest, each for itself: nodes were metered as
@@ -254,11 +254,11 @@ class Priors:
         tpu = "-tpu" if traits.device_class == "tpu" else ""
         return self._of(f"node/log-sd-whole{tpu}").value
 
-    def node_energy_log_sd(self, traits: Traits) -> float:
+    def described_node_log_sd(self, traits: Traits) -> float:
         """The same of a node's energy from a description alone."""
-        return math.hypot(self.node_power_log_sd(traits), self._energy_sd(traits, power=False))
+        return math.hypot(self.node_log_sd(traits), self._quotient_sd(traits, power=False))
 
-    def _energy_sd(self, traits: Traits, *, power: bool = True) -> float:
+    def _quotient_sd(self, traits: Traits, *, power: bool = True) -> float:
         drawn = self._sd("power", traits) if power else 0.0
         if utilisation_group(traits) == "cnn" and traits.device_class != "cpu":
             return math.hypot(drawn, self._of("images/log-sd-energy").value)

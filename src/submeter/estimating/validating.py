@@ -258,12 +258,12 @@ def _device_energy(published: Published, priors: Priors, given: Given) -> tuple[
     if given == "description":
         ratio = priors.energy_ratio(traits)
         joules = published.flop / peak.value * tdp.value * ratio.value
-        sd = priors.node_energy_log_sd(traits) if whole else _sd(ratio)
+        sd = priors.described_node_log_sd(traits) if whole else _sd(ratio)
         return joules, math.hypot(sd, doubt, _doubt(machine, peak))
     seconds = published.device_hours * 3600
     busy = published.flop / (seconds * peak.value) if published.flop else None
     ratio = priors.power_ratio(traits, utilisation=busy)
-    sd = priors.node_power_log_sd(traits) if whole else _sd(ratio)
+    sd = priors.node_log_sd(traits) if whole else _sd(ratio)
     return seconds * tdp.value * ratio.value, math.hypot(sd, doubt)
 
 
