@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
-from submeter.planning.words import clock_of
 from submeter.records.figures import Figure
 from submeter.reporting.numbers import write_duration
 from submeter.reporting.text import cut, plain
@@ -159,6 +158,8 @@ def waiting_line(conductor: Conductor, step: Next, timezone: str, *, keys: bool)
 def line_of(at_s: float, now_s: float, timezone: str) -> str:
     """Time of day of *at_s* by the clock of *timezone*, with its day if that is another one."""
     from datetime import datetime
+
+    from submeter.planning.words import clock_of
 
     clock = clock_of(timezone)
     at, now = datetime.fromtimestamp(at_s, clock), datetime.fromtimestamp(now_s, clock)
