@@ -11,7 +11,7 @@ from submeter.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from submeter.planning.deciding import Allowed
+    from submeter.planning.weighing import Allowed
     from submeter.records.places import Zone
     from submeter.records.plans import Job
     from submeter.records.runs import Run
@@ -92,11 +92,9 @@ def allowed_hours(words: str, zone: Zone) -> Allowed:
         of_day_s = local.hour * 3600 + local.minute * 60 + local.second
         return (of_day_s - begin_s) % DAY_S < (end_s - begin_s) % DAY_S
 
-    def allowed(start_utc_s: float, step_s: float, count: int) -> Any:
-        import numpy as np
-
+    def allowed(start_utc_s: float, step_s: float, count: int) -> list[bool]:
         first = [start_utc_s + i * step_s for i in range(count)]
-        return np.array([inside(at) and inside(at + step_s - 1) for at in first], dtype=bool)
+        return [inside(at) and inside(at + step_s - 1) for at in first]
 
     return allowed
 

@@ -7,6 +7,8 @@ worse are counted over paths, never over hours taken one by one.
 """
 
 import math
+import zlib
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Final
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from submeter.errors import CoverageError, UsageError
 from submeter.grid.scatter import Scatter
-from submeter.records.factors import NORMAL_95
+from submeter.records.factors import NORMAL_95, Factor
 from submeter.records.traces import Kind, Trace
 from submeter.units import S_PER_H
 
@@ -93,19 +95,31 @@ def _means(values: Array, place: Array) -> Array:
     return np.asarray(np.diff(at, axis=1) / np.diff(place))
 
 
-def even(
-    zone: str, unit: str, value: float, span_utc_s: tuple[float, float], source: str
-) -> Outlook:
+def even(zone: str, unit: str, level: Factor, span_utc_s: tuple[float, float]) -> Outlook:
     """Signal that is the same at every hour, as far as anybody knows.
 
-    What is not known of its level is the same at every hour too, and has no part in when.
+    What is not known of its level is the same at every hour of a path: it tells places apart, and
+    has no part in when.
     """
     start_utc_s = math.floor(span_utc_s[0] / S_PER_H) * float(S_PER_H)
     count = max(1, math.ceil((span_utc_s[1] - start_utc_s) / S_PER_H))
-    mean = np.full(count, value)
+    draws = _generator(zone, unit).standard_normal((PATHS, 1))
+    exponent = _level_sd(level.low, level.high) * draws
+    levels = level.value * np.exp(exponent)
+    levels *= level.value / levels.mean() if level.value else 1.0
+    mean = np.full(count, level.value)
+    paths = np.broadcast_to(levels, (PATHS, count))
     return Outlook(
-        zone, unit, start_utc_s, float(S_PER_H), mean, mean[None, :], informed=False, source=source
+        zone, unit, start_utc_s, float(S_PER_H), mean, paths, informed=False, source=level.source
     )
+
+
+def certain(
+    zone: str, unit: str, start_utc_s: float, step_s: float, values: Sequence[float], source: str
+) -> Outlook:
+    """Signal that is known ahead, such as the prices of a tariff."""
+    mean = np.array(values, dtype=np.float64)
+    return Outlook(zone, unit, start_utc_s, step_s, mean, mean[None, :], source=source)
 
 
 def offline(trace: Trace, around: Scatter, level: tuple[float, float] = (1.0, 1.0)) -> Outlook:
@@ -128,12 +142,11 @@ def offline(trace: Trace, around: Scatter, level: tuple[float, float] = (1.0, 1.
     level, which all hours of a path share. So a path stays windy for as long as winds last.
     """
     values = filled(trace)
-    generator = np.random.default_rng(_SEED)
+    generator = _generator(trace.zone, trace.unit)
     hours = trace.step_s / S_PER_H
     exponent = _scattered(generator, around, len(values), hours)
     exponent += _reshaped(generator, around.shape_sd, len(values), hours)
-    of_level = math.log(level[1] / level[0]) / (2 * NORMAL_95) if level[0] > 0 else 0.0
-    exponent += of_level * generator.standard_normal((PATHS, 1))
+    exponent += _level_sd(*level) * generator.standard_normal((PATHS, 1))
     paths = values * np.exp(exponent - exponent.var(axis=0) / 2)
     paths *= values / paths.mean(axis=0)  # their mean is the expectation, not by chance near it
     return Outlook(
@@ -149,6 +162,15 @@ def offline(trace: Trace, around: Scatter, level: tuple[float, float] = (1.0, 1.
         kind=trace.kind,
         notes=trace.notes,
     )  # fmt: skip
+
+
+def _generator(*words: str) -> np.random.Generator:
+    """Chance that is the same for the same question, and another for each place and signal."""
+    return np.random.default_rng([_SEED, *(zlib.crc32(word.encode()) for word in words)])
+
+
+def _level_sd(low: float, high: float) -> float:
+    return math.log(high / low) / (2 * NORMAL_95) if 0 < low < high else 0.0
 
 
 def filled(trace: Trace) -> Array:

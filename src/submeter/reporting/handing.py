@@ -242,7 +242,8 @@ def kubernetes_manifest(plan: Plan, hand: Hand) -> dict[str, object]:
         )
     begin = plan.slices[0].start_s
     left_s = max(_MINUTE_S, math.floor(plan.job.deadline_s - begin))
-    container = {"name": "training", "image": hand.image, "command": list(hand.command)}
+    words = [word.replace("$(", "$$(") for word in hand.command]  # else a variable of the pod
+    container: dict[str, object] = {"name": "training", "image": hand.image, "command": words}
     if hand.folder:
         container["workingDir"] = hand.folder
     spec: dict[str, object] = {

@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from submeter.grid.loads import started_at
-from submeter.planning.deciding import Choice, Decision
+from submeter.planning.deciding import Decision
 from submeter.planning.outlooks import Outlook
+from submeter.planning.weighing import Choice
 from submeter.planning.words import clock_of, full_instant
 from submeter.records.figures import Figure, Missing
 from submeter.records.plans import Job, Plan, Slice
@@ -19,7 +20,9 @@ from submeter.reporting.series import blocks
 from submeter.reporting.text import columns, fill, plain
 
 PLAN_SCHEMA: Final = 1
-_DRAWN: Final = 46  # columns of the hours
+_DRAWN: Final = 48  # columns of the hours, at most
+_BESIDE: Final = 24  # columns for the range beside them, and spaces
+_DAY_S: Final = 86_400
 _RUNNING: Final = "■"
 _LEAST_SHARE: Final = 0.25  # of a column that is run in, for it to be marked
 _MOST_SLICES: Final = 4  # that the answer names
@@ -51,7 +54,7 @@ def plan_text(made: Decision, told: Told, width: int = 80) -> str:
         lines += _wrapped(_other(choice, told), width)
     lines += _labelled("brings", _amounts(plan), width)
     lines += _labelled("understood", understood(plan.job, told), width)
-    lines += _labelled("from", plan.source, width)
+    lines += _labelled("from", plan.source.partition(";")[0], width)
     for note in dict.fromkeys((*told.notes, *plan.notes)):
         lines += _labelled("note", note, width)
     return "\n".join([*lines, *_next(plan)])
@@ -155,10 +158,11 @@ def _chart(made: Decision, told: Told, width: int) -> list[str]:
     """Signal over the window, and marks beneath it where the job runs."""
     plan, clock = made.plan, told.clock
     begin, end = plan.job.earliest_s, plan.job.deadline_s
-    days = end - begin > 86_400 or _local(begin, clock).date() != _local(end, clock).date()
+    days = end - begin > _DAY_S or _local(begin, clock).date() != _local(end, clock).date()
     form = "%a %H:%M" if days else "%H:%M"
     first, last = f"{_local(begin, clock):{form}}", f"{_local(end, clock):{form}}"
-    count = min(_DRAWN, max(8, width - 34))
+    room = width - columns(first) - columns(last) - _BESIDE
+    count = max(8, min(_DRAWN, room))
     drawn = _columns(made.chart, begin, end, count)
     step_s = (end - begin) / count
     marks = "".join(
@@ -231,8 +235,11 @@ def _amounts(plan: Plan) -> str:
             continue
         unit = "gCO2e" if figure.unit == "g" else figure.unit
         now, then = (write(f.value, unit) for f in (before, figure))
-        same = f"{now}" if now == then else f"{then} instead of {now}"
-        pieces.append(f"{_CALLED.get(name, name)} {same}")
+        called = _CALLED.get(name, name)
+        if now != then:
+            pieces.append(f"{called} {then} instead of {now}")
+        elif called in plan.objective or called == "cost":
+            pieces.append(f"{called} {now}")
     return " · ".join(pieces)
 
 

@@ -17,8 +17,8 @@ from submeter.grid.loads import utc_offset_s
 from submeter.grid.place import resolve_place
 from submeter.grid.scatter import scatter
 from submeter.grid.traces import intensity
-from submeter.planning.deciding import Site
-from submeter.planning.outlooks import Outlook, even, offline
+from submeter.planning.outlooks import Outlook, certain, even, offline
+from submeter.planning.weighing import Site
 from submeter.records.factors import Factor
 from submeter.records.figures import Missing
 from submeter.records.places import Zone
@@ -81,7 +81,9 @@ def _marginal(zone: Zone, span: tuple[float, float]) -> Outlook | None:
     makers = marginal(zone)
     if not makers:
         return None
-    return even(zone.code, "g/kWh", makers[0].value, span, f"annual mean: {makers[0].source}")
+    first = makers[0]
+    first = msgspec.structs.replace(first, source=f"annual mean: {first.source}")
+    return even(zone.code, "g/kWh", first, span)
 
 
 def _water(zone: Zone, span: tuple[float, float]) -> Outlook | None:
@@ -89,7 +91,7 @@ def _water(zone: Zone, span: tuple[float, float]) -> Outlook | None:
         factor = water_factor(zone, reservoirs=False)
     except CoverageError:
         return None
-    return even(zone.code, "L/kWh", factor.value, span, factor.source)
+    return even(zone.code, "L/kWh", factor, span)
 
 
 def _price(zone: Zone, span: tuple[float, float], words: str, currency: str) -> Outlook | None:
@@ -99,7 +101,7 @@ def _price(zone: Zone, span: tuple[float, float], words: str, currency: str) -> 
     for money in dict.fromkeys((currency, "USD")):
         found = price_factor(zone, money)
         if isinstance(found, Factor):
-            return even(zone.code, f"{money}/kWh", found.value, span, found.source)
+            return even(zone.code, f"{money}/kWh", found, span)
     return None
 
 
@@ -111,12 +113,8 @@ def tariff_outlook(tariff: Tariff, zone: Zone, span_utc_s: tuple[float, float]) 
     UsageError
         If the clock of the zone is not known.
     """
-    import numpy as np
-
     unit = f"{tariff.currency}/kWh"
     words = f"tariff {tariff.words}"
-    if tariff.is_flat:
-        return even(zone.code, unit, tariff.windows[0].price_per_kwh, span_utc_s, words)
     offset = utc_offset_s(zone.timezone)
     start = math.floor(span_utc_s[0] / S_PER_H) * float(S_PER_H)
     count = math.ceil((span_utc_s[1] - start) / QUARTER_S)
@@ -130,8 +128,8 @@ def tariff_outlook(tariff: Tariff, zone: Zone, span_utc_s: tuple[float, float]) 
                 remedy="name a zone whose clock is known, or one price for all hours",
             )
         values.append(found.value)
-    mean = np.array(values)
-    return Outlook(zone.code, unit, start, QUARTER_S, mean, mean[None, :], source=words)
+    made = certain(zone.code, unit, start, QUARTER_S, values, words)
+    return msgspec.structs.replace(made, informed=not tariff.is_flat)
 
 
 def moved(site: Site, home: Site, data_bytes: float) -> Site:
