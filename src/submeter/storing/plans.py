@@ -100,7 +100,7 @@ def find(ref: str, home: Path | None = None) -> Plan:
     if ref in ids:
         return _read(_path(ref, home))
     # ids begin alike, so the part that people see and type may be left to begin with the date
-    near = [i for i in ids if ref and (i.startswith(ref) or i.startswith(_PREFIX + ref))]
+    near = [i for i in ids if ref and i.startswith((ref, _PREFIX + ref))]
     if len(near) == 1:
         return _read(_path(near[0], home))
     what = "several plans begin with" if near else "there is no plan"
