@@ -468,7 +468,7 @@ class PlannedLaunch(Launch):
 
 
 def _ignored(number: int) -> bool:
-    """Whether we were told to ignore a signal, as under nohup; held back, it comes all the same."""
+    """Whether we were told to ignore a signal (nohup); held back, it comes all the same."""
     return signal.getsignal(number) is signal.SIG_IGN
 
 

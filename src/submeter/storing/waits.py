@@ -7,7 +7,6 @@ is passed over. Who carries a plan out holds a lock on its file, which ends with
 """
 
 import contextlib
-import fcntl
 import os
 from binascii import crc32
 from pathlib import Path
@@ -139,6 +138,8 @@ class WaitFile:
         self._fd = -1
         fd = self._opened()
         try:
+            import fcntl
+
             while True:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _same_file(fd, self.path):
@@ -224,16 +225,22 @@ class WaitFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(short, flags, PRIVATE_FILE)
         try:
+            import fcntl
+
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             raw = _encoded(wait.order) + _encoded(wait.state)
-            if os.write(fd, raw) < len(raw):
-                raise OSError(None, "not all was written")
+            whole = os.write(fd, raw) == len(raw)
             os.fsync(fd)
-            short.replace(self.path)
+            if whole:
+                short.replace(self.path)
         except OSError:
             os.close(fd)
             short.unlink(missing_ok=True)
             raise
+        if not whole:
+            os.close(fd)
+            short.unlink(missing_ok=True)
+            return
         os.close(self._fd)
         self._fd = fd
 
@@ -273,6 +280,8 @@ def open_waits(home: Path) -> list[Wait]:
 
 
 def _is_locked(path: Path) -> bool:
+    import fcntl
+
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

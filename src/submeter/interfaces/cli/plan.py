@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 
 from submeter.errors import UsageError
 
@@ -101,7 +102,7 @@ def plan(
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
-    made, told = _made(given)
+    made, told = decided(given)
     from submeter.storing.plans import keep
 
     if emit is not None:
@@ -120,7 +121,7 @@ def plan(
     click.echo(plan_text(made, told, _width()))
 
 
-def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
+def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
     """Decision on what is asked, with all that clocks, settings and files know."""
     from submeter.catalog.declaring import declared_overrides
     from submeter.catalog.overlay import use_overrides
@@ -154,6 +155,9 @@ def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
             )
         sites = _sites(given, home, words, span)
         made = decide(question, sites, lambda: nearby(home, span))
+    if given.get("off_peak"):  # who makes it anew keeps to them
+        kept = msgspec.structs.replace(made.plan, hours=given["off_peak"])
+        made = msgspec.structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
     return made, Told(clock, place_words(home), notes=notes)
 

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
-    from submeter.records.plans import Plan
+    from submeter.records.plans import Job, Plan
     from submeter.running.conducting import Replan
     from submeter.running.launcher import Outcome
     from submeter.storing.waits import Order, Wait
@@ -23,13 +23,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LAST: Final = "last-plan"
 _BEST: Final = re.compile(
-    r"(?P<what>clean(?:est)?|cheap(?:est)?|green(?:est)?|best)(?:\s*,?\s*(?P<rest>.*))?",
+    r"(?P<what>clean(?:est)?|cheap(?:est)?|green(?:est)?)(?:\s*,?\s*(?P<rest>.*))?",
     re.IGNORECASE,
 )
 _BY: Final = re.compile(r"(?:and\s+)?(?:done|finished|ready)?\s*(?:by|before|until)\s+(?P<at>.+)")
 _WITHIN: Final = re.compile(r"(?:and\s+)?(?:done\s+)?within\s+(?P<length>.+)")
-_OBJECTIVES: Final = {"clean": "carbon", "green": "carbon", "cheap": "cost", "best": ""}
-_LONGEST_S: Final = 14 * 86_400.0
+_OBJECTIVES: Final = {"clean": "carbon", "green": "carbon", "cheap": "cost"}
 _EXAMPLE: Final = "submeter run --when 22:30 -- python train.py"
 
 
@@ -74,15 +73,24 @@ def when_options(command: F) -> F:
         ),
         click.option("--min-slice", metavar="TIME", help="It works at least so long at a time."),
         click.option("--checkpoint-cost", metavar="TIME", help="What each pause adds: 90s."),
+        click.option("--restart-cost", metavar="TIME", help="Time to be back at work: 60s."),
+        click.option("--power", metavar="POWER", help="What it draws at the wall: 3.2kW."),
+        click.option("--idle-power", metavar="POWER", help="What it draws while paused: 200W."),
+        click.option("--objective", metavar="WHAT", help="carbon, cost, 0.7*carbon+0.3*cost."),
+        click.option(
+            "--signal",
+            type=click.Choice(["average", "marginal", "both"]),
+            help="Of carbon; average if not given.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
-OPTIONS: Final = (
-    "when", "resume_plan", "duration", "interruptible", "pause_by", "pause_signal",
-    "pause_within", "min_slice", "checkpoint_cost",
+_OF_WAITING: Final = (
+    "duration", "interruptible", "min_slice", "checkpoint_cost", "restart_cost", "power",
+    "idle_power", "objective", "signal",
 )  # fmt: skip
 
 
@@ -96,7 +104,7 @@ def asks(given: Mapping[str, Any]) -> bool:
     """
     if given["when"] is not None or given["resume_plan"] is not None:
         return True
-    for name in ("duration", "interruptible", "min_slice", "checkpoint_cost"):
+    for name in _OF_WAITING:
         if given[name]:
             from submeter.errors import UsageError
 
@@ -141,7 +149,7 @@ def carry_out(
     replan: Replan | None = None
     if given["resume_plan"] is not None:
         order = _resumed(given["resume_plan"], words, home)
-        replan = _replan_of(order.plan)
+        replan = replan_of(order.plan)
     else:
         plan, replan = _plan_of(given, now_s, timezone, zone, home)
         made = _order(plan, words, given, now_s)
@@ -228,16 +236,16 @@ def _plan_of(
     words = given["when"].strip()
     if words == _LAST or words.startswith("plan-") or words in plan_ids(home):
         plan = find(words, home)
-        return plan, _replan_of(plan)
+        return plan, replan_of(plan)
     best = _BEST.fullmatch(words)
     if best:
-        return _planned(best, given, now_s, timezone, zone)
+        return _planned(best, given, now_s, timezone, zone, home)
     try:
         at_s = instant_utc_s(words, now_s, timezone)
     except UsageError as exc:
         raise UsageError(
             str(exc),
-            remedy="--when 22:30, “in 2h”, “tomorrow 06:00”, last-plan or “cleanest, done by 08:00”",
+            remedy="--when 22:30, “in 2h”, last-plan, “cleanest, done by 08:00”",
         ) from None
     if at_s < now_s:
         raise UsageError(f"“{words[:40]}” is in the past", remedy=_EXAMPLE)
@@ -338,10 +346,86 @@ def _planned(
     now_s: float,
     timezone: str,
     zone: str | None,
+    home: Path,
 ) -> "tuple[Plan, Replan | None]":
-    raise NotImplementedError
+    """Plan for words such as “cleanest, done by 08:00”, kept like one of ``submeter plan``."""
+    from submeter.errors import UsageError
+    from submeter.interfaces.cli.plan import decided
+    from submeter.interfaces.planning import needs_numbers
+    from submeter.storing.plans import keep
+
+    needs_numbers()
+    if not given["duration"]:
+        raise UsageError(
+            "how long the command works is not said, and no best time is known without",
+            remedy=f"submeter run --when “{best[0][:40]}” --duration 8h -- …",
+        )
+    objective = given["objective"] or _OBJECTIVES[best["what"].lower().removesuffix("est")]
+    asked = {
+        **given,
+        "zone": zone,
+        "deadline": _deadline(best["rest"] or "", now_s, timezone),
+        "objective": objective,
+        "signal": given["signal"] or "average",
+    }
+    plan = decided(asked)[0].plan
+    if not plan.worthwhile:
+        click.echo(f"submeter: waiting does not pay here: {'; '.join(plan.instead)}", err=True)
+    keep(plan, home)
+    return plan, replan_of(plan)
 
 
-def _replan_of(plan: "Plan") -> "Replan | None":
-    del plan
-    return None
+def _deadline(rest: str, now_s: float, timezone: str) -> str:
+    """Words for the end of the window in “, done by 08:00” or “within 12h”."""
+    from submeter.errors import UsageError
+
+    said = " ".join(rest.strip(" ,").split())
+    within, by = _WITHIN.fullmatch(said), _BY.fullmatch(said)
+    if within:
+        return f"in {within['length']}"
+    if by is None:
+        raise UsageError(
+            f"until when is not said in “{said[:40]}”" if said else "until when is not said",
+            remedy="--when “cleanest, done by 08:00”, or “cleanest within 12h”",
+        )
+    from submeter.planning.words import instant_utc_s
+
+    instant_utc_s(by["at"], now_s, timezone)
+    return str(by["at"])
+
+
+def replan_of(plan: "Plan") -> "Replan | None":
+    """What makes *plan* anew, at its place and for what is left; None if nothing was forecast."""
+    if not plan.objective or not plan.zone:
+        return None
+
+    def replan(now_s: float, remaining: "Job") -> "Plan":
+        from submeter.grid.place import resolve_place
+        from submeter.interfaces.planning import allowed_hours, weights_of
+        from submeter.planning.deciding import decide
+        from submeter.planning.weighing import Question
+        from submeter.running.foresight import offline_site
+        from submeter.settings import load
+
+        settings = load(strict=False).settings
+        place = resolve_place(argument=plan.zone)
+        question = Question(
+            id=plan.id,
+            made_s=now_s,
+            job=remaining,
+            objective=plan.objective,
+            weights=weights_of(plan.objective),
+            signal=plan.signal,
+            allowed=allowed_hours(plan.hours, place) if plan.hours else None,
+            step_s=900.0 if plan.hours else 3600.0,
+            command=plan.command,
+        )
+        site = offline_site(
+            place,
+            (now_s, remaining.deadline_s),
+            price=settings.electricity_price or "",
+            currency=settings.currency,
+        )
+        return decide(question, [site]).plan
+
+    return replan
