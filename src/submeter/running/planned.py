@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -47,7 +48,7 @@ from submeter.running.pausing import (
 from submeter.storing.waits import Order, WaitFile
 from submeter.units import ns_to_s
 
-__all__ = ["LONGEST_WAIT_S", "Silent", "Teller", "run_planned", "wait_for_start"]
+__all__ = ["Silent", "Teller", "run_planned", "signals_held", "wait_for_start"]
 
 LONGEST_WAIT_S: Final = 30.0  # a clock that was set, or a machine that woke, is noticed so late
 ASKED_EVERY_S: Final = 0.2  # whether a program that was asked to pause has done so
@@ -149,6 +150,23 @@ def run_planned(
             zone=order.zone,
         )
         return launch.run()
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold the signals that a launch waits for, so that threads begun within hold them for good.
+
+    A library's threads that do not hold them would take them from us. They are let in again at
+    the end of the block, for this thread alone.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class _Signals:
@@ -297,6 +315,8 @@ class PlannedLaunch(Launch):
         info = self._wait(most_s)
         if info is not None:
             self._hear(info)
+        else:
+            self._reap()  # should a thread of somebody else's have taken the signal
 
     def _follow(self, step: Next) -> None:
         """Do what the plan asks for."""

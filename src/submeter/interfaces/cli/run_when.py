@@ -138,7 +138,7 @@ def carry_out(
     from submeter.interfaces.cli.countdown import Countdown
     from submeter.running.adopting import release
     from submeter.running.conducting import Replanner
-    from submeter.running.planned import run_planned
+    from submeter.running.planned import run_planned, signals_held
     from submeter.storing.places import writable_home
 
     home = writable_home()[0]
@@ -151,7 +151,8 @@ def carry_out(
         order = _resumed(given["resume_plan"], words, home)
         replan = replan_of(order.plan)
     else:
-        plan, replan = _plan_of(given, now_s, timezone, zone, home)
+        with signals_held():  # planning loads numpy, which begins threads
+            plan, replan = _plan_of(given, now_s, timezone, zone, home)
         made = _order(plan, words, given, now_s)
         found = _begun_before(plan.id, words, home)
         order = (
