@@ -228,6 +228,7 @@ _CHAINS: Final = {
 }  # fmt: skip
 _LAST_CHAIN: Final = "kind"
 
+
 def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:
     made = np.zeros(room, dtype=array.dtype)
     made[: len(array)] = array

@@ -168,9 +168,7 @@ def _step_s(instants: np.ndarray, path: Path) -> float:
     return step_s
 
 
-def _notes(
-    values: np.ndarray, *, unsorted: int, doubled: int, path: Path
-) -> tuple[str, ...]:
+def _notes(values: np.ndarray, *, unsorted: int, doubled: int, path: Path) -> tuple[str, ...]:
     notes = []
     gaps = int(np.isnan(values).sum())
     if gaps:
