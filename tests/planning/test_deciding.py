@@ -77,7 +77,9 @@ def test_the_chance_of_doing_worse_is_that_of_the_paths() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_no_plan_is_expected_to_do_worse_than_starting_at_once(
-    values: list[float], hours: float, pauses: bool,  # noqa: FBT001
+    values: list[float],
+    hours: float,
+    pauses: bool,  # noqa: FBT001
 ) -> None:
     job = Job(hours * H, NOW, NOW + len(values) * H, interruptible=pauses, checkpoint_s=90.0)
     made = decide(question(job=job), [site(average=outlook(values, noise=5.0))])
@@ -133,6 +135,12 @@ def test_what_would_help_is_named_with_its_number() -> None:
     )
 
 
+def test_a_place_in_other_units_is_not_compared() -> None:
+    home = site(average=outlook([300.0] * 8), cost=outlook([0.3] * 8, unit="EUR/kWh"))
+    away = site("SE", average=outlook([20.0] * 8), cost=outlook([0.1] * 8, unit="USD/kWh"))
+    assert len(decide(question(), [home], lambda: [away]).plan.instead) == 1
+
+
 def test_the_guard_holds_back_with_its_own_words() -> None:
     def guard(job: Job) -> tuple[bool, str]:
         assert job.duration_s == 2 * H
@@ -182,7 +190,7 @@ def test_heeding_both_gives_up_what_costs_marginal_carbon_and_says_how_much() ->
     st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_heeding_both_never_costs_either(values: list[tuple[float, float]], pauses: bool) -> None:
+def test_heeding_both_never_costs_either(values: list[tuple[float, float]], pauses: bool) -> None:  # noqa: FBT001
     average, marginal = ([float(v[i]) for v in values] for i in (0, 1))
     job = Job(2 * H, NOW, NOW + len(values) * H, power_w=500.0, interruptible=pauses)
     home = site(average=outlook(average), marginal=outlook(marginal))
@@ -196,7 +204,7 @@ def test_heeding_both_never_costs_either(values: list[tuple[float, float]], paus
 
 @pytest.mark.parametrize("signal", ["marginal", "both"])
 @pytest.mark.parametrize("known", [False, True])
-def test_marginal_hours_that_nobody_knows_are_one_error(signal: str, known: bool) -> None:
+def test_marginal_hours_that_nobody_knows_are_one_error(signal: str, known: bool) -> None:  # noqa: FBT001
     told = {"marginal": outlook([700.0] * 8, informed=False)} if known else {}
     with pytest.raises(UsageError, match="no marginal intensity of Germany"):
         decide(question(signal=signal), [site(average=outlook(VALLEY), **told)])
@@ -222,10 +230,12 @@ def test_a_weighted_sum_keeps_its_units_apart() -> None:
 
 def test_work_stays_within_the_hours_that_are_allowed() -> None:
     def allowed(start: float, step: float, count: int) -> list[bool]:
-        return [NOW + 6 * H <= start + i * step for i in range(count)]
+        return [start + i * step >= NOW + 6 * H for i in range(count)]
 
     made = decide(question(allowed=allowed), [site(average=outlook(VALLEY))])
     assert made.plan.slices[0].start_s >= NOW + 6 * H
+    assert made.plan.worthwhile  # starting at once is not allowed, whatever it would bring
+    assert saving(made).value == pytest.approx(1 - 350 / 400)
 
 
 def test_unknown_power_is_told_per_kilowatt_hour() -> None:

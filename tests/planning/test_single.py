@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The best time for one job, against everything tried and against a mixed-integer programme."""
 
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.planning.costs import Costs
-from submeter.planning.single import best
+from submeter.planning.rows import Frame, Ground
+from submeter.planning.single import best, interrupted
 from submeter.records.plans import Job
 from tests.planning import oracles
 
@@ -93,3 +95,35 @@ def test_bounds_and_durations_inside_slots_equal_all_schedules_tried(
     if found.pauses <= 1:
         assert found.objective == pytest.approx(tried, abs=1e-7)
     assert found.objective <= tried + 1e-7
+
+
+@st.composite
+def long(draw: st.DrawFn) -> tuple[Costs, Job]:
+    """Many slots for a short job, of costs above zero."""
+    slots = draw(st.integers(30, 60))
+    seconds = st.sampled_from([0.0, 0.0, 20.0, 45.0])
+    job = Job(
+        draw(st.sampled_from([60.0, 120.0, 150.0, 180.0])),
+        draw(seconds),
+        slots * STEP - draw(seconds),
+        1000.0,
+        power_course_w=draw(st.sampled_from([(), (), (500.0, 1500.0)])),
+        interruptible=True,
+        min_slice_s=draw(st.sampled_from([0.0, 60.0, 75.0])),
+        checkpoint_s=draw(st.sampled_from([0.0, 5.0, 30.0])),
+        idle_w=draw(st.sampled_from([0.0, 0.0, 20.0, 300.0])),
+    )
+    some = st.lists(st.integers(0, 9).map(float), min_size=slots, max_size=slots)
+    return row(*draw(some)), job
+
+
+@settings(max_examples=150, deadline=None)
+@given(long())
+def test_leaving_slots_out_loses_no_cheaper_schedule(case: tuple[Costs, Job]) -> None:
+    costs, job = case
+    ground, frame = Ground(costs), Frame.of(job.earliest_s, job.deadline_s, STEP)
+    whole, _ = interrupted(ground, frame, job, math.inf)
+    narrowed, pieces = interrupted(ground, frame, job, math.inf, few=2)
+    assert narrowed == pytest.approx(whole, abs=1e-9)
+    if pieces:
+        assert oracles.cost_of(costs, job, pieces) == pytest.approx(narrowed, abs=1e-9)

@@ -196,6 +196,11 @@ class Forecaster:
             self._take(values[until:until])
             at = until
 
+    def spreads(self, series: Series, first: int, last: int) -> Floats:
+        """Spread of *series* as known at the begin of slots *first* to *last*, shape (n,)."""
+        skipped = round((self._start_utc_s - series.start_utc_s) / self._step_s)
+        return self._past.spread(np.arange(first, last, dtype=np.int64) - skipped)
+
     def _lifted(self, values: Floats) -> Floats:
         return values if self._negative else np.maximum(values, 0.0)
 

@@ -95,7 +95,7 @@ def decide(
         key=lambda choice: -choice.saving_ratio,
     )
     wanted = max([here, *others], key=lambda choice: choice.saving_ratio)
-    why_not = _why_not(question, wanted, weighing)
+    why_not = _why_not(question, wanted, weighing) if weighing.may_begin() else ""
     chosen = now if why_not else wanted
     instead: tuple[str, ...] = ()
     if why_not:
@@ -136,8 +136,9 @@ def _slack_s(job: Job) -> float:
 
 
 def _told(site: Site, home: Site) -> bool:
-    """Whether all is known of *site* that is of home."""
-    return set(home.outlooks) <= set(site.outlooks)
+    """Whether all is known of *site* that is of home, in the same units."""
+    known = site.outlooks
+    return all(n in known and known[n].unit == told.unit for n, told in home.outlooks.items())
 
 
 def _refuse_unknown_hours(question: Question, home: Site, *, alone: bool) -> None:

@@ -88,7 +88,7 @@ class Programme:
         rows = self.rows
         if level > rows.levels:
             return math.inf
-        bounds = np.array([rows.frame.from_s, rows.frame.first_s])
+        bounds = np.array([rows.frame.from_s, rows.frame.edges_s[0]])
         head = rows.ground.work(bounds[:1], bounds[1:])[0] / rows.before_s
         head *= rows.energy_kwh(0.0, rows.before_s)
         return float(head + rows.through(level, level, rested=False)[0])

@@ -9,6 +9,7 @@ worse are counted over paths, never over hours taken one by one.
 import math
 import zlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Final
 
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from submeter.errors import CoverageError, UsageError
+from submeter.forecasting.forecaster import Forecaster
+from submeter.forecasting.series import Series
 from submeter.grid.scatter import Scatter
 from submeter.records.factors import NORMAL_95, Factor
 from submeter.records.traces import Kind, Trace
@@ -29,6 +32,7 @@ _SEED: Final = 20_261_123  # the same question has the same answer
 _MEMORIES_H: Final = (3.0, 12.0, 48.0, 200.0, math.inf)
 _DAY_H: Final = 24.0
 _WEEK_H: Final = 168
+_STALE_S: Final = 86_400  # readings that end earlier tell nothing of now
 _HARMONICS: Final = 2  # of a day: night and day, morning and evening
 
 
@@ -122,6 +126,55 @@ def certain(
     return Outlook(zone, unit, start_utc_s, step_s, mean, mean[None, :], source=source)
 
 
+def foreseen(
+    series: Series, now_utc_s: float, end_utc_s: float, *, ahead: bool = False
+) -> Outlook:
+    """Outlook of a series: forecast from its past, or as its maker forecasts it.
+
+    Parameters
+    ----------
+    series
+        Values up to now, and maybe on.
+    now_utc_s, end_utc_s
+        Nothing later than the one is learnt from; the other is how far is looked ahead.
+    ahead
+        Whether what it has of the hours ahead are forecasts of its maker, and no readings of a
+        future that this is only as if it were before. They are taken where they reach to the end
+        without a gap; our own then says how far they may be off.
+
+    Raises
+    ------
+    CoverageError
+        If the past is too short or too old.
+    """
+    past = series.until(now_utc_s)
+    if past.end_utc_s < now_utc_s - _STALE_S:
+        raise CoverageError(
+            f"the series of {series.zone or 'this zone'} ends {_utc(past.end_utc_s)}, and now"
+            f" is {_utc(now_utc_s)}",
+            remedy=f"give one up to now, or look back from then: --at '{_iso(past.end_utc_s)}'",
+        )
+    made = Forecaster().fit(past).forecast(now_utc_s, end_utc_s - now_utc_s, PATHS)
+    own = Outlook(
+        zone=series.zone,
+        unit="g/kWh" if series.kind is not None or "CO2" in series.unit else series.unit,
+        start_utc_s=made.start_utc_s,
+        step_s=made.step_s,
+        mean=made.mean,
+        paths=made.paths,
+        source=made.source,
+        kind=series.kind,
+    )
+    first = round((made.start_utc_s - series.start_utc_s) / series.step_s)
+    told = series.values[first : first + len(made.mean)]
+    if not ahead or len(told) < len(made.mean) or not np.all(np.isfinite(told)):
+        return own
+    mean = np.asarray(told, dtype=np.float64)
+    return msgspec.structs.replace(
+        own, mean=mean, paths=mean + (own.paths - own.mean), source="forecast of the series itself"
+    )
+
+
 def offline(trace: Trace, around: Scatter, level: tuple[float, float] = (1.0, 1.0)) -> Outlook:
     """Outlook of a month-by-hour profile: what its hours are on the mean of such days.
 
@@ -171,6 +224,14 @@ def _generator(*words: str) -> np.random.Generator:
 
 def _level_sd(low: float, high: float) -> float:
     return math.log(high / low) / (2 * NORMAL_95) if 0 < low < high else 0.0
+
+
+def _utc(at_utc_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_utc_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _iso(at_utc_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_utc_s, UTC):%Y-%m-%dT%H:%MZ}"
 
 
 def filled(trace: Trace) -> Array:

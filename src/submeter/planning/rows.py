@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from submeter.planning.costs import Costs, Floats, at, integral
+from submeter.planning.costs import Bools, Costs, Floats, at, integral
 from submeter.planning.courses import Course
 from submeter.records.plans import Job
 from submeter.units import J_PER_KWH
@@ -22,54 +22,94 @@ class Ground:
         self.step_s = costs.step_s
         self.sum = integral(costs.per_kwh, costs.step_s)
         marked = costs.forbidden.size and costs.forbidden.any()
-        self._shut = integral(costs.forbidden.astype(float), costs.step_s) if marked else None
+        self.shut = integral(costs.forbidden.astype(float), costs.step_s) if marked else None
 
     def idle(self, when_s: Floats) -> Floats:
         """Antiderivative of the cost [cost s/kWh]."""
         return at(self.sum, self.step_s, when_s)
 
+    def shifted(self, first: int, count: int, by_s: float, *, shut: bool = False) -> Floats:
+        """Antiderivative at *count* edges from the *first* on, each *by_s* later.
+
+        With *shut*, of the time in forbidden slots.
+        """
+        summed = self.shut if shut and self.shut is not None else self.sum
+        slots = math.floor(by_s / self.step_s + TINY / self.step_s)
+        part = max(by_s / self.step_s - slots, 0.0)
+        index = first + slots
+        near = summed[index : index + count + 1]
+        if near.size < count + 1:  # beyond the last slot it goes on level
+            near = np.concatenate((near, np.full(count + 1 - near.size, summed[-1])))
+        return near[:-1] + part * (near[1:] - near[:-1]) if part > 0 else near[:-1]
+
     def work(self, from_s: Floats, to_s: Floats) -> Floats:
         """Integral of the cost between instants; infinite where work is forbidden in between."""
         cost = self.idle(to_s) - self.idle(from_s)
-        if self._shut is not None:
-            shut_s = at(self._shut, self.step_s, to_s) - at(self._shut, self.step_s, from_s)
+        if self.shut is not None:
+            shut_s = at(self.shut, self.step_s, to_s) - at(self.shut, self.step_s, from_s)
             cost[shut_s > TINY] = np.inf
         return cost
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """The whole slots between the instants allowed, and what is left at both ends.
 
     Instants are counted from the beginning of the first slot of the costs [s].
+
+    Attributes
+    ----------
+    from_s, to_s
+        First and last instant allowed.
+    edges_s
+        ``(slots + 1,)``, edges of the whole slots.
+    closed
+        ``(slots,)``, slots that stand for time that is left out: no work is done in them.
     """
 
     from_s: float
     to_s: float
-    first_s: float
-    slots: int
     step_s: float
+    edges_s: Floats
+    closed: Bools
 
     @classmethod
     def of(cls, from_s: float, to_s: float, step_s: float) -> "Frame":
         """Whole slots of *step_s* that lie between two instants."""
         first = math.ceil(from_s / step_s - TINY)
-        last = math.floor(to_s / step_s + TINY)
-        return cls(from_s, to_s, first * step_s, max(last - first, 0), step_s)
+        last = max(math.floor(to_s / step_s + TINY), first)
+        edges_s = np.arange(first, last + 1) * step_s
+        return cls(from_s, to_s, step_s, edges_s, np.zeros(last - first, dtype=np.bool_))
+
+    def only(self, kept: Bools, apart: int) -> "Frame":
+        """The frame without the slots that are not kept; *apart* of each gap stay, closed.
+
+        A gap that was at least *apart* slots long is that long still, so a pause that fits into
+        the one fits into the other.
+        """
+        edge = np.flatnonzero(np.diff(kept, prepend=False, append=False))
+        near = kept.copy()
+        near[0] = near[-1] = True  # both bounds stay where they are
+        for before, after in zip([0, *edge[1::2]], [*edge[0::2], kept.size], strict=True):
+            near[before : min(before + apart, after)] = True
+        edges_s = np.append(self.edges_s[:-1][near], self.edges_s[-1])
+        closed = (~kept | self.closed)[near]
+        return Frame(self.from_s, self.to_s, self.step_s, edges_s, closed)
+
+    @property
+    def slots(self) -> int:
+        """Number of whole slots."""
+        return self.closed.size
 
     @property
     def head_s(self) -> float:
         """Length of the part slot at the beginning [s]."""
-        return max(self.first_s - self.from_s, 0.0)
+        return max(float(self.edges_s[0]) - self.from_s, 0.0)
 
     @property
     def tail_s(self) -> float:
         """Length of the part slot at the end [s]."""
-        return max(self.to_s - self.first_s - self.slots * self.step_s, 0.0)
-
-    def edges_s(self) -> Floats:
-        """``(slots + 1,)``."""
-        return self.first_s + np.arange(self.slots + 1) * self.step_s
+        return max(self.to_s - float(self.edges_s[-1]), 0.0)
 
 
 def whole(least_s: float, step_s: float, *, least: int = 0) -> int:
@@ -89,6 +129,7 @@ class Rows:
     def __init__(self, ground: Ground, frame: Frame, job: Job, *, head: bool, tail: bool) -> None:
         self.ground, self.frame, self.job = ground, frame, job
         self.course = Course.of(job)
+        self.is_even = self.course.even
         self.head, self.tail = head, tail
         step_s = frame.step_s
         self.before_s = frame.head_s if head else 0.0
@@ -111,9 +152,10 @@ class Rows:
     def _prepare(self) -> None:
         """Rows over the edges: costs of slots, of the rest, of pausing and coming back."""
         frame, ground, job = self.frame, self.ground, self.job
-        self.edges_s = edges_s = frame.edges_s()
+        self.edges_s = edges_s = frame.edges_s
         rest_s = self.rest_s
         self.slot = ground.work(edges_s[:-1], edges_s[1:]) / frame.step_s
+        self.slot[frame.closed] = np.inf
         self.after = self._rest(edges_s, edges_s + rest_s)
         self.ahead = self._rest(edges_s - rest_s, edges_s)
         shifts = (0.0, rest_s) if rest_s else (0.0,)
@@ -130,7 +172,7 @@ class Rows:
         self.even = [
             [at_work * (self.course.power_w[0] / J_PER_KWH) + idle for at_work, idle in rows]
             for rows in (self.saving, self.coming)
-        ] if self.course.even else []  # fmt: skip
+        ] if self.is_even else []  # fmt: skip
         self._blocks: dict[int, Floats] = {}
 
     def _rest(self, from_s: Floats, to_s: Floats) -> Floats:
@@ -164,7 +206,7 @@ class Rows:
         return self._turn(1, level, rested, within)
 
     def _turn(self, way: int, level: int, rested: bool, within: bool) -> Floats:  # noqa: FBT001
-        if self.course.even:
+        if self.is_even:
             return self.row(self.even[way][within], level)
         at_work, idle = (self.saving, self.coming)[way][within]
         power_w = self.course.at_w(self.work_s(level, rested=rested))
@@ -172,11 +214,13 @@ class Rows:
 
     def through(self, level: int, slots: int, *, rested: bool) -> Floats:
         """Cost of *slots* slots without a pause that end at *level*, by slack."""
-        if self.course.even:
+        if self.is_even:
             if slots not in self._blocks:
-                edges_s, power_w = self.edges_s, float(self.course.power_w[0])
-                block = self.ground.work(edges_s[: edges_s.size - slots], edges_s[slots:])
-                self._blocks[slots] = block * (power_w / J_PER_KWH)
+                count = self.slot.size - slots + 1
+                block = np.zeros(count)
+                for first in range(slots):
+                    block += self.slot[first : first + count]
+                self._blocks[slots] = block * self.energy_kwh(0.0, self.frame.step_s)
             return self.row(self._blocks[slots], level - slots)
         total = np.zeros(self.width)
         for below in range(level - slots, level):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from submeter.errors import InfeasibleError, UsageError
-from submeter.planning.contiguous import costs_of, starts
-from submeter.planning.costs import Costs
+from submeter.planning.contiguous import starts
+from submeter.planning.costs import Bools, Costs
 from submeter.planning.courses import Course, energies_kwh
 from submeter.planning.interrupting import Piece, Programme
+from submeter.planning.narrowing import FEW, Bounds
 from submeter.planning.rows import TINY, Frame, Ground, Rows
 from submeter.records.plans import Job, Slice
 
@@ -98,9 +99,10 @@ def best(costs: Costs, job: Job, *, zone: str = "") -> Schedule:
     lowest = float(cost[first])
     pieces: list[Piece] = [(float(begins_s[first]), float(begins_s[first]) + job.duration_s)]
     if job.interruptible:
-        for found_cost, found in _interrupted(ground, Frame.of(from_s, to_s, near.step_s), job):
-            if found_cost < lowest - 1e-12 * abs(lowest) or math.isinf(lowest):
-                lowest, pieces = found_cost, found
+        worth_it = lowest - 1e-12 * abs(lowest)
+        upper, found = interrupted(ground, Frame.of(from_s, to_s, near.step_s), job, worth_it)
+        if found:
+            lowest, pieces = upper, found
     if math.isinf(lowest):
         raise InfeasibleError(
             f"{_hours(job.duration_s)} do not fit into the hours that are allowed "
@@ -162,19 +164,26 @@ def _hours(duration_s: float) -> str:
     return f"{duration_s / 3600:.3g} h"
 
 
-def _interrupted(ground: Ground, frame: Frame, job: Job) -> list[tuple[float, list[Piece]]]:
-    """Cheapest schedules with pauses, with and without the part slots at both bounds."""
-    found = []
+def interrupted(
+    ground: Ground, frame: Frame, job: Job, upper: float, *, few: int = FEW
+) -> tuple[float, list[Piece]]:
+    """Cheapest schedule with pauses below *upper*, with or without the part slots at both ends.
+
+    No pieces if there is none. Frames of more than some *few* slots are narrowed first.
+    """
+    best_pieces: list[Piece] = []
     for head in (False, True) if frame.head_s > TINY else (False,):
         for tail in (False, True) if frame.tail_s > TINY else (False,):
-            rows = Rows(ground, frame, job, head=head, tail=tail)
-            if not rows.possible:
-                continue
-            programme = Programme(rows)
-            end = programme.best()
-            if end is not None:
-                found.append((end.cost, programme.pieces(end)))
-    return found
+            tried: Bools | None = None
+            bounds = Bounds.of(ground, frame, job, head=head, tail=tail, few=few)
+            while (kept := bounds.kept(upper, tried)) is not None:
+                rows = Rows(ground, frame.only(kept, bounds.apart), job, head=head, tail=tail)
+                programme = Programme(rows) if rows.possible else None
+                end = programme.best() if programme is not None else None
+                if programme is not None and end is not None and end.cost < upper:
+                    upper, best_pieces = end.cost, programme.pieces(end)
+                tried = kept
+    return upper, best_pieces
 
 
 def _slices(pieces: list[Piece], job: Job, start_utc_s: float, zone: str) -> tuple[Slice, ...]:
@@ -188,6 +197,3 @@ def _slices(pieces: list[Piece], job: Job, start_utc_s: float, zone: str) -> tup
         )
         for number, (from_s, to_s) in enumerate(pieces)
     )
-
-
-__all__ = ["Schedule", "at_once_slices", "best", "check", "costs_of", "priced"]

@@ -140,6 +140,14 @@ class Weighing:
         allowed = self._question.allowed(self._start_s, self._step_s, self._count)
         return made.allowing(np.array(allowed, dtype=np.bool_))
 
+    def may_begin(self) -> bool:
+        """Whether starting at once is allowed at all."""
+        if self._question.allowed is None:
+            return True
+        allowed = self._question.allowed(self._start_s, self._step_s, self._count)
+        drawn = self._energy(self.at_once())
+        return not bool(np.any(drawn[~np.array(allowed, dtype=np.bool_)] > 0))
+
     # schedules
 
     def at_once(self, site: Site | None = None) -> tuple[Slice, ...]:

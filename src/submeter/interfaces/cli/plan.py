@@ -4,6 +4,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -49,6 +50,8 @@ _OPTIONS: Final = (
     click.option("--data", metavar="SIZE", help="Data that would have to move: 200GB."),
     click.option("--queue", "queues", multiple=True, metavar="ZONE=LENGTH",
                  help="Wait in a place before a job begins: SE=2h."),
+    click.option("--series", "files", multiple=True, metavar="FILE",
+                 help="Forecast from this past series; of another place: FILE@SE."),
     click.option("--live", is_flag=True, help="Ask the provider of the settings."),
     click.option("--provider", metavar="NAME", help="Ask this provider, or csv:PATH."),
     click.option("--at", metavar="TIME", help="As if it were that time now."),
@@ -233,6 +236,7 @@ def _sites(
         for word, length_s in queues_of(given.get("queues") or ()).items()
     }
     places = {home.code: home}
+    given = {**given, "home": home.code}
     for word in words:
         place = resolve_place(argument=word)
         places.setdefault(place.code, place)
@@ -252,8 +256,42 @@ def _sites(
         )
         for code, place in places.items()
     ]
+    sites = [
+        _informed(given, site, place, settings.provider, span)
+        for site, place in zip(sites, places.values(), strict=True)
+    ]
     size = data_bytes(given["data"]) if given.get("data") else 0.0
     return [sites[0], *(moved(site, sites[0], size) for site in sites[1:])]
+
+
+def _informed(
+    given: dict[str, Any], site: "Site", place: "Zone", configured: str, span: tuple[float, float]
+) -> "Site":
+    """*site* with what a provider says of it now, and, at home, what the files tell."""
+    provider = given.get("provider") or (configured if given.get("live") else "")
+    if given.get("live") and not provider:
+        raise UsageError(
+            "live data are wanted, and no provider is set",
+            remedy="submeter config set provider uk-carbon-intensity, or --provider NAME",
+        )
+    from submeter.running.series import live_site, told_by, with_series
+
+    if provider:
+        site = live_site(site, place, provider, *span)
+    for word in given.get("files") or ():
+        path, _, zone = word.partition("@")
+        if not zone and site.zone != given["home"]:
+            continue
+        if zone and _code(zone) != site.zone:
+            continue
+        site = with_series(site, told_by(Path(path), place), *span)
+    return site
+
+
+def _code(word: str) -> str:
+    from submeter.grid.place import resolve_place
+
+    return resolve_place(argument=word).code
 
 
 def _emit(kind: str, made: "Plan", image: str, clock: str) -> None:
