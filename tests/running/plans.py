@@ -32,7 +32,10 @@ def plan_of(
         id=ident,
         made_s=base_s,
         job=Job(
-            duration_s=length_s, earliest_s=base_s, deadline_s=end_s, **{"interruptible": True, **job}
+            duration_s=length_s,
+            earliest_s=base_s,
+            deadline_s=end_s,
+            **{"interruptible": True, **job},
         ),
         zone="DE",
         signal="average",

@@ -193,7 +193,9 @@ def test_its_children_are_stopped_with_it(tmp_path: Path) -> None:
         "print(child.pid, own.pid, flush=True)\n"
         "sys.stdin.readline()\nchild.kill()\nown.kill()\n",
     )
-    with staged(tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop") as stage:
+    with staged(
+        tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop"
+    ) as stage:
         pids = [int(word) for word in stage.line()]
         with ended_with(*pids):
             stage.until("running")
@@ -235,7 +237,9 @@ def test_a_program_keeps_the_contract_of_checkpoints(tmp_path: Path, how: str) -
 def test_a_program_that_ignores_the_signal_goes_on(tmp_path: Path) -> None:
     program = python_file(tmp_path, KEEPS)
     order = {"pause_within_s": 0.2}
-    with staged(tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, "ignores", **order) as stage:
+    with staged(
+        tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, "ignores", **order
+    ) as stage:
         stage.line()
         stage.until("running")
         stage.at(2.5)
@@ -263,7 +267,9 @@ def test_a_program_without_a_handler_is_not_killed_by_the_signal(tmp_path: Path)
 
 def test_a_checkpoint_that_fails_is_the_end_of_the_program(tmp_path: Path) -> None:
     program = python_file(tmp_path, KEEPS)
-    with staged(tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, "fails") as stage:
+    with staged(
+        tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, "fails"
+    ) as stage:
         stage.line()
         stage.until("running")
         stage.at(2.5)
@@ -273,7 +279,9 @@ def test_a_checkpoint_that_fails_is_the_end_of_the_program(tmp_path: Path) -> No
 
 def test_a_program_that_dies_while_it_is_paused(tmp_path: Path) -> None:
     program = python_file(tmp_path, COUNTS)
-    with staged(tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop") as stage:
+    with staged(
+        tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop"
+    ) as stage:
         pid = int(stage.line()[1])
         stage.until("running")
         stage.at(2.5)
@@ -291,7 +299,9 @@ def test_who_ends_a_paused_plan_leaves_nothing_frozen(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     program = python_file(tmp_path, COUNTS)
-    with staged(tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop") as stage:
+    with staged(
+        tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop"
+    ) as stage:
         pid = int(stage.line()[1])
         stage.until("running")
         stage.at(2.5)
@@ -474,7 +484,9 @@ def test_two_planners_of_one_plan_are_one_too_many(tmp_path: Path) -> None:
 def test_what_somebody_continued_is_stopped_again(tmp_path: Path) -> None:
     """As after Ctrl-Z and fg, which continue the whole process group."""
     program = python_file(tmp_path, COUNTS)
-    with staged(tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop") as stage:
+    with staged(
+        tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, pause_by="stop"
+    ) as stage:
         pid = int(stage.line()[1])
         stage.until("running")
         stage.at(2.5)
