@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small training that can be paused: ``python examples/pausing.py [--steps N]``.
+"""A small training that can be paused: ``python examples/pausing.py [--pace 0.1]``.
 
 Ask it with ``kill -USR1``, or let ``submeter run --when … --interruptible`` do so: it writes
 ``pausing.pt`` and ends with exit code 75; started again it goes on, and ends with the same
@@ -8,6 +8,7 @@ weights, to the last bit, as if it had never been paused. It prints a digest of 
 
 import argparse
 import hashlib
+import time
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ def main() -> None:
     words.add_argument("--epochs", type=int, default=3)
     words.add_argument("--checkpoint", type=Path, default=Path("pausing.pt"))
     words.add_argument("--tell", action="store_true", help="print a line for each batch")
+    words.add_argument("--pace", type=float, default=0.0, help="seconds to rest after each")
     given = words.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -41,6 +43,7 @@ def main() -> None:
                 loss.backward()
                 optimizer.step()
                 schedule.step()
+            time.sleep(given.pace)
             if given.tell:
                 print(epoch, f"{loss.item():.6f}", flush=True)
     digest = hashlib.sha256()
