@@ -19,6 +19,7 @@ import submeter
 
 
 def main() -> None:
+    """Train, and print a digest of the weights."""
     words = argparse.ArgumentParser()
     words.add_argument("--epochs", type=int, default=3)
     words.add_argument("--checkpoint", type=Path, default=Path("pausing.pt"))

@@ -305,10 +305,7 @@ def test_show_tells_what_was_realised(stage: Stage) -> None:
     series = stage.path / "series.csv"
     rows = [f"2026-11-23T{h:02}:00:00Z,{400 if h < 2 else 100}" for h in range(5)]
     series.write_text(
-        "\n".join(
-            ["# kind: average, lifecycle, consumption", "timestamp,value", *rows]
-        )
-        + "\n"
+        "\n".join(["# kind: average, lifecycle, consumption", "timestamp,value", *rows]) + "\n"
     )
     assert stage.call("config", "set", "provider", f"csv:{series}").code == 0
     done = stage.call("show", "--live", "--json")

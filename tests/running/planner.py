@@ -52,7 +52,7 @@ def main() -> None:
         clock=FileClock(clock),
     )
     for note in outcome.notes:
-        print(f"note: {note}", file=sys.stderr)
+        sys.stderr.write(f"note: {note}\n")
     die_like(outcome)
 
 
