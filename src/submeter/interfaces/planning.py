@@ -99,6 +99,18 @@ def allowed_hours(words: str, zone: Zone) -> Allowed:
     return allowed
 
 
+def finest_s(words: str) -> float:
+    """Longest slots of which hours of the day such as ``22:30-06:00`` are made, at most an hour [s].
+
+    Zones whose clocks stand at a quarter of an hour from UTC take no finer ones than windows do.
+    """
+    import math
+
+    from submeter.planning.words import window_s
+
+    return float(max(300, math.gcd(3600, *window_s(words))))
+
+
 def queues_of(given: tuple[str, ...]) -> dict[str, float]:
     """Waiting times such as ``SE=2h``, by the word for the place [s].
 
