@@ -193,7 +193,7 @@ def _question(given: dict[str, Any], now_utc_s: float, clock: str, home: "Zone")
         weights=weights,
         signal=given["signal"],
         allowed=None if off_peak is None else allowed_hours(off_peak, home),
-        step_s=3600.0 if off_peak is None else finest_s(off_peak),
+        step_s=3600.0 if off_peak is None else finest_s(off_peak, home, now_utc_s),
         command=tuple(given.get("command") or ()),
     )
 
