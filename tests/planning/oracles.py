@@ -69,7 +69,7 @@ def _completed(
     return work if crosses else None
 
 
-def mixed_integer(costs: Costs, job: Job) -> float:
+def mixed_integer(costs: Costs, job: Job) -> float:  # noqa: PLR0915
     """Least cost by a mixed-integer programme; the job, its bounds and the slots are aligned.
 
     ``x[i, a]``: slot i does the a-th unit of work. ``z[i, a]``: a pause begins after it.
@@ -80,11 +80,13 @@ def mixed_integer(costs: Costs, job: Job) -> float:
     shape = (slots, units)
     number = np.arange(3 * slots * units).reshape(3, *shape)
     x, z, r = number
-    power = np.repeat(
-        job.power_course_w or (job.power_w,), units // max(len(job.power_course_w), 1)
-    )
+    course_w = np.array(job.power_course_w or (job.power_w,), dtype=float)
+    power = np.repeat(course_w, units // course_w.size)
     summed = np.concatenate(([0.0], np.cumsum(costs.per_kwh))) * step
-    upto = lambda t: float(np.interp(t, costs.edges_s(), summed))  # noqa: E731
+
+    def upto(t: float) -> float:
+        return float(np.interp(t, costs.edges_s(), summed))
+
     price = np.zeros(number.size)
     save, back = job.checkpoint_s, job.restart_s
     for i, a in itertools.product(range(slots), range(units)):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from submeter.records.plans import Job
     from submeter.records.runs import Run
 
+_SHORTEST_S: Final = 300  # of a slot
 _LEAST_COURSE: Final = 8  # steps of a measured course below which its mean says as much
 _MOST_COURSE: Final = 240
 _TERM: Final = re.compile(r"(?:(\d+(?:\.\d+)?|\.\d+)\s*[*·x]\s*)?(carbon|cost|water)", re.ASCII)
@@ -97,6 +98,19 @@ def allowed_hours(words: str, zone: Zone) -> Allowed:
         return [inside(at) and inside(at + step_s - 1) for at in first]
 
     return allowed
+
+
+def finest_s(words: str, zone: Zone, at_utc_s: float) -> float:
+    """Longest slots whose edges meet those of hours such as ``22:30-06:00`` in *zone* [s]."""
+    import math
+
+    from submeter.grid.loads import utc_offset_s
+    from submeter.planning.words import window_s
+    from submeter.records.figures import Missing
+
+    offset = utc_offset_s(zone.timezone)
+    ahead_s = 0 if isinstance(offset, Missing) else round(offset(at_utc_s))
+    return float(max(_SHORTEST_S, math.gcd(3600, ahead_s, *window_s(words))))
 
 
 def queues_of(given: tuple[str, ...]) -> dict[str, float]:

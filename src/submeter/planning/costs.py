@@ -61,7 +61,8 @@ class Costs:
 
     def edges_s(self) -> Floats:
         """``(n + 1,)`` beginnings and ends of slots, counted from the first beginning [s]."""
-        return np.arange(self.per_kwh.size + 1) * self.step_s
+        edges_s: Floats = np.arange(self.per_kwh.size + 1, dtype=np.float64) * self.step_s
+        return edges_s
 
     def finer(self, parts: int) -> Self:
         """The same costs in slots that are *parts* times shorter."""
@@ -111,7 +112,7 @@ class Costs:
 
 
 def integral(per_kwh: Floats, step_s: float) -> Floats:
-    """Antiderivative of piecewise constant costs at the slots' edges, ``(n + 1,)`` [cost s/kWh]."""
+    """Antiderivative of costs at the edges of their slots, ``(n + 1,)`` [cost s/kWh]."""
     out = np.empty(per_kwh.size + 1)
     out[0] = 0.0
     np.cumsum(per_kwh, out=out[1:])

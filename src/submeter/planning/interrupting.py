@@ -23,6 +23,7 @@ from submeter.planning.rows import Rows
 
 Piece = tuple[float, float]  # work from, to [s since the first slot of the costs began]
 _Marks = npt.NDArray[np.uint8]
+_Here = tuple[str, bool, int, int, float]  # state, rest done, level, slack, end of the slice
 
 _GOES_ON: Final = 0  # how a job came to run at an edge: it ran before,
 _ON_EDGE: Final = 1  # its slice began on an edge,
@@ -38,7 +39,7 @@ class _Plane:
     """States with the rest to be done, or done: values of near levels, choices of all."""
 
     rested: bool
-    runs: Floats | None = None  # running, at the level that was last made
+    runs: Floats = field(default_factory=lambda: np.zeros(0))  # running, at the last level made
     paused: dict[int, Floats] = field(default_factory=dict)  # cheapest pause begun until then
     came: list[_Marks] = field(default_factory=list)
     ended: list[_Marks] = field(default_factory=list)
@@ -98,13 +99,13 @@ class Programme:
         rows, rested = self.rows, plane.rested
         runs = np.full(rows.width, np.inf)
         came = np.full(rows.width, _GOES_ON, dtype=np.uint8)
-        if plane.runs is not None:
+        if level:
             from_s = rows.work_s(level - 1, rested=rested)
             slot_kwh = rows.energy_kwh(from_s, from_s + rows.frame.step_s)
             np.multiply(rows.row(rows.slot, level - 1), slot_kwh, out=runs)
             runs += plane.runs
         below = level - rows.least
-        if below >= 0 and (begun := self.starts(rested, below)) is not None:
+        if below >= 0 and (begun := self.starts(below, rested=rested)) is not None:
             begun = begun + rows.through(level, rows.least, rested=rested)
             _take(runs, came, begun, _ON_EDGE)
         below = level - rows.short
@@ -143,12 +144,11 @@ class Programme:
         rows, open_ = self.rows, self.planes[0]
         rest_kwh = rows.rest_kwh(level)
         after = rows.row(rows.after, level) * rest_kwh
-        assert open_.runs is not None
         ends = open_.runs + after
         how = np.full(rows.width, _AFTER_RUN, dtype=np.uint8)
         below = level - rows.short
         if rows.short < rows.least and below >= 0:
-            begun = self.starts(False, below)
+            begun = self.starts(below, rested=False)
             if begun is not None:
                 few = begun + rows.through(level, rows.short, rested=False) + after
                 _take(ends, how, few, _AFTER_FEW)
@@ -157,12 +157,12 @@ class Programme:
             ends[0], how[0] = head, _AFTER_HEAD
         return ends, how
 
-    def starts(self, rested: bool, level: int) -> Floats | None:  # noqa: FBT001
+    def starts(self, level: int, *, rested: bool) -> Floats | None:
         """Cost of beginning a slice on each edge with so much done; None if that cannot be."""
         rows = self.rows
         if level == 0 and not rested and not rows.head:
             return np.zeros(rows.width)
-        return self._after_pause(rested, level, rows.lag, within=False)
+        return self._after_pause(level, rows.lag, rested=rested, within=False)
 
     def early_starts(self, level: int) -> Floats | None:
         """Cost of beginning a slice with the rest so that it ends on each edge."""
@@ -170,10 +170,10 @@ class Programme:
         rest = rows.row(rows.ahead, level) * rows.rest_kwh(level)
         if level == 0 and not rows.head:
             return rest
-        begun = self._after_pause(False, level, rows.late, within=True)
+        begun = self._after_pause(level, rows.late, rested=False, within=True)
         return None if begun is None else begun + rest
 
-    def _after_pause(self, rested: bool, level: int, lag: int, *, within: bool) -> Floats | None:  # noqa: FBT001
+    def _after_pause(self, level: int, lag: int, *, rested: bool, within: bool) -> Floats | None:
         rows = self.rows
         if rows.width <= lag or level not in self.planes[rested].paused:
             return None
@@ -194,7 +194,6 @@ class Programme:
         """Ends on an edge, and with the rest."""
         rows = self.rows
         level, last = rows.levels, self.planes[-1]
-        assert last.runs is not None
         slack = int(np.argmin(last.runs))
         end_s = float(rows.edges_s[slack + level])
         found = [_End(float(last.runs[slack]), "run", last.rested, level, slack, end_s)]
@@ -214,12 +213,11 @@ class Programme:
         bounds = np.array([rows.edges_s[-1], rows.frame.to_s])
         tail = rows.ground.work(bounds[:1], bounds[1:])[0] / rows.after_s
         tail *= rows.energy_kwh(done_s, done_s + rows.after_s)
-        assert last.runs is not None
         found = [(float(last.runs[slack]), "run", level, False)]
         step_s, least_s = rows.frame.step_s, rows.job.min_slice_s - rows.after_s
         fewest = max(0, math.ceil(least_s / step_s - 1e-9))
         for slots in range(fewest, min(rows.least, level + 1)):
-            begun = self.starts(rested, level - slots)
+            begun = self.starts(level - slots, rested=rested)
             if begun is not None:
                 cost = begun + rows.through(level, slots, rested=rested)
                 found.append((float(cost[slack]), "start", level - slots, False))
@@ -237,45 +235,43 @@ class Programme:
     def pieces(self, end: _End) -> list[Piece]:
         """Stretches of work of the way that leads to *end*, in time order."""
         found: list[Piece] = []
-        here: tuple[str, bool, int, int, float] | None
-        here = (end.state, end.rested, end.level, end.slack, end.end_s)
+        here: _Here | None = (end.state, end.rested, end.level, end.slack, end.end_s)
         if end.early:
-            here = self._begun(found, False, end.level, end.slack, end.end_s, early=True)
+            here = self._begun(found, end.level, end.slack, end.end_s, rested=False, early=True)
         elif end.state == "start":
-            here = self._begun(found, end.rested, end.level, end.slack, end.end_s)
+            here = self._begun(found, end.level, end.slack, end.end_s, rested=end.rested)
         while here is not None:
-            here = self._back(found, *here)
+            here = self._back(found, here)
         return found[::-1]
 
-    def _back(
-        self, found: list[Piece], state: str, rested: bool, level: int, slack: int, end_s: float
-    ) -> tuple[str, bool, int, int, float] | None:
+    def _back(self, found: list[Piece], here: _Here) -> _Here | None:
         """From being at work back to the slice before; its beginning is noted."""
         rows = self.rows
+        state, rested, level, slack, end_s = here
         if state == "head":
             found.append((rows.frame.from_s, end_s))
             return None
         if state == "few":
-            return self._begun(found, False, level - rows.short, slack, end_s)
+            return self._begun(found, level - rows.short, slack, end_s, rested=False)
         while (how := self.planes[rested].came[level][slack]) == _GOES_ON:
             level -= 1
         if how == _AT_ONCE:
             found.append((rows.frame.from_s, end_s))
             return None
         if how == _REST_AHEAD:
-            return self._begun(found, False, level - rows.short, slack, end_s, early=True)
-        return self._begun(found, rested, level - rows.least, slack, end_s)
+            return self._begun(found, level - rows.short, slack, end_s, rested=False, early=True)
+        return self._begun(found, level - rows.least, slack, end_s, rested=rested)
 
     def _begun(
         self,
         found: list[Piece],
-        rested: bool,
         level: int,
         slack: int,
         end_s: float,
         *,
+        rested: bool,
         early: bool = False,
-    ) -> tuple[str, bool, int, int, float] | None:
+    ) -> _Here | None:
         """Note the slice that began here, and go to the end of the one before."""
         rows = self.rows
         start_s = float(rows.edges_s[slack + level]) - (rows.rest_s if early else 0.0)

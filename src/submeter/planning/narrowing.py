@@ -207,4 +207,5 @@ def _best_through(summed: Floats, up_to: Floats, on_from: Floats, slots: int) ->
         shift = min(reach, slots - reach)
         begun[shift:] = np.maximum(begun[shift:], begun[:-shift])
         reach += shift
-    return np.maximum(found, begun)
+    best: Floats = np.maximum(found, begun)
+    return best

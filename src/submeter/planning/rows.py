@@ -78,7 +78,7 @@ class Frame:
         """Whole slots of *step_s* that lie between two instants."""
         first = math.ceil(from_s / step_s - TINY)
         last = max(math.floor(to_s / step_s + TINY), first)
-        edges_s = np.arange(first, last + 1) * step_s
+        edges_s: Floats = np.arange(first, last + 1, dtype=np.float64) * step_s
         return cls(from_s, to_s, step_s, edges_s, np.zeros(last - first, dtype=np.bool_))
 
     def only(self, kept: Bools, apart: int) -> "Frame":

@@ -99,7 +99,7 @@ def best(costs: Costs, job: Job, *, zone: str = "") -> Schedule:
     lowest = float(cost[first])
     pieces: list[Piece] = [(float(begins_s[first]), float(begins_s[first]) + job.duration_s)]
     if job.interruptible:
-        worth_it = lowest - 1e-12 * abs(lowest)
+        worth_it = lowest if math.isinf(lowest) else lowest - 1e-12 * abs(lowest)
         upper, found = interrupted(ground, Frame.of(from_s, to_s, near.step_s), job, worth_it)
         if found:
             lowest, pieces = upper, found

@@ -21,6 +21,7 @@ FLAT_RATIO: Final = 0.05  # range over mean under which a grid is called flat
 _SHORTEST_S: Final = 300.0  # of a slot
 _QUANTILES: Final = (0.025, 0.975)
 _SAME: Final = 1e-9
+_ROUNDING_RATIO: Final = 1e-9  # a saving below it is none
 _QUANTITIES: Final = {"average": "carbon", "marginal": "carbon_marginal"}
 
 Weights = Mapping[str, float]  # of an objective: carbon, cost, water
@@ -162,8 +163,11 @@ class Weighing:
         job = self._queued(site)
         if self._question.signal == "both":
             return self._cautious(site, job)
-        per_kwh = self._per_kwh(site)
-        return best(self._costs(per_kwh), job, zone=site.zone).slices
+        costs = self._costs(self._per_kwh(site))
+        found = best(costs, job, zone=site.zone)
+        if found.saving_ratio < _ROUNDING_RATIO and self.may_begin():
+            return self.at_once(site)  # equal hours: rounding chooses none of them
+        return found.slices
 
     def _queued(self, site: Site) -> Job:
         job = self._question.job
