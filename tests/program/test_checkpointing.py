@@ -59,8 +59,9 @@ class Training:
 
         parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
         paused: int | str | None = None
+        kept = submeter.checkpointing(self.path, **parts)
         try:
-            with submeter.checkpointing(self.path, **parts) as kept:
+            with kept:
                 for i, (epoch, (x, y)) in enumerate(kept.batches(self.loader, epochs=epochs)):
                     noise = random.random() + float(np.random.rand())  # noqa: NPY002, S311
                     self.optimizer.zero_grad()

@@ -236,7 +236,7 @@ def test_a_program_keeps_the_contract_of_checkpoints(tmp_path: Path, how: str) -
 
 def test_a_program_that_ignores_the_signal_goes_on(tmp_path: Path) -> None:
     program = python_file(tmp_path, KEEPS)
-    order = {"pause_within_s": 0.2}
+    order: dict[str, Any] = {"pause_within_s": 0.2}
     with staged(
         tmp_path, plan_of(GAP, duration_s=2 * H), sys.executable, program, "ignores", **order
     ) as stage:
