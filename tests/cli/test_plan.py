@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from submeter.errors import UsageError
 from submeter.interfaces.planning import allowed_hours, course_of, weights_of
-from submeter.planning.weighing import Allowed
+from submeter.planning.costs import Costs
 from submeter.records.places import Zone
 from submeter.records.runs import Series
 from submeter.storing.ledger import open_ledger
@@ -129,7 +130,7 @@ def kept_run(stage: Stage, **more: Any) -> str:
 
 
 def test_a_kept_run_gives_its_length_and_its_course_of_power(stage: Stage) -> None:
-    course = (1.0,) * 60 + (9.0,) * 60
+    course = [1.0] * 60 + [9.0] * 60
     kept_run(stage, series=Series(slot_s=60.0, devices={"cpu0": course}))
     job = told(stage, "--run", "last", "--deadline", "in 20h", "--at", NOW, *DE)["plan"]["job"]
     assert job["duration_s"] == 7200.0
@@ -144,7 +145,7 @@ def test_the_course_keeps_the_energy_whatever_its_steps(stage: Stage) -> None:
     for slots in (8, 239, 240, 241, 700):
         run = make_run(
             duration_s=7200.0,
-            series=Series(slot_s=7200 / slots, devices={"cpu0": tuple(map(float, range(slots)))}),
+            series=Series(slot_s=7200 / slots, devices={"cpu0": list(map(float, range(slots)))}),
         )
         course, mean = course_of(run)
         assert mean is not None
@@ -173,10 +174,9 @@ def test_objectives(words: str, weights: dict[str, float]) -> None:
 
 def test_hours_of_the_day_are_those_of_the_place_in_dst_nights_too() -> None:
     berlin = Zone("DE", "Germany", "country", "argument", timezone="Europe/Berlin")
-    allowed: Allowed = allowed_hours("22:00-06:00", berlin)
     midnight = datetime(2026, 10, 24, 22, tzinfo=UTC).timestamp()  # 00:00 CEST, a 25 h day
-    marks = allowed(midnight, 3600.0, 25)
-    assert marks == [True] * 7 + [False] * 16 + [True] * 2
+    made = allowed_hours("22:00-06:00", berlin)(Costs(midnight, 3600.0, np.ones(25)))
+    assert (~made.forbidden).tolist() == [True] * 7 + [False] * 16 + [True] * 2
 
 
 # --- series -------------------------------------------------------------------------------------
@@ -276,11 +276,12 @@ def test_a_job_is_handed_over_and_nothing_else_is_written(kind: str, stage: Stag
         (("--duration", "8", "--deadline", "08:00", *DE), 2, "“8” is no duration"),
         (("--duration", "8h", "--deadline", "someday", *DE), 2, "“someday” is no time"),
         ((*NIGHT, *DE, "--power", "3 kWh"), 2, "is no power"),
-        ((*NIGHT, *DE, "--objective", "carbon+carbon"), 2, "is no objective"),
-        ((*NIGHT, *DE, "--objective", "0*carbon"), 2, "weighs nothing"),
+        ((*NIGHT, *DE, "--objective", "carbon+carbon"), 2, "the objective has carbon twice"),
+        ((*NIGHT, *DE, "--objective", "0*carbon"), 2, "a weight of zero"),
+        ((*NIGHT, *DE, "--objective", "speed"), 2, "not something that can be made small"),
         ((*NIGHT, *DE, "--signal", "both"), 2, "no marginal intensity of Germany"),
         ((*NIGHT, *DE, "--signal", "both", "--objective", "cost"), 2, "is of carbon"),
-        ((*NIGHT, *DE, "--off-peak", "22-6"), 2, "no hours of a day"),
+        ((*NIGHT, *DE, "--off-peak", "22-6"), 2, "no stretch of a day"),
         ((*NIGHT, *DE, "--off-peak", "22:00-22:30"), 7, "do not fit into the hours"),
         ((*NIGHT, *DE, "--queue", "SE=2h"), 2, "SE has a queue and is not among the places"),
         ((*NIGHT, *DE, "--queue", "SE"), 2, "is no queue"),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from submeter.errors import ConfigError, UsageError
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
     from submeter.records.plans import Job
     from submeter.records.runs import Run
 
-_SHORTEST_S: Final = 300  # of a slot
 _LEAST_COURSE: Final = 8  # steps of a measured course below which its mean says as much
 _MOST_COURSE: Final = 240
-_TERM: Final = re.compile(r"(?:(\d+(?:\.\d+)?|\.\d+)\s*[*·x]\s*)?(carbon|cost|water)", re.ASCII)
 
 
 def needs_numbers() -> None:
@@ -44,21 +41,13 @@ def weights_of(words: str) -> dict[str, float]:
     Raises
     ------
     UsageError
-        If it is none, or all its weights are zero.
+        If it is none.
     """
-    made: dict[str, float] = {}
-    for part in words.lower().split("+"):
-        found = _TERM.fullmatch(part.strip())
-        if found is None or found[2] in made:
-            raise UsageError(
-                f"“{words[:60]}” is no objective",
-                remedy="--objective carbon, cost, water, or 0.7*carbon+0.3*cost",
-            )
-        made[found[2]] = float(found[1] or 1.0)
-    total = sum(made.values())
-    if total <= 0:
-        raise UsageError(f"“{words[:60]}” weighs nothing", remedy="give a weight above 0")
-    return {name: weight / total for name, weight in made.items() if weight > 0}
+    from submeter.planning.objectives import Objective
+
+    weights = Objective.of(words).weights
+    total = sum(weight for _, weight in weights)
+    return {name: weight / total for name, weight in weights}
 
 
 def clock_here(zone: Zone) -> str:
@@ -70,47 +59,23 @@ def clock_here(zone: Zone) -> str:
 
 
 def allowed_hours(words: str, zone: Zone) -> Allowed:
-    """Which slots lie wholly within hours of the day such as ``22:00-06:00``, by the clock there.
+    """Confine work to hours of the day such as ``22:00-06:00``, by the clock of *zone*.
 
     Raises
     ------
     UsageError
         If they are no hours, or the clock of the zone is not known.
     """
-    from datetime import datetime
+    from submeter.planning.objectives import Hours, only_in
+    from submeter.planning.words import clock_of
 
-    from submeter.planning.words import DAY_S, clock_of, window_s
-
-    begin_s, end_s = window_s(words)
+    hours = Hours.of(words)
     if not zone.timezone:
         raise UsageError(
             f"the clock of {zone.name} is not known", remedy="name a zone or country within it"
         )
     clock = clock_of(zone.timezone)
-
-    def inside(at_utc_s: float) -> bool:
-        local = datetime.fromtimestamp(at_utc_s, clock)
-        of_day_s = local.hour * 3600 + local.minute * 60 + local.second
-        return (of_day_s - begin_s) % DAY_S < (end_s - begin_s) % DAY_S
-
-    def allowed(start_utc_s: float, step_s: float, count: int) -> list[bool]:
-        first = [start_utc_s + i * step_s for i in range(count)]
-        return [inside(at) and inside(at + step_s - 1) for at in first]
-
-    return allowed
-
-
-def finest_s(words: str, zone: Zone, at_utc_s: float) -> float:
-    """Longest slots whose edges meet those of hours such as ``22:30-06:00`` in *zone* [s]."""
-    import math
-
-    from submeter.grid.loads import utc_offset_s
-    from submeter.planning.words import window_s
-    from submeter.records.figures import Missing
-
-    offset = utc_offset_s(zone.timezone)
-    ahead_s = 0 if isinstance(offset, Missing) else round(offset(at_utc_s))
-    return float(max(_SHORTEST_S, math.gcd(3600, ahead_s, *window_s(words))))
+    return lambda costs: only_in(costs, hours, clock)
 
 
 def queues_of(given: tuple[str, ...]) -> dict[str, float]:

@@ -126,7 +126,7 @@ def decide(
         best_here=here,
         chosen=chosen,
         marginal_ratio=weighing.marginal(chosen, now),
-        caution_ratio=weighing.caution(home, here),
+        caution_ratio=weighing.caution(home),
         others=tuple(choice for choice in (here, *others) if choice is not chosen and away),
     )
 

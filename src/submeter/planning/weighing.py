@@ -2,13 +2,14 @@
 """Ways to run a job, weighed: what each costs by an objective, and over the paths of the grid."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from submeter.errors import InfeasibleError, UsageError
+from submeter.planning.cautious import Cautious, best_by_both
 from submeter.planning.costs import Costs, Floats
 from submeter.planning.courses import energies_kwh
 from submeter.planning.outlooks import Outlook
@@ -25,9 +26,7 @@ _ROUNDING_RATIO: Final = 1e-9  # a saving below it is none
 _QUANTITIES: Final = {"average": "carbon", "marginal": "carbon_marginal"}
 
 Weights = Mapping[str, float]  # of an objective: carbon, cost, water
-Allowed = Callable[
-    [float, float, int], Sequence[bool]
-]  # start, step, count: slots in which work may be
+Allowed = Callable[[Costs], Costs]  # the same costs, work confined to some of their slots
 Guard = Callable[[Job], tuple[bool, str]]  # whether waiting pays in back-tests, and the words
 
 
@@ -56,7 +55,6 @@ class Question(msgspec.Struct, frozen=True, eq=False):
     weights: Weights
     signal: Signal = "average"
     allowed: Allowed | None = None
-    step_s: float = float(S_PER_H)  # slots need be no longer
     guard: Guard | None = None
     command: tuple[str, ...] = ()
 
@@ -82,7 +80,7 @@ class Weighing:
         self._question = question
         self._home = home
         steps = [o.step_s for n, o in home.outlooks.items() if n in self._names()]
-        self._step_s = max(_SHORTEST_S, min([*steps, question.step_s]))
+        self._step_s = max(_SHORTEST_S, min([*steps, float(S_PER_H)]))
         self._start_s = math.floor(question.job.earliest_s / self._step_s) * self._step_s
         self._count = math.ceil((question.job.deadline_s - self._start_s) / self._step_s)
         self._grids: dict[tuple[str, str], Outlook] = {}
@@ -136,18 +134,15 @@ class Weighing:
 
     def _costs(self, per_kwh: Floats) -> Costs:
         made = Costs(self._start_s, self._step_s, per_kwh, "")
-        if self._question.allowed is None:
-            return made
-        allowed = self._question.allowed(self._start_s, self._step_s, self._count)
-        return made.allowing(np.array(allowed, dtype=np.bool_))
+        return made if self._question.allowed is None else self._question.allowed(made)
 
     def may_begin(self) -> bool:
         """Whether starting at once is allowed at all."""
-        if self._question.allowed is None:
+        costs = self._costs(np.zeros(self._count))
+        if not costs.forbidden.size:
             return True
-        allowed = self._question.allowed(self._start_s, self._step_s, self._count)
-        drawn = self._energy(self.at_once())
-        return not bool(np.any(drawn[~np.array(allowed, dtype=np.bool_)] > 0))
+        drawn = energies_kwh(self._question.job, self.at_once(), costs)
+        return not bool(np.any(drawn[costs.forbidden] > 0))
 
     # schedules
 
@@ -162,7 +157,7 @@ class Weighing:
         """The best slices in *site*."""
         job = self._queued(site)
         if self._question.signal == "both":
-            return self._cautious(site, job)
+            return self._both(site, job).by_average.slices
         costs = self._costs(self._per_kwh(site))
         found = best(costs, job, zone=site.zone)
         if found.saving_ratio < _ROUNDING_RATIO and self.may_begin():
@@ -175,27 +170,12 @@ class Weighing:
         refuse_impossible(made)
         return made
 
-    def _cautious(self, site: Site, job: Job) -> tuple[Slice, ...]:
-        """Least average carbon among schedules that do not cost marginal carbon.
-
-        Notes
-        -----
-        Lagrange's way: the schedule of least ``average + l * marginal`` for growing ``l``, the
-        first that is no worse than starting at once by either; that start if there is none.
-        """
-        average, marginal = (self.grid(site, name).mean for name in ("average", "marginal"))
-        once = self.at_once(site)
-        limit = float(self._energy(once) @ marginal)
-        start = float(self._energy(once) @ average)
-        scale = float(average.mean()) / max(float(marginal.mean()), _SAME)
-        found = once
-        for weight in (0.0, *np.geomspace(0.05, 50.0, 25)):
-            costs = self._costs(average + weight * scale * marginal)
-            slices = best(costs, job, zone=site.zone).slices
-            drawn = self._energy(slices)
-            if float(drawn @ marginal) <= limit + _SAME and float(drawn @ average) <= start:
-                found, start = slices, float(drawn @ average)
-        return found
+    def _both(self, site: Site, job: Job) -> Cautious:
+        """Least average carbon that costs no marginal carbon."""
+        average, marginal = (
+            self._costs(self.grid(site, name).mean) for name in ("average", "marginal")
+        )
+        return best_by_both(average, marginal, job, zone=site.zone)
 
     # what they come to
 
@@ -262,13 +242,11 @@ class Weighing:
         return Figure(value, low, high, "ratio", source=told.source,
                       basis_shares={Basis.MODELLED: 1.0})  # fmt: skip
 
-    def caution(self, home: Site, here: Choice) -> float | None:
+    def caution(self, home: Site) -> float | None:
         """Saving by average intensity that heeding the marginal one gives up."""
         if self._question.signal != "both":
             return None
-        found = best(self._costs(self.grid(home, "average").mean), self._queued(home))
-        mean = float(self._energy(found.slices) @ self.grid(home, "average").mean)
-        return max(0.0, 1 - mean / self._once["average"][0] - here.saving_ratio)
+        return self._both(home, self._queued(home)).price_ratio
 
     def chart(self, site: Site) -> Outlook:
         """What was made small, over the window."""

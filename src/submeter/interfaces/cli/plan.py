@@ -170,7 +170,7 @@ def _now(at: str | None, clock: str) -> float:
 
 
 def _question(given: dict[str, Any], now_utc_s: float, clock: str, home: "Zone") -> "Question":
-    from submeter.interfaces.planning import allowed_hours, finest_s, job_of, weights_of
+    from submeter.interfaces.planning import allowed_hours, job_of, weights_of
     from submeter.planning.weighing import Question
     from submeter.storing.plans import new_plan_id
 
@@ -193,7 +193,6 @@ def _question(given: dict[str, Any], now_utc_s: float, clock: str, home: "Zone")
         weights=weights,
         signal=given["signal"],
         allowed=None if off_peak is None else allowed_hours(off_peak, home),
-        step_s=3600.0 if off_peak is None else finest_s(off_peak, home, now_utc_s),
         command=tuple(given.get("command") or ()),
     )
 
