@@ -10,6 +10,7 @@ from submeter.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from submeter.planning.elastic import Scaling
     from submeter.planning.weighing import Allowed
     from submeter.records.places import Zone
     from submeter.records.plans import Job
@@ -76,6 +77,86 @@ def allowed_hours(words: str, zone: Zone) -> Allowed:
         )
     clock = clock_of(zone.timezone)
     return lambda costs: only_in(costs, hours, clock)
+
+
+def scaling_of(counts: str, profile: str, worker_w: float) -> Scaling:
+    """How a job scales: on which numbers of workers, by Amdahl's law or a measured table.
+
+    Parameters
+    ----------
+    counts
+        Such as ``1,2,4,8``; the first is what the duration is told for.
+    profile
+        ``amdahl:0.95``, the share of the work that workers divide; or a CSV file with the columns
+        ``workers,throughput`` and maybe ``power_w``.
+    worker_w
+        Power of the job on the first count [W]; each further worker adds as much as one of these,
+        where the table does not say.
+
+    Raises
+    ------
+    UsageError
+        If they make no sense.
+    """
+    from submeter.planning.elastic import Scaling
+
+    try:
+        workers = tuple(int(word) for word in counts.split(","))
+    except ValueError:
+        raise UsageError(
+            f"“{counts[:40]}” are no numbers of workers", remedy="--scale 1,2,4,8"
+        ) from None
+    if min(workers) < 1 or list(workers) != sorted(set(workers)):
+        raise UsageError(
+            f"numbers of workers rise from 1 on, unlike {counts[:40]}", remedy="--scale 1,2,4,8"
+        )
+    each_w = worker_w / workers[0]
+    law, colon, share = profile.partition(":")
+    if law.lower() == "amdahl" and colon:
+        try:
+            ratio = float(share)
+        except ValueError:
+            raise UsageError(
+                f"“{share[:40]}” is no share of the work", remedy="--scaling amdahl:0.95"
+            ) from None
+        return Scaling.amdahl(workers, parallel_ratio=ratio, worker_w=each_w)
+    rows = _profile_rows(profile)
+    missing = [n for n in workers if n not in rows]
+    if missing:
+        raise UsageError(
+            f"{profile} says nothing of {missing[0]} workers", remedy="leave them out of --scale"
+        )
+    return Scaling(
+        workers,
+        tuple(rows[n][0] for n in workers),
+        tuple(rows[n][1] or each_w * n for n in workers),
+    )
+
+
+def _profile_rows(path: str) -> dict[int, tuple[float, float | None]]:
+    """Throughput and power [W] by number of workers."""
+    import csv
+    from pathlib import Path
+
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            table = list(csv.DictReader(file))
+        return {
+            int(row["workers"]): (
+                float(row["throughput"]),
+                float(row["power_w"]) if row.get("power_w") else None,
+            )
+            for row in table
+        }
+    except OSError as exc:
+        raise UsageError(
+            f"{path}: {exc.strerror}", remedy="--scaling amdahl:0.95, or a file"
+        ) from None
+    except (KeyError, ValueError, TypeError, csv.Error):
+        raise UsageError(
+            f"{path} is no scaling profile",
+            remedy="give columns workers,throughput and, if known, power_w",
+        ) from None
 
 
 def queues_of(given: tuple[str, ...]) -> dict[str, float]:

@@ -12,11 +12,12 @@ from submeter.errors import InfeasibleError, UsageError
 from submeter.planning.cautious import Cautious, best_by_both
 from submeter.planning.costs import Costs, Floats
 from submeter.planning.courses import energies_kwh
+from submeter.planning.elastic import Scaling, elastic
 from submeter.planning.outlooks import Outlook
 from submeter.planning.single import best
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Job, Signal, Slice
-from submeter.units import S_PER_H
+from submeter.units import J_PER_KWH, S_PER_H
 
 FLAT_RATIO: Final = 0.05  # range over mean under which a grid is called flat
 _SHORTEST_S: Final = 300.0  # of a slot
@@ -55,6 +56,7 @@ class Question(msgspec.Struct, frozen=True, eq=False):
     weights: Weights
     signal: Signal = "average"
     allowed: Allowed | None = None
+    scaling: Scaling | None = None  # then the job may change its number of workers
     guard: Guard | None = None
     command: tuple[str, ...] = ()
 
@@ -82,7 +84,9 @@ class Weighing:
         steps = [o.step_s for n, o in home.outlooks.items() if n in self._names()]
         self._step_s = max(_SHORTEST_S, min([*steps, float(S_PER_H)]))
         self._start_s = math.floor(question.job.earliest_s / self._step_s) * self._step_s
-        self._count = math.ceil((question.job.deadline_s - self._start_s) / self._step_s)
+        job = question.job
+        end_s = max(job.deadline_s, job.earliest_s + job.duration_s)  # one worker may be too slow
+        self._count = math.ceil((end_s - self._start_s) / self._step_s)
         self._grids: dict[tuple[str, str], Outlook] = {}
         self._rates = {  # mean cost per kWh of starting at once at home: what weights refer to
             name: self._mean_rate(name) for name in self._names()
@@ -151,7 +155,9 @@ class Weighing:
         job = self._question.job
         where = site or self._home
         begin_s = job.earliest_s + where.queue_s
-        return (Slice(begin_s, begin_s + job.duration_s, where.zone),)
+        scaling = self._question.scaling
+        workers = 1 if scaling is None else scaling.workers[0]
+        return (Slice(begin_s, begin_s + job.duration_s, where.zone, workers),)
 
     def scheduled(self, site: Site) -> tuple[Slice, ...]:
         """The best slices in *site*."""
@@ -159,6 +165,8 @@ class Weighing:
         if self._question.signal == "both":
             return self._both(site, job).by_average.slices
         costs = self._costs(self._per_kwh(site))
+        if self._question.scaling is not None:
+            return elastic(costs, job, self._question.scaling, zone=site.zone).slices
         found = best(costs, job, zone=site.zone)
         if found.saving_ratio < _ROUNDING_RATIO and self.may_begin():
             return self.at_once(site)  # equal hours: rounding chooses none of them
@@ -167,7 +175,8 @@ class Weighing:
     def _queued(self, site: Site) -> Job:
         job = self._question.job
         made = msgspec.structs.replace(job, earliest_s=job.earliest_s + site.queue_s)
-        refuse_impossible(made)
+        if self._question.scaling is None:
+            refuse_impossible(made)
         return made
 
     def _both(self, site: Site, job: Job) -> Cautious:
@@ -181,6 +190,8 @@ class Weighing:
 
     def _energy(self, slices: tuple[Slice, ...]) -> Floats:
         slots = Costs(self._start_s, self._step_s, np.zeros(self._count), "")
+        if self._question.scaling is not None:
+            return scaled_kwh(self._question.scaling, slices, slots)
         return energies_kwh(self._question.job, slices, slots)
 
     def _totals(self, site: Site, slices: tuple[Slice, ...]) -> dict[str, tuple[float, Floats]]:
@@ -273,6 +284,17 @@ class Weighing:
         return tuple(
             dict.fromkeys(note for name in self._names() for note in site.outlooks[name].notes)
         )
+
+
+def scaled_kwh(scaling: Scaling, slices: tuple[Slice, ...], slots: Costs) -> Floats:
+    """Energy in each slot of a job that runs on several counts of workers, ``(n,)`` [kWh]."""
+    power_w = dict(zip(scaling.workers, scaling.power_w, strict=True))
+    edges_s = slots.start_utc_s + slots.edges_s()
+    made = np.zeros(slots.per_kwh.size)
+    for piece in slices:
+        inside_s = np.minimum(edges_s[1:], piece.end_s) - np.maximum(edges_s[:-1], piece.start_s)
+        made += np.maximum(inside_s, 0.0) * (power_w[piece.workers] / J_PER_KWH)
+    return made
 
 
 def refuse_impossible(job: Job) -> None:

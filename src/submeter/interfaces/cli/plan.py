@@ -13,9 +13,10 @@ from submeter.errors import UsageError
 
 if TYPE_CHECKING:
     from submeter.planning.deciding import Decision
+    from submeter.planning.elastic import Scaling
     from submeter.planning.weighing import Question, Site
     from submeter.records.places import Zone
-    from submeter.records.plans import Plan
+    from submeter.records.plans import Job, Plan
     from submeter.records.runs import Run
     from submeter.reporting.plans import Told
 
@@ -49,6 +50,10 @@ _OPTIONS: Final = (
     click.option("--data", metavar="SIZE", help="Data that would have to move: 200GB."),
     click.option("--queue", "queues", multiple=True, metavar="ZONE=LENGTH",
                  help="Wait in a place before a job begins: SE=2h."),
+    click.option("--scale", metavar="COUNTS",
+                 help="Numbers of workers that it may run on: 1,2,4,8."),
+    click.option("--scaling", metavar="PROFILE",
+                 help="How it scales: amdahl:0.95, or a CSV of workers,throughput,power_w."),
     click.option("--series", "files", multiple=True, metavar="FILE",
                  help="Forecast from this past series; of another place: FILE@SE."),
     click.option("--live", is_flag=True, help="Ask the provider of the settings."),
@@ -148,9 +153,10 @@ def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
     clock = clock_here(home)
     now = _now(given.get("at"), clock)
     question = _question(given, now, clock, home)
-    span = (now, question.job.deadline_s)
+    job = question.job
+    span = (now, max(job.deadline_s, job.earliest_s + job.duration_s))
     with use_overrides(declared_overrides(loaded.declared)):
-        if given.get("data") and question.job.power_w is None:
+        if given.get("data") and job.power_w is None:
             raise UsageError(
                 "what bringing data costs is weighed against the job, whose power is not known",
                 remedy="give --power 3.2kW, or --run RUN",
@@ -158,7 +164,11 @@ def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
         sites = _sites(given, home, words, span)
         made = decide(question, sites, lambda: nearby(home, span))
     notes = (home.note,) if home.note else ()
-    return made, Told(clock, place_words(home), notes=notes)
+    size = ""
+    if question.scaling is not None:
+        first, *others = question.scaling.workers
+        size = f" on {first}, or on {', '.join(map(str, others))} by {given['scaling']}"
+    return made, Told(clock, place_words(home), work=size, notes=notes)
 
 
 def _now(at: str | None, clock: str) -> float:
@@ -185,16 +195,42 @@ def _question(given: dict[str, Any], now_utc_s: float, clock: str, home: "Zone")
             "--signal both heeds carbon alone", remedy="--objective carbon, or --signal average"
         )
     off_peak = given.get("off_peak")
+    job = job_of(given, now_utc_s, clock, _about(given))
     return Question(
         id=new_plan_id(now_utc_s),
         made_s=now_utc_s,
-        job=job_of(given, now_utc_s, clock, _about(given)),
+        job=job,
+        scaling=_scaling(given, job),
         objective=given["objective"],
         weights=weights,
         signal=given["signal"],
         allowed=None if off_peak is None else allowed_hours(off_peak, home),
         command=tuple(given.get("command") or ()),
     )
+
+
+def _scaling(given: dict[str, Any], job: "Job") -> "Scaling | None":
+    """How the job scales; None where its size is given."""
+    from submeter.interfaces.planning import scaling_of
+
+    scale, profile = given.get("scale"), given.get("scaling")
+    if scale is None and profile is None:
+        return None
+    if scale is None or profile is None:
+        raise UsageError(
+            "several sizes of a job are planned by how it scales",
+            remedy="--scale 1,2,4,8 --scaling amdahl:0.95",
+        )
+    if job.power_w is None:
+        raise UsageError(
+            "the power of the job is not known, and sizes differ by it",
+            remedy="give --power 3.2kW for the first size, or --run RUN",
+        )
+    if given["signal"] == "both":
+        raise UsageError(
+            "sizes are planned by one signal", remedy="--signal average, or leave --scale out"
+        )
+    return scaling_of(scale, profile, job.power_w)
 
 
 def _about(given: dict[str, Any]) -> "Run | None":
