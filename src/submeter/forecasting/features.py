@@ -23,7 +23,8 @@ FEATURES: Final = (
     "same hour", "same hour, 3 h", "same hours, fast", "same hours", "24 h before same hour",
     "last week", "weeks", "24 h before last week", "an hour before last",
     "deviation of last", "deviation of 3 h",
-    "Saturday", "Sunday", "Monday", "made on Saturday", "made on Sunday", "made on Monday", "spread",
+    "Saturday", "Sunday", "Monday", "made on Saturday", "made on Sunday", "made on Monday",
+    "spread",
     "days of its kind", "residual of last", "residual of 3 h", "residual of 12 h",
     "residual of 24 h", "residual of 72 h", "residual of 7 d", "residual of its kind",
     "residual of 24 h before its kind",
@@ -227,6 +228,7 @@ _CHAINS: Final = {
     "weekly": (_WEEKLY, "week"), "kind": (_WORKDAY, "kind"),
 }  # fmt: skip
 _LAST_CHAIN: Final = "kind"
+
 
 def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:
     made = np.zeros(room, dtype=array.dtype)

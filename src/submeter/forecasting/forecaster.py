@@ -162,9 +162,7 @@ class Forecaster:
         quantiles = {p: self._lifted(mean + NormalDist().inv_cdf(p) * errors) for p in QUANTILES}
         drawn = self._lifted(mean + errors * _courses(paths, len(mean), step))
         start_utc_s = self._start_utc_s + begin * step
-        whole = Forecast(
-            now_utc_s, start_utc_s, step, mean, quantiles, drawn, unit=series.unit
-        )
+        whole = Forecast(now_utc_s, start_utc_s, step, mean, quantiles, drawn, unit=series.unit)
         return self._split(series, whole)
 
     def means(self, made: Ints, ahead: Ints) -> Floats:
@@ -219,13 +217,9 @@ class Forecaster:
                 remedy="give a longer past, or plan by the profile of the zone",
             )
         if self.known_until_utc_s > now_utc_s + self._step_s:
-            raise CoverageError(
-                "readings go beyond now", remedy="give the series until now only"
-            )
+            raise CoverageError("readings go beyond now", remedy="give the series until now only")
         if now_utc_s - self.known_until_utc_s > DAY_S:
-            raise CoverageError(
-                "the last reading is older than a day", remedy="update the series"
-            )
+            raise CoverageError("the last reading is older than a day", remedy="update the series")
         return self._series
 
     def _split(self, series: Series, made: Forecast) -> Forecast:
@@ -241,12 +235,10 @@ class Forecaster:
 
 
 def _courses(paths: int, slots: int, step_s: float) -> Floats:
-    """Standard normal courses that forget with time, in pairs of opposites, shape (paths, slots)."""
+    """Normal courses that forget with time, in pairs of opposites, shape (paths, slots)."""
     keep = float(np.exp(-step_s / (_MEMORY_H * HOUR_S)))
     drawn = np.random.default_rng(_SEED).standard_normal(((paths + 1) // 2, slots))
     drawn[:, 1:] *= np.sqrt(1 - keep**2)
     for slot in range(1, slots):
         drawn[:, slot] += keep * drawn[:, slot - 1]
     return np.concatenate([drawn, -drawn])[:paths]
-
-

@@ -47,13 +47,12 @@ def read_series(path: Path, *, timezone: str = "UTC", zone: str = "") -> Reading
         negative or so large that their unit must be another.
     """
     found: dict[float, list[float]] = {}
-    unsorted = doubled = rows = 0
+    unsorted = doubled = 0
     before, last = -math.inf, ""
     for number, line in _lines(path):
         at = _instant(line[TIME], path, number)
         value = _value(line[INTENSITY], path, number)
         last = line.get("zone") or last
-        rows += 1
         unsorted += at < before
         before = at
         if at in found:
@@ -168,9 +167,7 @@ def _step_s(instants: np.ndarray, path: Path) -> float:
     return step_s
 
 
-def _notes(
-    values: np.ndarray, *, unsorted: int, doubled: int, path: Path
-) -> tuple[str, ...]:
+def _notes(values: np.ndarray, *, unsorted: int, doubled: int, path: Path) -> tuple[str, ...]:
     notes = []
     gaps = int(np.isnan(values).sum())
     if gaps:

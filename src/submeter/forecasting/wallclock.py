@@ -50,7 +50,9 @@ class WallClock:
         for at in odd:
             for slot in np.flatnonzero(place == at):
                 self._offsets[slot] = self._offset_s(float(begins[slot]))
-        self.weekdays = (np.floor((begins + self._offsets) / DAY_S).astype(np.int64) + _THURSDAY) % 7
+        self.weekdays = (
+            np.floor((begins + self._offsets) / DAY_S).astype(np.int64) + _THURSDAY
+        ) % 7
 
     def weekday(self, slots: Ints) -> Ints:
         """Weekdays of *slots*, Monday 0 to Sunday 6."""
