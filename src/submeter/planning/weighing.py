@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from submeter.errors import InfeasibleError, UsageError
+from submeter.forecasting.series import Series
 from submeter.planning.cautious import Cautious, best_by_both
 from submeter.planning.costs import Costs, Floats
 from submeter.planning.courses import energies_kwh
@@ -36,7 +37,8 @@ class Site(msgspec.Struct, frozen=True, eq=False):
 
     ``outlooks`` are by name: ``average`` and ``marginal`` carbon, ``cost``, ``water``.
     ``queue_s`` passes there before any job begins; ``moving`` is what bringing the data there
-    adds, by the names of quantities (``carbon_g``).
+    adds, by the names of outlooks; ``past`` are readings of its average carbon until now, where
+    there are any, to back-test waiting on.
     """
 
     zone: str
@@ -44,6 +46,7 @@ class Site(msgspec.Struct, frozen=True, eq=False):
     outlooks: Mapping[str, Outlook]
     queue_s: float = 0.0
     moving: Mapping[str, float] = {}
+    past: Series | None = None
 
 
 class Question(msgspec.Struct, frozen=True, eq=False):
@@ -56,6 +59,7 @@ class Question(msgspec.Struct, frozen=True, eq=False):
     weights: Weights
     signal: Signal = "average"
     allowed: Allowed | None = None
+    step_s: float = float(S_PER_H)  # slots are no longer
     scaling: Scaling | None = None  # then the job may change its number of workers
     guard: Guard | None = None
     command: tuple[str, ...] = ()
@@ -82,7 +86,7 @@ class Weighing:
         self._question = question
         self._home = home
         steps = [o.step_s for n, o in home.outlooks.items() if n in self._names()]
-        self._step_s = max(_SHORTEST_S, min([*steps, float(S_PER_H)]))
+        self._step_s = max(_SHORTEST_S, min([*steps, question.step_s]))
         self._start_s = math.floor(question.job.earliest_s / self._step_s) * self._step_s
         job = question.job
         end_s = max(job.deadline_s, job.earliest_s + job.duration_s)  # one worker may be too slow

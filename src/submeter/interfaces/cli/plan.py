@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import structs
 
 from submeter.errors import UsageError
 
@@ -62,6 +63,10 @@ _OPTIONS: Final = (
     click.option("--emit", type=click.Choice(_EMIT),
                  help="Write a job that begins then; the command after --."),
     click.option("--image", metavar="NAME", help="Container image, for kubernetes."),
+    click.option("--backtest", metavar="FILE",
+                 help="What waiting would have saved on this series, instead of a plan."),
+    click.option("--scenario", metavar="NAME",
+                 help="Of the back-test: semi-weekly, nightly, or a CSV of jobs."),
     click.option("--list", "listed", is_flag=True, help="List the plans that are kept."),
     click.option("--show", "shown", metavar="PLAN", help="Show a kept plan: last-plan, or an id."),
     click.option("--rm", "removed", metavar="PLAN", help="Forget a kept plan."),
@@ -88,6 +93,8 @@ def plan(
     removed: str | None,
     emit: str | None,
     image: str | None,
+    backtest: str | None,
+    scenario: str | None,
     **given: Any,
 ) -> None:
     """Say when and where a job brings least, and what that saves.
@@ -102,10 +109,20 @@ def plan(
       submeter plan --run last --deadline "in 24h" --interruptible
       submeter plan --duration 8h --deadline 08:00 --where DE,SE,FR --data 200GB
       submeter plan --duration 8h --deadline 08:00 --emit slurm -- python train.py
+      submeter plan --backtest past.csv --scenario semi-weekly
     """  # noqa: D301  # \b keeps click from refilling the examples
     if listed or shown or removed:
         _kept(shown, removed, as_json=as_json)
         return
+    if backtest is not None:
+        from submeter.interfaces.cli import plan_backtest
+
+        plan_backtest.backtest(Path(backtest), scenario or "", as_json=as_json, zone=given["zone"])
+        return
+    if scenario is not None:
+        raise UsageError(
+            "a scenario is of a back-test", remedy="submeter plan --backtest FILE --scenario …"
+        )
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
@@ -162,6 +179,10 @@ def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
                 remedy="give --power 3.2kW, or --run RUN",
             )
         sites = _sites(given, home, words, span)
+        if sites[0].past is not None and "carbon" in question.weights:
+            from submeter.running.series import guard_by
+
+            question = structs.replace(question, guard=guard_by(sites[0].past))
         made = decide(question, sites, lambda: nearby(home, span))
     notes = (home.note,) if home.note else ()
     size = ""
