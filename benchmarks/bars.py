@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each bar that this version has to clear, with its figure: `make bars`.
 
-    python -m benchmarks.bars [--data DIR] [--clone] [--part meter|amounts]
+    python -m benchmarks.bars [--data DIR] [--clone] [--part meter|amounts|counting|proving]
 
 First what is metered, then what it amounts to (benchmarks/bars_amounts.py). A bar is cleared (+),
 missed (!) or not measured here (?), and then it says which input is absent.
@@ -20,7 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bars_amounts, bars_counting, budgets, faults
+from benchmarks import (
+    bars_amounts,
+    bars_counting,
+    bars_proving,
+    bars_waiting,
+    budgets,
+    faults,
+)
 from benchmarks.outcomes import ROOT, Bar, Options, Outcome, absent, have, tests
 
 
@@ -266,7 +273,13 @@ METER = (
         tests("error or exit_code or e01 or e02"),
     ),
 )
-PARTS = {"meter": METER, "amounts": bars_amounts.BARS, "counting": bars_counting.BARS}
+PARTS = {
+    "meter": METER,
+    "amounts": bars_amounts.BARS,
+    "counting": bars_counting.BARS,
+    "waiting": bars_waiting.BARS,
+    "proving": bars_proving.BARS,
+}
 
 
 def main() -> int:

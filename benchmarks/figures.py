@@ -28,6 +28,8 @@ MAKERS = (
     Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
+    Maker("benchmarks.pausing", "docs/waiting.md: a training that is paused and resumed"),
+    Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )

@@ -126,7 +126,7 @@ def plan(
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
-    made, told = _made(given)
+    made, told = decided(given)
     from submeter.storing.plans import keep
 
     if emit is not None:
@@ -145,7 +145,7 @@ def plan(
     click.echo(plan_text(made, told, _width()))
 
 
-def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
+def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
     """Decision on what is asked, with all that clocks, settings and files know."""
     from submeter.catalog.declaring import declared_overrides
     from submeter.catalog.overlay import use_overrides
@@ -184,6 +184,9 @@ def _made(given: dict[str, Any]) -> "tuple[Decision, Told]":
 
             question = structs.replace(question, guard=guard_by(sites[0].past))
         made = decide(question, sites, lambda: nearby(home, span))
+    if given.get("off_peak"):  # who makes it anew keeps to them
+        kept = structs.replace(made.plan, hours=given["off_peak"])
+        made = structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
     size = ""
     if question.scaling is not None:
