@@ -46,7 +46,9 @@ def whole_years(folder: Path) -> list[Held]:
         if line["mean_ci_gco2e_per_kwh"] and whole and not line["file"].startswith("opr_"):
             name = line["file"].removesuffix(".csv.gz")
             found.append(
-                Held(name, line["zone"], int(line["year"]), folder / line["file"], line["timezone"])
+                Held(
+                    name, line["zone"], int(line["year"]), folder / line["file"], line["timezone"]
+                )
             )
     return found
 
@@ -63,7 +65,7 @@ def sums_of(held: Held) -> np.ndarray:
     series = series_of(held)
     past = Past(series)
     past.extend(series.values)
-    total = 0
+    total: np.ndarray | float = 0.0
     for first in range(0, past.count, past.day):
         total = total + products(past, first, min(first + past.day, past.count))
     return np.asarray(total / past.count, dtype=np.float32)

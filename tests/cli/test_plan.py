@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from submeter.errors import UsageError
 from submeter.interfaces.planning import allowed_hours, course_of, weights_of
-from submeter.planning.weighing import Allowed
+from submeter.planning.costs import Costs
 from submeter.records.places import Zone
 from submeter.records.runs import Series
 from submeter.storing.ledger import open_ledger
@@ -75,8 +76,10 @@ def hourly(path: Path, days: int = 21, *, end: str = NOW, **head: str) -> Path:
         (*NIGHT, *DE, "--objective", "cost", "--price", "22:00-06:00=0.18,else=0.31"),
         ("--duration", "16h", "--deadline", "2026-11-29 18:00", "--at", NOW, *DE,
          "--interruptible", "--off-peak", "10:00-16:00"),
+        ("--duration", "12h", "--deadline", "tomorrow 18:00", "--at", "2026-06-23T20:17Z", *DE,
+         *POWER, "--scale", "1,2,4", "--scaling", "amdahl:0.95"),
     ],
-    ids=["night", "pauses", "flat", "places", "cost", "week"],
+    ids=["night", "pauses", "flat", "places", "cost", "week", "sizes"],
 )  # fmt: skip
 def test_the_answer_as_it_is_read(
     args: tuple[str, ...], stage: Stage, snapshot: SnapshotAssertion
@@ -129,7 +132,7 @@ def kept_run(stage: Stage, **more: Any) -> str:
 
 
 def test_a_kept_run_gives_its_length_and_its_course_of_power(stage: Stage) -> None:
-    course = (1.0,) * 60 + (9.0,) * 60
+    course = [1.0] * 60 + [9.0] * 60
     kept_run(stage, series=Series(slot_s=60.0, devices={"cpu0": course}))
     job = told(stage, "--run", "last", "--deadline", "in 20h", "--at", NOW, *DE)["plan"]["job"]
     assert job["duration_s"] == 7200.0
@@ -144,7 +147,7 @@ def test_the_course_keeps_the_energy_whatever_its_steps(stage: Stage) -> None:
     for slots in (8, 239, 240, 241, 700):
         run = make_run(
             duration_s=7200.0,
-            series=Series(slot_s=7200 / slots, devices={"cpu0": tuple(map(float, range(slots)))}),
+            series=Series(slot_s=7200 / slots, devices={"cpu0": list(map(float, range(slots)))}),
         )
         course, mean = course_of(run)
         assert mean is not None
@@ -173,10 +176,39 @@ def test_objectives(words: str, weights: dict[str, float]) -> None:
 
 def test_hours_of_the_day_are_those_of_the_place_in_dst_nights_too() -> None:
     berlin = Zone("DE", "Germany", "country", "argument", timezone="Europe/Berlin")
-    allowed: Allowed = allowed_hours("22:00-06:00", berlin)
     midnight = datetime(2026, 10, 24, 22, tzinfo=UTC).timestamp()  # 00:00 CEST, a 25 h day
-    marks = allowed(midnight, 3600.0, 25)
-    assert marks == [True] * 7 + [False] * 16 + [True] * 2
+    made = allowed_hours("22:00-06:00", berlin)(Costs(midnight, 3600.0, np.ones(25)))
+    assert (~made.forbidden).tolist() == [True] * 7 + [False] * 16 + [True] * 2
+
+
+def test_a_measured_profile_says_how_a_job_scales(stage: Stage) -> None:
+    file = stage.path / "profile.csv"
+    file.write_text("workers,throughput,power_w\n1,100,1000\n2,190,2000\n4,210,4000\n")
+    args = (
+        "--duration",
+        "24h",
+        "--deadline",
+        "tomorrow 18:00",
+        "--at",
+        NOW,
+        *DE,
+        "--power",
+        "1kW",
+    )
+    sizes = ("--scale", "1,2,4", "--scaling", str(file))
+    plan = told(stage, *args, *sizes)["plan"]
+    assert {s["workers"] for s in plan["slices"]} <= {1, 2, 4}
+    rate = {1: 1.0, 2: 1.9, 4: 2.1}
+    done = sum(
+        rate[s["workers"]]
+        * (
+            datetime.fromisoformat(s["end_utc"]) - datetime.fromisoformat(s["start_utc"])
+        ).total_seconds()
+        for s in plan["slices"]
+    )
+    assert done == pytest.approx(24 * 3600, rel=1e-6)  # more than fits on one
+    refused = stage.call("plan", *args)
+    assert (refused.code, "do not fit" in refused.err) == (7, True)
 
 
 # --- series -------------------------------------------------------------------------------------
@@ -276,11 +308,12 @@ def test_a_job_is_handed_over_and_nothing_else_is_written(kind: str, stage: Stag
         (("--duration", "8", "--deadline", "08:00", *DE), 2, "“8” is no duration"),
         (("--duration", "8h", "--deadline", "someday", *DE), 2, "“someday” is no time"),
         ((*NIGHT, *DE, "--power", "3 kWh"), 2, "is no power"),
-        ((*NIGHT, *DE, "--objective", "carbon+carbon"), 2, "is no objective"),
-        ((*NIGHT, *DE, "--objective", "0*carbon"), 2, "weighs nothing"),
+        ((*NIGHT, *DE, "--objective", "carbon+carbon"), 2, "the objective has carbon twice"),
+        ((*NIGHT, *DE, "--objective", "0*carbon"), 2, "a weight of zero"),
+        ((*NIGHT, *DE, "--objective", "speed"), 2, "not something that can be made small"),
         ((*NIGHT, *DE, "--signal", "both"), 2, "no marginal intensity of Germany"),
         ((*NIGHT, *DE, "--signal", "both", "--objective", "cost"), 2, "is of carbon"),
-        ((*NIGHT, *DE, "--off-peak", "22-6"), 2, "no hours of a day"),
+        ((*NIGHT, *DE, "--off-peak", "22-6"), 2, "no stretch of a day"),
         ((*NIGHT, *DE, "--off-peak", "22:00-22:30"), 7, "do not fit into the hours"),
         ((*NIGHT, *DE, "--queue", "SE=2h"), 2, "SE has a queue and is not among the places"),
         ((*NIGHT, *DE, "--queue", "SE"), 2, "is no queue"),
@@ -291,6 +324,13 @@ def test_a_job_is_handed_over_and_nothing_else_is_written(kind: str, stage: Stag
         ((*NIGHT, *DE, "--emit", "slurm"), 2, "no command to hand over"),
         ((*NIGHT, *DE, "--emit", "kubernetes", "--", "x"), 2, "no image is named"),
         ((*NIGHT, *DE, "--price", "cheap"), 2, "cheap"),
+        ((*NIGHT, *DE, *POWER, "--scale", "1,2"), 2, "by how it scales"),
+        ((*NIGHT, *DE, "--scale", "1,2", "--scaling", "amdahl:0.9"), 2, "power of the job is not"),
+        ((*NIGHT, *DE, *POWER, "--scale", "2,1", "--scaling", "amdahl:0.9"), 2, "unlike 2,1"),
+        ((*NIGHT, *DE, *POWER, "--scale", "a", "--scaling", "amdahl:0.9"), 2, "no numbers of"),
+        ((*NIGHT, *DE, *POWER, "--scale", "1,2", "--scaling", "amdahl:x"), 2, "no share"),
+        ((*NIGHT, *DE, *POWER, "--scale", "1,2", "--scaling", "amdahl:2"), 2, "parallel share"),
+        ((*NIGHT, *DE, *POWER, "--scale", "1,2", "--scaling", "none.csv"), 2, "none.csv"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_error(

@@ -37,7 +37,7 @@ def plan(*hours: tuple[float, float], job: Job | None = None) -> Plan:
 
 
 def run(start_h: float, energies_j: tuple[float, ...], slot_s: float = H) -> Run:
-    series = Series(slot_s=slot_s, devices={"cpu:0": energies_j})
+    series = Series(slot_s=slot_s, devices={"cpu:0": list(energies_j)})
     return make_run(
         started_utc=started_at(NOW + start_h * H), duration_s=slot_s * len(energies_j),
         series=series,

@@ -16,7 +16,6 @@ from submeter.planning.words import (
     full_instant,
     instant_utc_s,
     power_w,
-    window_s,
 )
 
 BERLIN = "Europe/Berlin"
@@ -150,21 +149,6 @@ def test_sizes(words: str, size: float) -> None:
     assert data_bytes(words) == size
     with pytest.raises(UsageError):
         data_bytes(words + "it")
-
-
-@pytest.mark.parametrize(
-    ("words", "window"),
-    [("22:00-06:00", (79_200, 21_600)), ("9:30 – 17:00", (34_200, 61_200)),
-     ("20:00-24:00", (72_000, 0))],
-)  # fmt: skip
-def test_hours_of_a_day(words: str, window: tuple[int, int]) -> None:
-    assert window_s(words) == window
-
-
-@pytest.mark.parametrize("words", ["22-6", "22:00", "25:00-06:00", "06:00-06:00", "22:60-06:00"])
-def test_what_are_no_hours(words: str) -> None:
-    with pytest.raises(UsageError, match="no hours"):
-        window_s(words)
 
 
 def test_there_is_no_such_clock() -> None:

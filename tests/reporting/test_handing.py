@@ -24,9 +24,7 @@ from submeter.reporting.handing import KINDS, Hand, hand_over, kubernetes_manife
 NOW = datetime(2026, 11, 23, 22, 17, tzinfo=UTC).timestamp()
 H = 3600.0
 COMMAND = ("python", "train.py", "--name", "a 'b' \"c\" $HOME $(id) %n\\", "", "--lr=1e-3")
-WORDS = st.text(
-    st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=20
-)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
 def plan(*hours: tuple[float, float]) -> Plan:

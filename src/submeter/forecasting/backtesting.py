@@ -58,6 +58,11 @@ class Outcome:
         """Share of the jobs that emitted over 1 % more than if started at once [1]."""
         return float(np.mean(self.realised_g > WORSE_RATIO * self.at_once_g))
 
+    @property
+    def mean_pauses(self) -> float:
+        """How often a job was paused, on the mean."""
+        return float(self.pauses.mean())
+
     def only(self, allowed: np.ndarray) -> "Outcome":
         """The same with the jobs that are not *allowed* to wait started at once."""
         return Outcome(
@@ -249,8 +254,9 @@ class Errors:
             self._counts[place] += len(target)
 
     def means(self) -> dict[int, tuple[float, float, float]]:
-        """By lead [h]: mean absolute error of the forecast, of the same time yesterday, of last
-        week, over the mean of the series [1].
+        """Mean absolute errors by lead [h], over the mean of the series [1].
+
+        Of the forecast, of "same as at that time yesterday", and "last week".
         """
         level = float(np.nanmean(self._values))
         scaled = self._sums / np.maximum(self._counts, 1) / level

@@ -235,7 +235,7 @@ class Forecaster:
 
 
 def _courses(paths: int, slots: int, step_s: float) -> Floats:
-    """Standard normal courses that forget with time, in pairs of opposites, shape (paths, slots)."""
+    """Normal courses that forget with time, in pairs of opposites, shape (paths, slots)."""
     keep = float(np.exp(-step_s / (_MEMORY_H * HOUR_S)))
     drawn = np.random.default_rng(_SEED).standard_normal(((paths + 1) // 2, slots))
     drawn[:, 1:] *= np.sqrt(1 - keep**2)

@@ -47,13 +47,12 @@ def read_series(path: Path, *, timezone: str = "UTC", zone: str = "") -> Reading
         negative or so large that their unit must be another.
     """
     found: dict[float, list[float]] = {}
-    unsorted = doubled = rows = 0
+    unsorted = doubled = 0
     before, last = -math.inf, ""
     for number, line in _lines(path):
         at = _instant(line[TIME], path, number)
         value = _value(line[INTENSITY], path, number)
         last = line.get("zone") or last
-        rows += 1
         unsorted += at < before
         before = at
         if at in found:

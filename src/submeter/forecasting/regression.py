@@ -23,7 +23,8 @@ from submeter.forecasting.series import Floats, Ints
 
 # Leads of the fits, in whole slots and hours: a lead given as day's end is the last slot of a day.
 _ANCHORS_H: Final = (
-    0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24, 30, 36, 42, 48, 60, 72, 84, 96, 120, 144, 168, 192,
+    0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24, 30, 36, 42, 48, 60, 72, 84, 96, 120, 144,
+    168, 192,
 )  # fmt: skip
 _DAYS_ENDS: Final = (24, 48, 72, 96, 120, 144, 168)
 PRIOR_H: Final = 8_000.0  # the pool counts like this many hours
@@ -59,13 +60,13 @@ class Pool:
     def errors(self, sums: Floats, coefficients: Floats, prior_h: float = PRIOR_H) -> Floats:
         """Standard deviation of the error by anchor, over the spread of the series."""
         both = sums + prior_h * self.products
-        square = (
+        square: Floats = (
             both[:, COUNT, COUNT]
             - 2 * np.einsum("ai,ai->a", coefficients, both[:, :COUNT, COUNT])
             + np.einsum("ai,aij,aj->a", coefficients, both[:, :COUNT, :COUNT], coefficients)
         )
         weight = both[:, COUNT - 1 - _SPREAD_FROM_END, COUNT - 1 - _SPREAD_FROM_END]
-        return np.sqrt(np.maximum(square, 0) / np.maximum(weight, 1e-12))
+        return np.asarray(np.sqrt(np.maximum(square, 0) / np.maximum(weight, 1e-12)))
 
     def _features(self) -> Floats:
         plain = self.products[:, :COUNT, :COUNT]

@@ -108,7 +108,9 @@ def given_jobs(path: Path, series: Series) -> Jobs:
                 raise UsageError(f"{path.name} has no column {missing[0]}", remedy=remedy)
             rows.extend(_job(line, path, table.line_num) for line in table)
     except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror}", remedy="check the path") from exc
+        raise UsageError(
+            f"{path} cannot be read: {exc.strerror}", remedy="check the path"
+        ) from exc
     except (UnicodeDecodeError, csv.Error) as exc:
         raise UsageError(f"{path.name} is no table of text", remedy=remedy) from exc
     if not rows:

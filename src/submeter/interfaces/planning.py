@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from submeter.errors import ConfigError, UsageError
@@ -11,15 +10,14 @@ from submeter.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from submeter.planning.elastic import Scaling
     from submeter.planning.weighing import Allowed
     from submeter.records.places import Zone
     from submeter.records.plans import Job
     from submeter.records.runs import Run
 
-_SHORTEST_S: Final = 300  # of a slot
 _LEAST_COURSE: Final = 8  # steps of a measured course below which its mean says as much
 _MOST_COURSE: Final = 240
-_TERM: Final = re.compile(r"(?:(\d+(?:\.\d+)?|\.\d+)\s*[*·x]\s*)?(carbon|cost|water)", re.ASCII)
 
 
 def needs_numbers() -> None:
@@ -44,21 +42,13 @@ def weights_of(words: str) -> dict[str, float]:
     Raises
     ------
     UsageError
-        If it is none, or all its weights are zero.
+        If it is none.
     """
-    made: dict[str, float] = {}
-    for part in words.lower().split("+"):
-        found = _TERM.fullmatch(part.strip())
-        if found is None or found[2] in made:
-            raise UsageError(
-                f"“{words[:60]}” is no objective",
-                remedy="--objective carbon, cost, water, or 0.7*carbon+0.3*cost",
-            )
-        made[found[2]] = float(found[1] or 1.0)
-    total = sum(made.values())
-    if total <= 0:
-        raise UsageError(f"“{words[:60]}” weighs nothing", remedy="give a weight above 0")
-    return {name: weight / total for name, weight in made.items() if weight > 0}
+    from submeter.planning.objectives import Objective
+
+    weights = Objective.of(words).weights
+    total = sum(weight for _, weight in weights)
+    return {name: weight / total for name, weight in weights}
 
 
 def clock_here(zone: Zone) -> str:
@@ -70,47 +60,103 @@ def clock_here(zone: Zone) -> str:
 
 
 def allowed_hours(words: str, zone: Zone) -> Allowed:
-    """Which slots lie wholly within hours of the day such as ``22:00-06:00``, by the clock there.
+    """Confine work to hours of the day such as ``22:00-06:00``, by the clock of *zone*.
 
     Raises
     ------
     UsageError
         If they are no hours, or the clock of the zone is not known.
     """
-    from datetime import datetime
+    from submeter.planning.objectives import Hours, only_in
+    from submeter.planning.words import clock_of
 
-    from submeter.planning.words import DAY_S, clock_of, window_s
-
-    begin_s, end_s = window_s(words)
+    hours = Hours.of(words)
     if not zone.timezone:
         raise UsageError(
             f"the clock of {zone.name} is not known", remedy="name a zone or country within it"
         )
     clock = clock_of(zone.timezone)
-
-    def inside(at_utc_s: float) -> bool:
-        local = datetime.fromtimestamp(at_utc_s, clock)
-        of_day_s = local.hour * 3600 + local.minute * 60 + local.second
-        return (of_day_s - begin_s) % DAY_S < (end_s - begin_s) % DAY_S
-
-    def allowed(start_utc_s: float, step_s: float, count: int) -> list[bool]:
-        first = [start_utc_s + i * step_s for i in range(count)]
-        return [inside(at) and inside(at + step_s - 1) for at in first]
-
-    return allowed
+    return lambda costs: only_in(costs, hours, clock)
 
 
-def finest_s(words: str, zone: Zone, at_utc_s: float) -> float:
-    """Longest slots whose edges meet those of hours such as ``22:30-06:00`` in *zone* [s]."""
-    import math
+def scaling_of(counts: str, profile: str, worker_w: float) -> Scaling:
+    """How a job scales: on which numbers of workers, by Amdahl's law or a measured table.
 
-    from submeter.grid.loads import utc_offset_s
-    from submeter.planning.words import window_s
-    from submeter.records.figures import Missing
+    Parameters
+    ----------
+    counts
+        Such as ``1,2,4,8``; the first is what the duration is told for.
+    profile
+        ``amdahl:0.95``, the share of the work that workers divide; or a CSV file with the columns
+        ``workers,throughput`` and maybe ``power_w``.
+    worker_w
+        Power of the job on the first count [W]; each further worker adds as much as one of these,
+        where the table does not say.
 
-    offset = utc_offset_s(zone.timezone)
-    ahead_s = 0 if isinstance(offset, Missing) else round(offset(at_utc_s))
-    return float(max(_SHORTEST_S, math.gcd(3600, ahead_s, *window_s(words))))
+    Raises
+    ------
+    UsageError
+        If they make no sense.
+    """
+    from submeter.planning.elastic import Scaling
+
+    try:
+        workers = tuple(int(word) for word in counts.split(","))
+    except ValueError:
+        raise UsageError(
+            f"“{counts[:40]}” are no numbers of workers", remedy="--scale 1,2,4,8"
+        ) from None
+    if min(workers) < 1 or list(workers) != sorted(set(workers)):
+        raise UsageError(
+            f"numbers of workers rise from 1 on, unlike {counts[:40]}", remedy="--scale 1,2,4,8"
+        )
+    each_w = worker_w / workers[0]
+    law, colon, share = profile.partition(":")
+    if law.lower() == "amdahl" and colon:
+        try:
+            ratio = float(share)
+        except ValueError:
+            raise UsageError(
+                f"“{share[:40]}” is no share of the work", remedy="--scaling amdahl:0.95"
+            ) from None
+        return Scaling.amdahl(workers, parallel_ratio=ratio, worker_w=each_w)
+    rows = _profile_rows(profile)
+    missing = [n for n in workers if n not in rows]
+    if missing:
+        raise UsageError(
+            f"{profile} says nothing of {missing[0]} workers", remedy="leave them out of --scale"
+        )
+    return Scaling(
+        workers,
+        tuple(rows[n][0] for n in workers),
+        tuple(rows[n][1] or each_w * n for n in workers),
+    )
+
+
+def _profile_rows(path: str) -> dict[int, tuple[float, float | None]]:
+    """Throughput and power [W] by number of workers."""
+    import csv
+    from pathlib import Path
+
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            table = list(csv.DictReader(file))
+        return {
+            int(row["workers"]): (
+                float(row["throughput"]),
+                float(row["power_w"]) if row.get("power_w") else None,
+            )
+            for row in table
+        }
+    except OSError as exc:
+        raise UsageError(
+            f"{path}: {exc.strerror}", remedy="--scaling amdahl:0.95, or a file"
+        ) from None
+    except (KeyError, ValueError, TypeError, csv.Error):
+        raise UsageError(
+            f"{path} is no scaling profile",
+            remedy="give columns workers,throughput and, if known, power_w",
+        ) from None
 
 
 def queues_of(given: tuple[str, ...]) -> dict[str, float]:

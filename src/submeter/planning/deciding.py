@@ -83,7 +83,8 @@ def decide(
         If an objective is asked for of which nothing is known.
     """
     job = question.job
-    refuse_impossible(job)
+    if question.scaling is None:  # more workers may fit what one does not
+        refuse_impossible(job)
     home, *away = sites
     _refuse_unknown_hours(question, home, alone=not away)
     weighing = Weighing(question, home)
@@ -126,7 +127,7 @@ def decide(
         best_here=here,
         chosen=chosen,
         marginal_ratio=weighing.marginal(chosen, now),
-        caution_ratio=weighing.caution(home, here),
+        caution_ratio=weighing.caution(home),
         others=tuple(choice for choice in (here, *others) if choice is not chosen and away),
     )
 

@@ -2,20 +2,23 @@
 """Ways to run a job, weighed: what each costs by an objective, and over the paths of the grid."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from submeter.errors import InfeasibleError, UsageError
+from submeter.forecasting.series import Series
+from submeter.planning.cautious import Cautious, best_by_both
 from submeter.planning.costs import Costs, Floats
 from submeter.planning.courses import energies_kwh
+from submeter.planning.elastic import Scaling, elastic
 from submeter.planning.outlooks import Outlook
 from submeter.planning.single import best
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Job, Signal, Slice
-from submeter.units import S_PER_H
+from submeter.units import J_PER_KWH, S_PER_H
 
 FLAT_RATIO: Final = 0.05  # range over mean under which a grid is called flat
 _SHORTEST_S: Final = 300.0  # of a slot
@@ -25,9 +28,7 @@ _ROUNDING_RATIO: Final = 1e-9  # a saving below it is none
 _QUANTITIES: Final = {"average": "carbon", "marginal": "carbon_marginal"}
 
 Weights = Mapping[str, float]  # of an objective: carbon, cost, water
-Allowed = Callable[
-    [float, float, int], Sequence[bool]
-]  # start, step, count: slots in which work may be
+Allowed = Callable[[Costs], Costs]  # the same costs, work confined to some of their slots
 Guard = Callable[[Job], tuple[bool, str]]  # whether waiting pays in back-tests, and the words
 
 
@@ -36,7 +37,8 @@ class Site(msgspec.Struct, frozen=True, eq=False):
 
     ``outlooks`` are by name: ``average`` and ``marginal`` carbon, ``cost``, ``water``.
     ``queue_s`` passes there before any job begins; ``moving`` is what bringing the data there
-    adds, by the names of quantities (``carbon_g``).
+    adds, by the names of outlooks; ``past`` are readings of its average carbon until now, where
+    there are any, to back-test waiting on.
     """
 
     zone: str
@@ -44,6 +46,7 @@ class Site(msgspec.Struct, frozen=True, eq=False):
     outlooks: Mapping[str, Outlook]
     queue_s: float = 0.0
     moving: Mapping[str, float] = {}
+    past: Series | None = None
 
 
 class Question(msgspec.Struct, frozen=True, eq=False):
@@ -56,7 +59,8 @@ class Question(msgspec.Struct, frozen=True, eq=False):
     weights: Weights
     signal: Signal = "average"
     allowed: Allowed | None = None
-    step_s: float = float(S_PER_H)  # slots need be no longer
+    step_s: float = float(S_PER_H)  # slots are no longer
+    scaling: Scaling | None = None  # then the job may change its number of workers
     guard: Guard | None = None
     command: tuple[str, ...] = ()
 
@@ -84,7 +88,9 @@ class Weighing:
         steps = [o.step_s for n, o in home.outlooks.items() if n in self._names()]
         self._step_s = max(_SHORTEST_S, min([*steps, question.step_s]))
         self._start_s = math.floor(question.job.earliest_s / self._step_s) * self._step_s
-        self._count = math.ceil((question.job.deadline_s - self._start_s) / self._step_s)
+        job = question.job
+        end_s = max(job.deadline_s, job.earliest_s + job.duration_s)  # one worker may be too slow
+        self._count = math.ceil((end_s - self._start_s) / self._step_s)
         self._grids: dict[tuple[str, str], Outlook] = {}
         self._rates = {  # mean cost per kWh of starting at once at home: what weights refer to
             name: self._mean_rate(name) for name in self._names()
@@ -136,18 +142,15 @@ class Weighing:
 
     def _costs(self, per_kwh: Floats) -> Costs:
         made = Costs(self._start_s, self._step_s, per_kwh, "")
-        if self._question.allowed is None:
-            return made
-        allowed = self._question.allowed(self._start_s, self._step_s, self._count)
-        return made.allowing(np.array(allowed, dtype=np.bool_))
+        return made if self._question.allowed is None else self._question.allowed(made)
 
     def may_begin(self) -> bool:
         """Whether starting at once is allowed at all."""
-        if self._question.allowed is None:
+        costs = self._costs(np.zeros(self._count))
+        if not costs.forbidden.size:
             return True
-        allowed = self._question.allowed(self._start_s, self._step_s, self._count)
-        drawn = self._energy(self.at_once())
-        return not bool(np.any(drawn[~np.array(allowed, dtype=np.bool_)] > 0))
+        drawn = energies_kwh(self._question.job, self.at_once(), costs)
+        return not bool(np.any(drawn[costs.forbidden] > 0))
 
     # schedules
 
@@ -156,14 +159,18 @@ class Weighing:
         job = self._question.job
         where = site or self._home
         begin_s = job.earliest_s + where.queue_s
-        return (Slice(begin_s, begin_s + job.duration_s, where.zone),)
+        scaling = self._question.scaling
+        workers = 1 if scaling is None else scaling.workers[0]
+        return (Slice(begin_s, begin_s + job.duration_s, where.zone, workers),)
 
     def scheduled(self, site: Site) -> tuple[Slice, ...]:
         """The best slices in *site*."""
         job = self._queued(site)
         if self._question.signal == "both":
-            return self._cautious(site, job)
+            return self._both(site, job).by_average.slices
         costs = self._costs(self._per_kwh(site))
+        if self._question.scaling is not None:
+            return elastic(costs, job, self._question.scaling, zone=site.zone).slices
         found = best(costs, job, zone=site.zone)
         if found.saving_ratio < _ROUNDING_RATIO and self.may_begin():
             return self.at_once(site)  # equal hours: rounding chooses none of them
@@ -172,35 +179,23 @@ class Weighing:
     def _queued(self, site: Site) -> Job:
         job = self._question.job
         made = msgspec.structs.replace(job, earliest_s=job.earliest_s + site.queue_s)
-        refuse_impossible(made)
+        if self._question.scaling is None:
+            refuse_impossible(made)
         return made
 
-    def _cautious(self, site: Site, job: Job) -> tuple[Slice, ...]:
-        """Least average carbon among schedules that do not cost marginal carbon.
-
-        Notes
-        -----
-        Lagrange's way: the schedule of least ``average + l * marginal`` for growing ``l``, the
-        first that is no worse than starting at once by either; that start if there is none.
-        """
-        average, marginal = (self.grid(site, name).mean for name in ("average", "marginal"))
-        once = self.at_once(site)
-        limit = float(self._energy(once) @ marginal)
-        start = float(self._energy(once) @ average)
-        scale = float(average.mean()) / max(float(marginal.mean()), _SAME)
-        found = once
-        for weight in (0.0, *np.geomspace(0.05, 50.0, 25)):
-            costs = self._costs(average + weight * scale * marginal)
-            slices = best(costs, job, zone=site.zone).slices
-            drawn = self._energy(slices)
-            if float(drawn @ marginal) <= limit + _SAME and float(drawn @ average) <= start:
-                found, start = slices, float(drawn @ average)
-        return found
+    def _both(self, site: Site, job: Job) -> Cautious:
+        """Least average carbon that costs no marginal carbon."""
+        average, marginal = (
+            self._costs(self.grid(site, name).mean) for name in ("average", "marginal")
+        )
+        return best_by_both(average, marginal, job, zone=site.zone)
 
     # what they come to
 
     def _energy(self, slices: tuple[Slice, ...]) -> Floats:
         slots = Costs(self._start_s, self._step_s, np.zeros(self._count), "")
+        if self._question.scaling is not None:
+            return scaled_kwh(self._question.scaling, slices, slots)
         return energies_kwh(self._question.job, slices, slots)
 
     def _totals(self, site: Site, slices: tuple[Slice, ...]) -> dict[str, tuple[float, Floats]]:
@@ -262,13 +257,11 @@ class Weighing:
         return Figure(value, low, high, "ratio", source=told.source,
                       basis_shares={Basis.MODELLED: 1.0})  # fmt: skip
 
-    def caution(self, home: Site, here: Choice) -> float | None:
+    def caution(self, home: Site) -> float | None:
         """Saving by average intensity that heeding the marginal one gives up."""
         if self._question.signal != "both":
             return None
-        found = best(self._costs(self.grid(home, "average").mean), self._queued(home))
-        mean = float(self._energy(found.slices) @ self.grid(home, "average").mean)
-        return max(0.0, 1 - mean / self._once["average"][0] - here.saving_ratio)
+        return self._both(home, self._queued(home)).price_ratio
 
     def chart(self, site: Site) -> Outlook:
         """What was made small, over the window."""
@@ -295,6 +288,17 @@ class Weighing:
         return tuple(
             dict.fromkeys(note for name in self._names() for note in site.outlooks[name].notes)
         )
+
+
+def scaled_kwh(scaling: Scaling, slices: tuple[Slice, ...], slots: Costs) -> Floats:
+    """Energy in each slot of a job that runs on several counts of workers, ``(n,)`` [kWh]."""
+    power_w = dict(zip(scaling.workers, scaling.power_w, strict=True))
+    edges_s = slots.start_utc_s + slots.edges_s()
+    made = np.zeros(slots.per_kwh.size)
+    for piece in slices:
+        inside_s = np.minimum(edges_s[1:], piece.end_s) - np.maximum(edges_s[:-1], piece.start_s)
+        made += np.maximum(inside_s, 0.0) * (power_w[piece.workers] / J_PER_KWH)
+    return made
 
 
 def refuse_impossible(job: Job) -> None:

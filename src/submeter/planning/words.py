@@ -34,7 +34,6 @@ _ISO: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[t ](\d\d:\d\d(?::\d\d)?))?\s*(z|utc|[+-]\d\d:?\d\d)?", re.ASCII
 )
 _CLOCK: Final = re.compile(r"(\d{1,2})(?::(\d\d))?\s*(am|pm)?", re.ASCII)
-_WINDOW: Final = re.compile(r"(\d{1,2}):(\d\d)\s*[-–]\s*(\d{1,2}):(\d\d)", re.ASCII)
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NAMED_CLOCKS: Final = {"noon": (12, 0), "midnight": (0, 0)}
 _INSTANT_REMEDY: Final = (
@@ -165,29 +164,6 @@ def instant_utc_s(words: str, now_utc_s: float, timezone: str) -> float:
 def full_instant(at_utc_s: float, timezone: str) -> str:
     """Instant in full, by the clock of *timezone*: ``Tue 2026-11-24 18:00 CET``."""
     return f"{datetime.fromtimestamp(at_utc_s, clock_of(timezone)):%a %Y-%m-%d %H:%M %Z}"
-
-
-def window_s(words: str) -> tuple[int, int]:
-    """Hours of each day such as ``22:00-06:00``, as seconds since midnight.
-
-    The end is before the start where the window goes over midnight.
-
-    Raises
-    ------
-    UsageError
-        If it is none, or empty.
-    """
-    found = _WINDOW.fullmatch(words.strip())
-    ends = []
-    if found:
-        for hour, minute in ((found[1], found[2]), (found[3], found[4])):
-            ends.append(int(hour) * 3600 + int(minute) * 60)
-    valid = found is not None and int(found[2]) < 60 and int(found[4]) < 60  # noqa: PLR2004
-    if not valid or max(ends) > DAY_S or ends[0] % DAY_S == ends[1] % DAY_S:
-        raise UsageError(
-            f"“{words[:40]}” are no hours of a day", remedy="write them like 22:00-06:00"
-        )
-    return ends[0] % DAY_S, ends[1] % DAY_S
 
 
 def _of_date(words: str, found: re.Match[str], clock: tzinfo) -> float:

@@ -64,6 +64,11 @@ def hand_over(kind: str, plan: Plan, hand: Hand) -> str:
         )
     if any("\0" in word for word in hand.command):
         raise UsageError("the command holds a zero byte", remedy="take it out")
+    if len({piece.workers for piece in plan.slices}) > 1:
+        raise InfeasibleError(
+            f"{kind} starts jobs of one size, and this plan changes its number of workers",
+            remedy="plan without --scale, or submeter run --when last-plan",
+        )
     if len(plan.slices) > 1 and kind != "slurm":
         raise InfeasibleError(
             f"{kind} cannot pause a job, and this plan pauses {len(plan.slices) - 1} times",

@@ -137,7 +137,7 @@ def _answer(made: Decision, told: Told) -> str:
         start = f"Start now, {now}, done {done}." if _now(plan) else f"Start {now}, done {done}."
         return " ".join((start, *plan.instead))
     where = "" if plan.zone == made.at_once.site.zone else f"Run in {plan.zone}: "
-    if len(plan.slices) > 1:
+    if len(plan.slices) > 1 or first.workers > 1:
         spans = [_span(s, plan.made_s, clock) for s in plan.slices[:_MOST_SLICES]]
         more = len(plan.slices) - len(spans)
         words = f"run {', '.join(spans)}" + (f" and {more} more times" if more else "")
@@ -273,7 +273,8 @@ def _time(at_utc_s: float, beside_s: float, clock: str) -> str:
 
 def _span(piece: Slice, beside_s: float, clock: str) -> str:
     begin = _time(piece.start_s, beside_s, clock)
-    return f"{begin} – {_time(piece.end_s, piece.start_s, clock)}"
+    size = f" on {piece.workers}" if piece.workers > 1 else ""
+    return f"{begin} – {_time(piece.end_s, piece.start_s, clock)}{size}"
 
 
 def _signed(percent: float) -> str:

@@ -8,15 +8,17 @@ from typing import Final
 import msgspec
 
 from submeter.errors import CoverageError, ProviderError, ProviderRefusedError, UsageError
+from submeter.forecasting.guarding import waiting_pays
 from submeter.forecasting.reading import read_series
 from submeter.forecasting.series import Series
 from submeter.planning.outlooks import Outlook, foreseen
-from submeter.planning.weighing import Site
+from submeter.planning.weighing import Guard, Site
 from submeter.providers.cache import AnswerCache
 from submeter.providers.csv_file import parse
 from submeter.providers.live import fetch
 from submeter.providers.series import GRAMS
 from submeter.records.places import Zone
+from submeter.records.plans import Job
 from submeter.records.traces import Trace
 from submeter.running.reckoning import ANSWERS
 from submeter.storing.places import home as usual_home
@@ -123,7 +125,24 @@ def with_series(site: Site, told: Told, now_utc_s: float, end_utc_s: float) -> S
     """
     made = foreseen(told.series, now_utc_s, end_utc_s, ahead=told.ahead)
     made = msgspec.structs.replace(made, zone=site.zone, notes=told.notes)
-    return msgspec.structs.replace(site, outlooks={**site.outlooks, told.name: made})
+    past = told.series.until(now_utc_s) if told.name == "average" else site.past
+    outlooks = {**site.outlooks, told.name: made}
+    return msgspec.structs.replace(site, outlooks=outlooks, past=past)
+
+
+def guard_by(past: Series) -> Guard:
+    """Hold back where waiting with such jobs has not paid in the last weeks of *past*."""
+
+    def guard(job: Job) -> tuple[bool, str]:
+        slack_s = job.deadline_s - job.earliest_s - job.duration_s
+        verdict = waiting_pays(
+            past, job.duration_s, slack_s, interruptible=job.interruptible,
+            checkpoint_s=job.checkpoint_s,
+        )  # fmt: skip
+        words = verdict.words
+        return verdict.pays, f"{words[0].upper()}{words[1:]}."
+
+    return guard
 
 
 def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s: float) -> Site:
@@ -152,7 +171,8 @@ def _by_trace(site: Site, zone: Zone, trace: Trace, now_utc_s: float, end_utc_s:
     made = foreseen(series, now_utc_s, end_utc_s, ahead=trace.shape == "forecast")
     words = f"{made.source}; {trace.source}" if trace.source else made.source
     made = msgspec.structs.replace(made, zone=site.zone, notes=trace.notes, source=words)
-    return msgspec.structs.replace(site, outlooks={**site.outlooks, name: made})
+    past = series.until(now_utc_s) if name == "average" else site.past
+    return msgspec.structs.replace(site, outlooks={**site.outlooks, name: made}, past=past)
 
 
 def _noted(outlook: Outlook, note: str) -> Outlook:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
+from msgspec import structs
 
 from submeter.errors import UsageError
 
 if TYPE_CHECKING:
     from submeter.planning.deciding import Decision
+    from submeter.planning.elastic import Scaling
     from submeter.planning.weighing import Question, Site
     from submeter.records.places import Zone
-    from submeter.records.plans import Plan
+    from submeter.records.plans import Job, Plan
     from submeter.records.runs import Run
     from submeter.reporting.plans import Told
 
@@ -50,6 +51,10 @@ _OPTIONS: Final = (
     click.option("--data", metavar="SIZE", help="Data that would have to move: 200GB."),
     click.option("--queue", "queues", multiple=True, metavar="ZONE=LENGTH",
                  help="Wait in a place before a job begins: SE=2h."),
+    click.option("--scale", metavar="COUNTS",
+                 help="Numbers of workers that it may run on: 1,2,4,8."),
+    click.option("--scaling", metavar="PROFILE",
+                 help="How it scales: amdahl:0.95, or a CSV of workers,throughput,power_w."),
     click.option("--series", "files", multiple=True, metavar="FILE",
                  help="Forecast from this past series; of another place: FILE@SE."),
     click.option("--live", is_flag=True, help="Ask the provider of the settings."),
@@ -58,6 +63,10 @@ _OPTIONS: Final = (
     click.option("--emit", type=click.Choice(_EMIT),
                  help="Write a job that begins then; the command after --."),
     click.option("--image", metavar="NAME", help="Container image, for kubernetes."),
+    click.option("--backtest", metavar="FILE",
+                 help="What waiting would have saved on this series, instead of a plan."),
+    click.option("--scenario", metavar="NAME",
+                 help="Of the back-test: semi-weekly, nightly, or a CSV of jobs."),
     click.option("--list", "listed", is_flag=True, help="List the plans that are kept."),
     click.option("--show", "shown", metavar="PLAN", help="Show a kept plan: last-plan, or an id."),
     click.option("--rm", "removed", metavar="PLAN", help="Forget a kept plan."),
@@ -84,6 +93,8 @@ def plan(
     removed: str | None,
     emit: str | None,
     image: str | None,
+    backtest: str | None,
+    scenario: str | None,
     **given: Any,
 ) -> None:
     """Say when and where a job brings least, and what that saves.
@@ -98,10 +109,20 @@ def plan(
       submeter plan --run last --deadline "in 24h" --interruptible
       submeter plan --duration 8h --deadline 08:00 --where DE,SE,FR --data 200GB
       submeter plan --duration 8h --deadline 08:00 --emit slurm -- python train.py
+      submeter plan --backtest past.csv --scenario semi-weekly
     """  # noqa: D301  # \b keeps click from refilling the examples
     if listed or shown or removed:
         _kept(shown, removed, as_json=as_json)
         return
+    if backtest is not None:
+        from submeter.interfaces.cli import plan_backtest
+
+        plan_backtest.backtest(Path(backtest), scenario or "", as_json=as_json, zone=given["zone"])
+        return
+    if scenario is not None:
+        raise UsageError(
+            "a scenario is of a back-test", remedy="submeter plan --backtest FILE --scenario …"
+        )
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
@@ -149,20 +170,29 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
     clock = clock_here(home)
     now = _now(given.get("at"), clock)
     question = _question(given, now, clock, home)
-    span = (now, question.job.deadline_s)
+    job = question.job
+    span = (now, max(job.deadline_s, job.earliest_s + job.duration_s))
     with use_overrides(declared_overrides(loaded.declared)):
-        if given.get("data") and question.job.power_w is None:
+        if given.get("data") and job.power_w is None:
             raise UsageError(
                 "what bringing data costs is weighed against the job, whose power is not known",
                 remedy="give --power 3.2kW, or --run RUN",
             )
         sites = _sites(given, home, words, span)
+        if sites[0].past is not None and "carbon" in question.weights:
+            from submeter.running.series import guard_by
+
+            question = structs.replace(question, guard=guard_by(sites[0].past))
         made = decide(question, sites, lambda: nearby(home, span))
     if given.get("off_peak"):  # who makes it anew keeps to them
-        kept = msgspec.structs.replace(made.plan, hours=given["off_peak"])
-        made = msgspec.structs.replace(made, plan=kept)
+        kept = structs.replace(made.plan, hours=given["off_peak"])
+        made = structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
-    return made, Told(clock, place_words(home), notes=notes)
+    size = ""
+    if question.scaling is not None:
+        first, *others = question.scaling.workers
+        size = f" on {first}, or on {', '.join(map(str, others))} by {given['scaling']}"
+    return made, Told(clock, place_words(home), work=size, notes=notes)
 
 
 def _now(at: str | None, clock: str) -> float:
@@ -174,7 +204,7 @@ def _now(at: str | None, clock: str) -> float:
 
 
 def _question(given: dict[str, Any], now_utc_s: float, clock: str, home: "Zone") -> "Question":
-    from submeter.interfaces.planning import allowed_hours, finest_s, job_of, weights_of
+    from submeter.interfaces.planning import allowed_hours, job_of, weights_of
     from submeter.planning.weighing import Question
     from submeter.storing.plans import new_plan_id
 
@@ -189,17 +219,42 @@ def _question(given: dict[str, Any], now_utc_s: float, clock: str, home: "Zone")
             "--signal both heeds carbon alone", remedy="--objective carbon, or --signal average"
         )
     off_peak = given.get("off_peak")
+    job = job_of(given, now_utc_s, clock, _about(given))
     return Question(
         id=new_plan_id(now_utc_s),
         made_s=now_utc_s,
-        job=job_of(given, now_utc_s, clock, _about(given)),
+        job=job,
+        scaling=_scaling(given, job),
         objective=given["objective"],
         weights=weights,
         signal=given["signal"],
         allowed=None if off_peak is None else allowed_hours(off_peak, home),
-        step_s=3600.0 if off_peak is None else finest_s(off_peak, home, now_utc_s),
         command=tuple(given.get("command") or ()),
     )
+
+
+def _scaling(given: dict[str, Any], job: "Job") -> "Scaling | None":
+    """How the job scales; None where its size is given."""
+    from submeter.interfaces.planning import scaling_of
+
+    scale, profile = given.get("scale"), given.get("scaling")
+    if scale is None and profile is None:
+        return None
+    if scale is None or profile is None:
+        raise UsageError(
+            "several sizes of a job are planned by how it scales",
+            remedy="--scale 1,2,4,8 --scaling amdahl:0.95",
+        )
+    if job.power_w is None:
+        raise UsageError(
+            "the power of the job is not known, and sizes differ by it",
+            remedy="give --power 3.2kW for the first size, or --run RUN",
+        )
+    if given["signal"] == "both":
+        raise UsageError(
+            "sizes are planned by one signal", remedy="--signal average, or leave --scale out"
+        )
+    return scaling_of(scale, profile, job.power_w)
 
 
 def _about(given: dict[str, Any]) -> "Run | None":
