@@ -195,6 +195,15 @@ def test_a_closed_terminal_leaves_a_plan_to_go_on_with(tmp_path: Path) -> None:
     assert (wait.state.status, wait.locked) == ("waiting", False)
 
 
+def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
+    words = " ".join([*RUN, "-q", "--when", "'in 5h'", "--", "true"])
+    with begun(["sh", "-c", f"trap '' HUP; exec {words}"], tmp_path) as process:
+        until(lambda: next((w for w in open_waits(tmp_path) if w.locked), None))
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(30) == 0
+
+
 def test_a_waiting_plan_is_listed_resumed_and_then_over(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     home, work = tmp_path / "home", tmp_path / "work"
