@@ -108,7 +108,7 @@ def plan(
       submeter plan --duration 8h --deadline "tomorrow 18:00" --zone DE
       submeter plan --run last --deadline "in 24h" --interruptible
       submeter plan --duration 8h --deadline 08:00 --where DE,SE,FR --data 200GB
-      submeter plan --duration 8h --deadline 08:00 --emit slurm -- python train.py
+      submeter plan --duration 8h --deadline 08:00 --emit slurm -- CMD
       submeter plan --backtest past.csv --scenario semi-weekly
     """  # noqa: D301  # \b keeps click from refilling the examples
     if listed or shown or removed:
