@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import math
 import os
 import pty
 import re
@@ -12,14 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import structs
 
+from submeter.errors import SubmeterError, UsageError
 from submeter.interfaces.cli.countdown import Countdown, line_of, waiting_line
-from submeter.interfaces.cli.run_when import signal_name
+from submeter.interfaces.cli.run_when import replan_of, signal_name
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Plan
 from submeter.records.runs import Pause, Run, Series
@@ -56,6 +59,7 @@ RUN = [sys.executable, "-m", "submeter", "run"]
         (["--when", "in 2h", "--duration", "long"], 2, "is no duration"),
         (["--when", "in 2h", "--pause-signal", "KILL"], 2, "cannot ask for a checkpoint"),
         (["--when", "in 2h", "--pause-signal", "NONE"], 2, "there is no signal"),
+        (["--when", "in 2h", "--interruptible"], 2, "has no effect: a time was given"),
         (["--duration", "2h"], 2, "there is no --when"),
         (["--resume-plan"], 6, "there is no plan to go on with"),
         (["--resume-plan", "plan-x"], 6, "no plan “plan-x” waits"),
@@ -191,6 +195,15 @@ def test_a_closed_terminal_leaves_a_plan_to_go_on_with(tmp_path: Path) -> None:
     assert (wait.state.status, wait.locked) == ("waiting", False)
 
 
+def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
+    words = " ".join([*RUN, "-q", "--when", "'in 5h'", "--", "true"])
+    with begun(["sh", "-c", f"trap '' HUP; exec {words}"], tmp_path) as process:
+        until(lambda: next((w for w in open_waits(tmp_path) if w.locked), None))
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(30) == 0
+
+
 def test_a_waiting_plan_is_listed_resumed_and_then_over(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     home, work = tmp_path / "home", tmp_path / "work"
@@ -227,6 +240,9 @@ def test_a_waiting_plan_is_listed_resumed_and_then_over(tmp_path: Path) -> None:
 def test_a_kept_plan_is_carried_out_by_its_name(tmp_path: Path) -> None:
     plan = plan_of([(-H, -1)], base_s=time.time(), ident=plans.new_plan_id(time.time()))
     plans.keep(plan, tmp_path)
+    wrong = finish([*RUN, "--when", "last-plan", "--duration", "2h", "--", "true"], tmp_path)
+    assert wrong.returncode == 2
+    assert b"says that already" in wrong.stderr
     done = finish([*RUN, "-q", "--when", "last-plan", "--", "true"], tmp_path)
     assert done.returncode == 0, done.stderr
     kept = read_wait(tmp_path / "waits" / f"{plan.id}.wait")
@@ -246,6 +262,43 @@ def test_the_cleanest_time_is_planned_and_kept(tmp_path: Path) -> None:
     plan = plans.find(ident, tmp_path)
     assert (plan.zone, plan.objective, plan.job.duration_s) == ("DE", "carbon", 3 * H)
     assert plan.job.deadline_s - plan.made_s == pytest.approx(30 * H, abs=60)
+
+
+def hourly(path: Path, until_s: float, days: int = 40) -> None:
+    """A series with a clean hour at noon UTC, the latest value before *until_s*."""
+    first_s = (until_s // H - 24 * days) * H
+    rows = []
+    for i in range(24 * days):
+        at = datetime.fromtimestamp(first_s + i * H, UTC)
+        rows.append(f"{at:%Y-%m-%dT%H:%M:%SZ},{300 + 200 * math.cos(at.hour / 24 * math.tau):.1f}")
+    head = ["# kind: average, lifecycle, consumption", "timestamp,value"]
+    path.write_text("\n".join([*head, *rows]) + "\n")
+
+
+def test_a_plan_is_made_anew_from_the_latest_readings(stage: Stage) -> None:
+    pytest.importorskip("numpy")
+    now_s = 1_795_392_000.0  # 2026-11-23 00:00
+    series = stage.path / "series.csv"
+    hourly(series, now_s)
+    assert stage.call("config", "set", "provider", f"csv:{series}").code == 0
+    plan = plan_of([(0, 3 * H)], base_s=now_s, duration_s=3 * H, interruptible=False)
+    assert replan_of(plan, live=False) is None
+    replan = replan_of(plan, live=True)
+    assert replan is not None
+    remaining = structs.replace(plan.job, deadline_s=now_s + 24 * H)
+    made = replan(now_s, remaining)
+    (piece,) = made.slices
+    assert now_s + 9 * H <= piece.start_s <= now_s + 12 * H  # around noon
+    assert piece.end_s - piece.start_s == pytest.approx(3 * H)
+    series.write_text("nonsense\n")
+    with pytest.raises(SubmeterError):
+        replan(now_s + 900, remaining)
+
+
+@pytest.mark.usefixtures("stage")
+def test_live_plans_need_a_provider() -> None:
+    with pytest.raises(UsageError, match="no provider is set"):
+        replan_of(plan_of([(0, 1)]), live=True)
 
 
 # --- afterwards ---------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from submeter.planning.words import instant_utc_s
 from submeter.records.plans import Job, Plan
 from submeter.running.conducting import REPLAN_EVERY_S, Conductor, Replan, Replanner
 from submeter.running.following import Do, Next
-from submeter.running.planned import Silent, wait_for_start
+from submeter.running.launcher import WAITED_FOR
+from submeter.running.planned import Silent, signals_held, wait_for_start
 from submeter.storing.waits import WaitFile, read_wait
 from submeter.testing.clock import VirtualClock
 from submeter.units import s_to_ns
@@ -385,3 +386,19 @@ def test_an_ended_plan_can_be_begun_anew(tmp_path: Path) -> None:
         assert again.state.status == "waiting"
         assert again.worked_s == 0
         assert msgspec.structs.asdict(again.state)["pid"] == 0
+
+
+def test_threads_of_others_leave_our_signals_to_us() -> None:
+    """A library's thread that does not hold them would take, and lose, the end of the program."""
+    import threading
+
+    held: list[set[Any]] = []
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with signals_held():
+        thread = threading.Thread(
+            target=lambda: held.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+        )
+        thread.start()
+        thread.join()
+    assert held[0] >= WAITED_FOR
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before

@@ -294,7 +294,7 @@ def test_a_program_that_dies_while_it_is_paused(tmp_path: Path) -> None:
     assert any("while it was paused" in note for note in run.notes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_who_ends_a_paused_plan_leaves_nothing_frozen(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -315,7 +315,7 @@ def test_who_ends_a_paused_plan_leaves_nothing_frozen(
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGTERM, "paused"), (signal.SIGHUP, "paused"), (signal.SIGINT, "ended")],
+    [(signal.SIGTERM, "paused"), (signal.SIGINT, "ended")],
 )
 def test_a_plan_with_a_checkpoint_can_be_gone_on_with(
     tmp_path: Path, number: signal.Signals, status: str

@@ -28,18 +28,9 @@ from submeter.running.orders import code_state, new_order
 from submeter.units import ns_to_s, s_to_ns
 
 __all__ = [
-    "ASKED_TO_STOP",
-    "NOT_EXECUTABLE",
-    "NOT_FOUND",
-    "WAITED_FOR",
-    "Launch",
-    "Outcome",
-    "become",
-    "die_like",
-    "find_command",
-    "run_command",
-    "stop_like",
-]
+    "ASKED_TO_STOP", "NOT_EXECUTABLE", "NOT_FOUND", "WAITED_FOR", "Launch", "Outcome", "become",
+    "die_like", "find_command", "run_command", "stop_like",
+]  # fmt: skip
 
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126

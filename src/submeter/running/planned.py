@@ -126,15 +126,15 @@ def run_planned(
     if missing:
         return Outcome(missing)
     teller = teller or Silent()
-    with WaitFile(home, order.plan.id) as file:
-        conductor = Conductor(order, clock or SystemClock(), file, replanner)
-        if lives(conductor.state.pid, conductor.state.pid_start):
-            try:
-                follow_adopted(conductor)
-            finally:
-                teller.leave()
+    with contextlib.ExitStack() as stack:
+        with signals_held():  # from when others can see that we wait
+            file = stack.enter_context(WaitFile(home, order.plan.id))
+            conductor = Conductor(order, clock or SystemClock(), file, replanner)
+            there = lives(conductor.state.pid, conductor.state.pid_start)
+            ended = None if there else wait_for_start(conductor, teller, _Signals())
+        if there:
+            follow_adopted(conductor)
             return Outcome(0, notes=tuple(conductor.notes))
-        ended = wait_for_start(conductor, teller, _Signals())
         if ended is not None:
             return msgspec.structs.replace(ended, notes=tuple(conductor.notes))
         outer = os.environ.get(RUN_VARIABLE)

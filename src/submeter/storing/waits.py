@@ -38,6 +38,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
     folder: str  # the command's working folder
     asked_s: float  # when it could have been started at once [s since 1970 UTC]
     words: str = ""  # of --when
+    live: bool = False  # whether a provider is asked while it waits
     name: str = ""
     tags: dict[str, str] = {}
     project: str | None = None

@@ -71,8 +71,8 @@ def run(  # click gives them by name
     Examples:
       submeter run -- python train.py
       submeter run --when 22:30 -- python train.py
-      submeter run --when "cleanest, done by 08:00" --duration 6h -- python train.py
-      submeter run --when last-plan --interruptible -- python train.py
+      submeter run --when "cleanest, by 08:00" --duration 6h -- python train.py
+      submeter run --when last-plan --pause-by stop -- python train.py
     """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.errors import UsageError
     from submeter.running.launcher import NOT_FOUND, die_like, run_command

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
+    from submeter.planning.weighing import Site
     from submeter.records.plans import Job, Plan
     from submeter.running.conducting import Replan
     from submeter.running.launcher import Outcome
@@ -78,6 +79,9 @@ def when_options(command: F) -> F:
         click.option("--idle-power", metavar="POWER", help="What it draws while paused: 200W."),
         click.option("--objective", metavar="WHAT", help="carbon, cost, 0.7*carbon+0.3*cost."),
         click.option(
+            "--live", is_flag=True, help="Plan anew as the provider of the settings says."
+        ),
+        click.option(
             "--signal",
             type=click.Choice(["average", "marginal", "both"]),
             help="Of carbon; average if not given.",
@@ -90,8 +94,21 @@ def when_options(command: F) -> F:
 
 _OF_WAITING: Final = (
     "duration", "interruptible", "min_slice", "checkpoint_cost", "restart_cost", "power",
-    "idle_power", "objective", "signal",
+    "idle_power", "objective", "signal", "live",
 )  # fmt: skip
+
+
+_OF_PLANS: Final = tuple(name for name in _OF_WAITING if name != "live")
+
+
+def _refuse(given: Mapping[str, Any], names: Sequence[str], why: str) -> None:
+    """Raise `UsageError` for an option that would have no effect."""
+    from submeter.errors import UsageError
+
+    for name in names:
+        if given[name]:
+            word = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{word} has no effect: {why}", remedy=f"leave {word} out")
 
 
 def asks(given: Mapping[str, Any]) -> bool:
@@ -149,7 +166,7 @@ def carry_out(
     replan: Replan | None = None
     if given["resume_plan"] is not None:
         order = _resumed(given["resume_plan"], words, home)
-        replan = replan_of(order.plan)
+        replan = replan_of(order.plan, live=order.live or given["live"])
     else:
         with signals_held():  # planning loads numpy, which begins threads
             plan, replan = _plan_of(given, now_s, timezone, zone, home)
@@ -188,6 +205,7 @@ def _order(plan: "Plan", words: Sequence[str], given: Mapping[str, Any], now_s: 
         folder=str(Path.cwd()),
         asked_s=now_s,
         words=given["when"],
+        live=given["live"],
         pause_by=given["pause_by"],
         pause_signal=signal_name(given["pause_signal"]),
         pause_within_s=duration_s(given["pause_within"], "time for the checkpoint"),
@@ -237,7 +255,8 @@ def _plan_of(
     words = given["when"].strip()
     if words == _LAST or words.startswith("plan-") or words in plan_ids(home):
         plan = find(words, home)
-        return plan, replan_of(plan)
+        _refuse(given, _OF_PLANS, f"the plan {plan.id} says that already")
+        return plan, replan_of(plan, live=given["live"])
     best = _BEST.fullmatch(words)
     if best:
         return _planned(best, given, now_s, timezone, zone, home)
@@ -248,6 +267,7 @@ def _plan_of(
             str(exc),
             remedy="--when 22:30, “in 2h”, last-plan, “cleanest, done by 08:00”",
         ) from None
+    _refuse(given, _OF_PLANS[1:], "a time was given, and nothing is planned")
     if at_s < now_s:
         raise UsageError(f"“{words[:40]}” is in the past", remedy=_EXAMPLE)
     return fixed_plan(at_s, now_s, _job_words(given)), None
@@ -373,7 +393,7 @@ def _planned(
     if not plan.worthwhile:
         click.echo(f"submeter: waiting does not pay here: {'; '.join(plan.instead)}", err=True)
     keep(plan, home)
-    return plan, replan_of(plan)
+    return plan, replan_of(plan, live=given["live"])
 
 
 def _deadline(rest: str, now_s: float, timezone: str) -> str:
@@ -395,10 +415,47 @@ def _deadline(rest: str, now_s: float, timezone: str) -> str:
     return str(by["at"])
 
 
-def replan_of(plan: "Plan") -> "Replan | None":
-    """What makes *plan* anew, at its place and for what is left; None if nothing was forecast."""
-    if not plan.objective or not plan.zone:
+def _heard(site: "Site") -> "Site":
+    """*site* if a provider told of it; without, the plan that there is knows more than a new one.
+
+    Raises
+    ------
+    ProviderDownError
+        If it is told by offline figures alone.
+    """
+    from submeter.errors import ProviderDownError
+
+    for outlook in site.outlooks.values():
+        for note in outlook.notes:
+            if note.startswith("offline figures, because"):
+                raise ProviderDownError(note.partition("because ")[2])
+    return site
+
+
+def replan_of(plan: "Plan", *, live: bool) -> "Replan | None":
+    """What makes *plan* anew from each new reading of the provider that is set, for what is left.
+
+    None where nothing new can be known: without *live*, or of a plan that no forecast was made
+    for.
+
+    Raises
+    ------
+    UsageError
+        If live data are wanted, and no provider is set.
+    """
+    from submeter.settings import load
+
+    if not live or not plan.objective or not plan.zone:
         return None
+    settings = load().settings
+    provider = settings.provider
+    if not provider:
+        from submeter.errors import UsageError
+
+        raise UsageError(
+            "live data are wanted, and no provider is set",
+            remedy="submeter config set provider uk-carbon-intensity",
+        )
 
     def replan(now_s: float, remaining: "Job") -> "Plan":
         from submeter.grid.place import resolve_place
@@ -406,26 +463,27 @@ def replan_of(plan: "Plan") -> "Replan | None":
         from submeter.planning.deciding import decide
         from submeter.planning.weighing import Question
         from submeter.running.foresight import offline_site
-        from submeter.settings import load
+        from submeter.running.series import guard_by, live_site
 
-        settings = load(strict=False).settings
         place = resolve_place(argument=plan.zone)
+        span = (now_s, remaining.deadline_s)
+        site = offline_site(
+            place, span, price=settings.electricity_price or "", currency=settings.currency
+        )
+        site = _heard(live_site(site, place, provider, *span))
+        weights = weights_of(plan.objective)
+        guarded = site.past is not None and "carbon" in weights
         question = Question(
             id=plan.id,
             made_s=now_s,
             job=remaining,
             objective=plan.objective,
-            weights=weights_of(plan.objective),
+            weights=weights,
             signal=plan.signal,
             allowed=allowed_hours(plan.hours, place) if plan.hours else None,
             step_s=900.0 if plan.hours else 3600.0,
+            guard=guard_by(site.past) if guarded and site.past is not None else None,
             command=plan.command,
-        )
-        site = offline_site(
-            place,
-            (now_s, remaining.deadline_s),
-            price=settings.electricity_price or "",
-            currency=settings.currency,
         )
         return decide(question, [site]).plan
 
