@@ -60,7 +60,9 @@ def told(
 ) -> FleetPlan:
     """The plan that *best* is."""
     placed = [
-        placed_of(fleet, tasks[column.task], column) for column in best.columns if column is not None
+        placed_of(fleet, tasks[column.task], column)
+        for column in best.columns
+        if column is not None
     ]
     cost = float(sum(one.cost for one in placed))
     gone = tuple(
@@ -102,7 +104,7 @@ class _Search:
     rounds: int = 0
     _programme: bool = False  # whether columns go to the linear programme at once
     _last: float = 0.0
-    _used: tuple[Floats, Floats] | None = None
+    _used: tuple[Floats, ...] = ()
 
     @classmethod
     def of(
@@ -201,34 +203,29 @@ class _Search:
         Step length after Polyak 1969, with the cost of *best* for the unknown optimum.
         """
         aim = best.cost + best.missed(self.penalties)
+        rooms = (self.board.power_kw, self.board.gpus)
+        full = [np.where(np.isfinite(room) & (room > 0), room, 1.0) for room in rooms]
         size, stale, centre = 1.0, 0, prices
-        room = [np.where(np.isfinite(r) & (r > 0), r, 1.0) for r in (self.board.power_kw, self.board.gpus)]
-        limited = [np.isfinite(r) for r in (self.board.power_kw, self.board.gpus)]
         for _ in range(_STEPS):
             before = self.bound
             self._price(prices)
-            if self.bound > before:
-                centre, stale = prices, 0
-            else:
-                stale += 1
-                size = size / 2 if stale % 3 == 0 else size
-                
-            used = self._used
+            stale = 0 if self.bound > before else stale + 1
+            centre = prices if not stale else centre
+            size = size / 2 if stale and stale % 3 == 0 else size
             excess = [
-                np.where(ok, (u - np.where(ok, r, 0.0)) / full, 0.0)
-                for u, r, full, ok in zip(
-                    used, (self.board.power_kw, self.board.gpus), room, limited, strict=True
+                _excess(used, room, whole, price)
+                for used, room, whole, price in zip(
+                    self._used, rooms, full, (prices.power, prices.gpus), strict=True
                 )
             ]
-            excess = [np.where((e < 0) & (p <= 0), 0.0, e) for e, p in zip(excess, (prices.power, prices.gpus), strict=True)]
             norm = sum(float((e * e).sum()) for e in excess)
             if norm <= 0:
                 break
             step = size * max(aim - self._last, 0.0) / norm
             prices = Prices(
                 self.costs,
-                np.maximum(0.0, prices.power + step * excess[0] / room[0]),
-                np.maximum(0.0, prices.gpus + step * excess[1] / room[1]),
+                np.maximum(0.0, prices.power + step * excess[0] / full[0]),
+                np.maximum(0.0, prices.gpus + step * excess[1] / full[1]),
             )
         return centre
 
@@ -281,6 +278,13 @@ class _Search:
         self.keys |= {c.key for c in new}
         self._add(new)
         return found
+
+
+def _excess(used: Floats, room: Floats, whole: Floats, price: Floats) -> Floats:
+    """By what share capacity is overrun; below zero only where a price could still fall."""
+    limited = np.isfinite(room)
+    share = np.where(limited, (used - np.where(limited, room, 0.0)) / whole, 0.0)
+    return np.where((share < 0) & (price <= 0), 0.0, share)
 
 
 def _between(prices: Prices, centre: Prices, share: float) -> Prices:
@@ -373,9 +377,7 @@ class Master:
             values[np.where(self._gpu_row < 0, none, self._gpu_row)],
         )
 
-    def _add(
-        self, costs: Floats, rows: Sequence[Ints], values: Sequence[Floats] | None
-    ) -> None:
+    def _add(self, costs: Floats, rows: Sequence[Ints], values: Sequence[Floats] | None) -> None:
         sizes = np.array([len(r) for r in rows])
         starts = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int32)
         flat = np.concatenate(rows).astype(np.int32)
@@ -399,6 +401,3 @@ def _rows(board: Board, first: int) -> tuple[Ints, Ints, Floats]:
         limits.append(room[limited])
         numbers.append(number)
     return numbers[0], numbers[1], np.concatenate(limits)
-
-
-__all__ = ["Master", "charge", "placed_of", "solve", "told"]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from submeter.planning.fleet_prices import Column, Prices, charge, cheapest
+from submeter.planning.fleet_prices import Column, Prices, cheapest
 from submeter.planning.fleets import Fleet, Floats, Task
 
 _FITS: Final = 1e-9

@@ -105,9 +105,7 @@ def cheapest(
     return column, charge(column, prices)
 
 
-def make(
-    number: int, task: Task, site: int, work: Ints, part: int, costs: Floats
-) -> Column:
+def make(number: int, task: Task, site: int, work: Ints, part: int, costs: Floats) -> Column:
     """The column of *task* that works in the slots *work* of *site*."""
     if task.free:
         energy = np.where(work == part, task.energy_kwh[-1], task.energy_kwh[0])

@@ -9,7 +9,7 @@ import numpy as np
 
 from submeter.planning.fleet_moves import Board
 from submeter.planning.fleet_prices import Prices, cheapest
-from submeter.planning.fleets import Fleet, Task
+from submeter.planning.fleets import Fleet, Floats, Task
 
 _ROUNDS: Final = 30
 _LACKS: Final = 1e-6
@@ -47,7 +47,7 @@ def impossible(fleet: Fleet, tasks: Sequence[Task]) -> list[str]:
 
 
 def reasons(fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str]) -> list[str]:
-    """What stands in the way of all *tasks* together, the least capacity that would have to be added.
+    """What stands in the way of all *tasks* together: the least capacity to be added.
 
     If even parts of schedules do not fit, that is proved by a linear programme in which capacity
     may be exceeded at a price. If parts fit and whole schedules were not found, that is said.
@@ -83,7 +83,9 @@ def reasons(fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str]) -> lis
     return [f"no place was found for {some}, though capacity would do if jobs could be split"]
 
 
-def _told(fleet: Fleet, over: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", unit: str) -> list[str]:
+def _told(
+    fleet: Fleet, over: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", unit: str
+) -> list[str]:
     """One sentence for each stretch in which a site lacks capacity, the largest first."""
     found = []
     for i, site in enumerate(fleet.sites):
@@ -91,11 +93,9 @@ def _told(fleet: Fleet, over: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]
         edges = np.flatnonzero(np.diff(np.concatenate(([False], lacking, [False])).astype(int)))
         for begin, end in edges.reshape(-1, 2).tolist():
             most = float(over[i, begin:end].max())
-            found.append((
-                float(over[i, begin:end].sum()),
-                f"site {site.name} lacks up to {most:.3g} {unit} from {_time(fleet, begin)}"
-                f" to {_time(fleet, end)}",
-            ))  # fmt: skip
+            span = f"from {_time(fleet, begin)} to {_time(fleet, end)}"
+            words = f"site {site.name} lacks up to {most:.3g} {unit} {span}"
+            found.append((float(over[i, begin:end].sum()), words))
     return [words for _, words in sorted(found, key=lambda f: -f[0])]
 
 

@@ -250,13 +250,13 @@ def _balance(model: _Model, supply: Supply, parts: _Parts, jobs: tuple[Job, ...]
             (parts.out[t], 1.0), (parts.bought[t], 1.0), (parts.into[t], -1.0),
             (parts.sold[t], -1.0), (parts.curtailed[t], -1.0),
         ]  # fmt: skip
-        terms += [
-            (work[t], -watts(job) / 1e3) for job, work in zip(jobs, parts.work, strict=True)
-        ]
+        terms += [(work[t], -watts(job) / 1e3) for job, work in zip(jobs, parts.work, strict=True)]
         net = float(supply.load_kw[t] - supply.solar_kw[t])
         model.row(terms, net, net)
         # what is sold and curtailed comes from the sun, not from the battery or the grid
-        model.row([(parts.sold[t], 1.0), (parts.curtailed[t], 1.0)], high=float(supply.solar_kw[t]))
+        model.row(
+            [(parts.sold[t], 1.0), (parts.curtailed[t], 1.0)], high=float(supply.solar_kw[t])
+        )
 
 
 def _limits(
@@ -280,9 +280,7 @@ def _raise_if_broken(over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...]) -
 
     begin = datetime.fromtimestamp(supply.start_s + worst * supply.step_s, UTC)
     shed = next((s for s in sheds if s.first <= worst < s.last), None)
-    what = (
-        f"shedding {shed.power_kw:g} kW" if shed else f"a grid limit of {supply.import_kw:g} kW"
-    )
+    what = f"shedding {shed.power_kw:g} kW" if shed else f"a grid limit of {supply.import_kw:g} kW"
     raise refuse(
         f"{what} cannot be met: {over_kw[worst]:.3g} kW too much at {begin:%Y-%m-%d %H:%M} UTC",
         "shed less, allow more import, a larger battery, or a later deadline",
@@ -328,30 +326,37 @@ def _stretch(model: _Model, work: Ints, open_: Ints, count: int, need: float) ->
     starts = [t for t in open_.tolist() if t + count <= n and t + count - 1 <= open_[-1]]
     if not starts:
         raise refuse("the work does not fit before the deadline", "give a later deadline")
-    begun = dict(zip(starts, model.columns(len(starts), whole=True, high=1.0).tolist(), strict=True))
+    begun = dict(
+        zip(starts, model.columns(len(starts), whole=True, high=1.0).tolist(), strict=True)
+    )
     model.row([(i, 1.0) for i in begun.values()], 1.0, 1.0)
     part = need - (count - 1)
     for t in range(n):
         terms = [(int(work[t]), 1.0)]
-        for k in range(count):
-            if t - k in begun:
-                terms.append((begun[t - k], -(part if k == count - 1 else 1.0)))
+        terms += [
+            (begun[t - k], -(part if k == count - 1 else 1.0))
+            for k in range(count)
+            if t - k in begun
+        ]
         model.row(terms, 0.0, 0.0)
 
 
-def _slices(
-    model: _Model, supply: Supply, job: Job, work: Ints, open_: Ints, need: float
-) -> None:
+def _slices(model: _Model, supply: Supply, job: Job, work: Ints, open_: Ints, need: float) -> None:
     """Slots are on or off; each slice lasts, and each but the first adds the time of a pause."""
     n = supply.slots
     can = np.zeros(n)
     can[open_] = 1.0
     on = model.columns(n, whole=True, high=can)
     begun = model.columns(n, whole=True, high=1.0)
+    part = model.columns(n, whole=True, high=1.0)  # the one slot that is not used whole
+    model.row([(i, 1.0) for i in part], high=1.0)
     extra = (job.checkpoint_s + job.restart_s) / supply.step_s
     least = min(math.ceil(job.min_slice_s / supply.step_s - _EPSILON), math.ceil(need - _EPSILON))
     for t in range(n):
         model.row([(work[t], 1.0), (on[t], -1.0)], high=0.0)
+        model.row([(work[t], 1.0), (on[t], -1.0), (part[t], 1.0)], low=0.0)
+        if t + 1 < n:  # and a slice ends with it
+            model.row([(part[t], 1.0), (on[t + 1], 1.0)], high=1.0)
         before = [(on[t - 1], 1.0)] if t else []
         model.row([(begun[t], 1.0), (on[t], -1.0), *before], low=0.0)
         if least > 1:

@@ -244,9 +244,7 @@ def dispatch(
     )
 
 
-def sized(
-    supply: Supply, battery: Battery, *, most_kwh: float, sweep: int = 6
-) -> Sizing:
+def sized(supply: Supply, battery: Battery, *, most_kwh: float, sweep: int = 6) -> Sizing:
     """How large *battery* should be for the least carbon of grid and making, up to *most_kwh*.
 
     Its power grows with its capacity as it does in *battery*. Making is spread over ``years`` or

@@ -60,6 +60,9 @@ _OPTIONS: Final = (
     click.option("--list", "listed", is_flag=True, help="List the plans that are kept."),
     click.option("--show", "shown", metavar="PLAN", help="Show a kept plan: last-plan, or an id."),
     click.option("--rm", "removed", metavar="PLAN", help="Forget a kept plan."),
+    click.option("--fleet", metavar="FILE", help="Many jobs at once: a table of them."),
+    click.option("--sites", metavar="FILE", help="Where a fleet may run, and how much there is."),
+    click.option("--best-effort", is_flag=True, help="Place what can be placed of a fleet."),
     click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout."),
 )  # fmt: skip
 
@@ -83,6 +86,9 @@ def plan(
     removed: str | None,
     emit: str | None,
     image: str | None,
+    fleet: str | None,
+    sites: str | None,
+    best_effort: bool,
     **given: Any,
 ) -> None:
     """Say when and where a job brings least, and what that saves.
@@ -97,9 +103,16 @@ def plan(
       submeter plan --run last --deadline "in 24h" --interruptible
       submeter plan --duration 8h --deadline 08:00 --where DE,SE,FR --data 200GB
       submeter plan --duration 8h --deadline 08:00 --emit slurm -- python train.py
+      submeter plan --fleet jobs.csv --sites sites.toml
     """  # noqa: D301  # \b keeps click from refilling the examples
     if listed or shown or removed:
         _kept(shown, removed, as_json=as_json)
+        return
+    if fleet or sites:
+        from submeter.interfaces.cli.plan_fleet import fleet_plan
+
+        fleet_plan(fleet, sites, objective=given["objective"], best_effort=best_effort,
+                   as_json=as_json, width=_width())  # fmt: skip
         return
     from submeter.interfaces.planning import needs_numbers
 
