@@ -14,6 +14,7 @@ from submeter.errors import InfeasibleError, UsageError
 from submeter.planning.fleet_prices import Prices, cheapest
 from submeter.planning.fleets import Fleet, FleetJob, FleetPlan, Site, cut, plan_fleet
 from submeter.planning.rolling import roll
+from submeter.planning.solver import highs
 from submeter.records.plans import Job
 
 H = 3600.0
@@ -35,8 +36,9 @@ def job(name: str, hours: float, earliest: int = 0, deadline: int = 12, **other:
 def fleets(draw: st.DrawFn) -> Fleet:
     slots = draw(st.integers(6, 8))
     cost = st.lists(st.floats(10, 500), min_size=slots, max_size=slots)
+    gpus = st.sampled_from([None, 8.0])
     sites = tuple(
-        site(name, draw(cost), draw(st.sampled_from([None, 2.0, 3.5])), draw(st.sampled_from([None, 8.0])))
+        site(name, draw(cost), draw(st.sampled_from([None, 2.0, 3.5])), draw(gpus))
         for name in ("a", "b")
     )  # fmt: skip
     jobs = []
@@ -65,12 +67,11 @@ def fleets(draw: st.DrawFn) -> Fleet:
     return Fleet(0.0, H, sites, tuple(jobs))
 
 
-def wrong(fleet: Fleet, plan: FleetPlan) -> list[str]:
+def wrong(fleet: Fleet, plan: FleetPlan) -> list[str]:  # noqa: PLR0912
     """What a plan breaks, told from its slices and its powers alone."""
     found = []
     jobs = {one.name: one for one in fleet.jobs}
-    for i, place in enumerate(fleet.sites):
-        del i
+    for place in fleet.sites:
         power, gpus = np.zeros(fleet.slots), np.zeros(fleet.slots)
         for placed in plan.placed:
             if placed.site == place.name:
@@ -112,12 +113,10 @@ def wrong(fleet: Fleet, plan: FleetPlan) -> list[str]:
 
 def plain(fleet: Fleet) -> float | None:
     """Least cost by a plain model: one binary for each job, site and slot; None if infeasible."""
-    model: Any = highspy.Highs()
-    model.setOptionValue("output_flag", False)
-    model.setOptionValue("threads", 1)
+    model = highs()
     model.setOptionValue("mip_rel_gap", 1e-7)
-    power = [[[] for _ in range(fleet.slots)] for _ in fleet.sites]
-    cards = [[[] for _ in range(fleet.slots)] for _ in fleet.sites]
+    power: Any = [[[] for _ in range(fleet.slots)] for _ in fleet.sites]
+    cards: Any = [[[] for _ in range(fleet.slots)] for _ in fleet.sites]
     for one in fleet.jobs:
         _plain_job(model, fleet, one, power, cards)
     for i, place in enumerate(fleet.sites):
@@ -131,7 +130,9 @@ def plain(fleet: Fleet) -> float | None:
     return float(model.getInfo().objective_function_value)
 
 
-def _plain_job(model: Any, fleet: Fleet, one: FleetJob, power: Any, cards: Any) -> None:
+def _plain_job(  # noqa: PLR0912
+    model: Any, fleet: Fleet, one: FleetJob, power: Any, cards: Any
+) -> None:
     asked = one.job
     n = math.ceil(asked.duration_s / H - 1e-9)
     part = asked.duration_s / H - (n - 1)
@@ -189,12 +190,12 @@ def _plain_job(model: Any, fleet: Fleet, one: FleetJob, power: Any, cards: Any) 
 
 @given(fleet=fleets())
 @settings(max_examples=15, deadline=None)
-def test_a_plan_holds_all_limits_and_the_plain_model_agrees(fleet):
+def test_a_plan_holds_all_limits_and_the_plain_model_agrees(fleet: Fleet) -> None:
     best = plain(fleet)
     try:
         plan = plan_fleet(fleet, gap_ratio=1e-4)
     except InfeasibleError as refused:
-        assert best is None or "no place was found" in str(refused)
+        assert best is None or "no place was found" in str(refused)  # noqa: PT017
         return
     assert not wrong(fleet, plan)
     assert best is not None
@@ -212,7 +213,9 @@ def test_a_plan_holds_all_limits_and_the_plain_model_agrees(fleet):
     idle_w=st.sampled_from([0.0, 300.0]),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_schedule_is_the_best_of_all_that_there_are(costs, power, hours, least, pause_s, idle_w):
+def test_a_schedule_is_the_best_of_all_that_there_are(
+    costs: list[float], power: list[float], hours: float, least: int, pause_s: float, idle_w: float
+) -> None:
     import itertools
 
     from submeter.planning.fleet_prices import charge, make
@@ -236,7 +239,7 @@ def test_a_schedule_is_the_best_of_all_that_there_are(costs, power, hours, least
     assert found[1] == pytest.approx(min(charges), rel=1e-9)
 
 
-def test_a_course_of_power_is_placed_where_its_peaks_are_cheap():
+def test_a_course_of_power_is_placed_where_its_peaks_are_cheap() -> None:
     one = job("j", 3, 0, 6, power_w=None, power_course_w=(1000.0, 3000.0, 1000.0))
     fleet = Fleet(0.0, H, (site("a", [5, 1, 5, 4, 4, 4], kw=3.0),), (one,))
     plan = plan_fleet(fleet)
@@ -245,7 +248,8 @@ def test_a_course_of_power_is_placed_where_its_peaks_are_cheap():
 
 
 CANNOT = [
-    ("a deadline too near", [job("big", 5, 2, 6)], {}, "job big needs 5 h, and its deadline leaves 4 h"),
+    ("a deadline too near", [job("big", 5, 2, 6)], {},
+     "job big needs 5 h, and its deadline leaves 4 h"),
     ("a job that draws too much", [job("hot", 1, power_w=9000.0)], {"kw": 4.0},
      "job hot draws 9 kW, and a never has more than 4 kW"),
     ("a job that holds too many", [job("wide", 1, gpus=16)], {"gpus": 8.0},
@@ -258,7 +262,9 @@ CANNOT = [
 @pytest.mark.parametrize(
     ("jobs", "limits", "words"), [c[1:] for c in CANNOT], ids=[c[0] for c in CANNOT]
 )
-def test_what_cannot_be_planned_is_told_in_words(jobs, limits, words):
+def test_what_cannot_be_planned_is_told_in_words(
+    jobs: list[FleetJob], limits: dict[str, Any], words: str
+) -> None:
     fleet = Fleet(0.0, H, (site("a", np.full(12, 100.0), **limits),), tuple(jobs))
     with pytest.raises(InfeasibleError, match=words):
         plan_fleet(fleet)
@@ -274,13 +280,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("jobs", "words"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_nonsense_gets_one_clear_error(jobs, words):
+def test_nonsense_gets_one_clear_error(jobs: list[FleetJob], words: str) -> None:
     fleet = Fleet(0.0, H, (site("a", np.full(12, 100.0)),), tuple(jobs))
     with pytest.raises(UsageError, match=words):
         plan_fleet(fleet)
 
 
-def test_a_hole_in_the_costs_is_named():
+def test_a_hole_in_the_costs_is_named() -> None:
     fleet = Fleet(0.0, H, (site("a", [1, np.nan, 2]),), (job("j", 1, 0, 3),))
     with pytest.raises(UsageError, match="not known in slot 1"):
         plan_fleet(fleet)
@@ -299,7 +305,7 @@ def arriving(count: int) -> Fleet:
     return Fleet(0.0, H, sites, tuple(jobs))
 
 
-def test_what_has_begun_stays_and_promises_are_kept_as_jobs_arrive():
+def test_what_has_begun_stays_and_promises_are_kept_as_jobs_arrive() -> None:
     fleet = arriving(12)
     rolled = roll(fleet)
     as_plan = FleetPlan(rolled.placed, rolled.refused, rolled.cost, 0.0, 0.0, 0, 0)
@@ -310,7 +316,7 @@ def test_what_has_begun_stays_and_promises_are_kept_as_jobs_arrive():
     assert rolled.cost <= offline.cost * 1.25
 
 
-def test_a_wrong_forecast_costs_and_breaks_nothing():
+def test_a_wrong_forecast_costs_and_breaks_nothing() -> None:
     fleet = arriving(8)
     truth = np.array([s.cost_per_kwh for s in fleet.sites])
     rolled = roll(fleet, lambda now: np.roll(truth, 7 + now % 2, axis=1), every=4)
@@ -319,7 +325,7 @@ def test_a_wrong_forecast_costs_and_breaks_nothing():
     assert rolled.cost >= plan_fleet(fleet, gap_ratio=1e-3).bound - 1e-6
 
 
-def test_many_jobs_come_within_the_gap():
+def test_many_jobs_come_within_the_gap() -> None:
     rng = np.random.default_rng(0)
     hours = np.arange(72)
     sites = tuple(

@@ -15,6 +15,7 @@ from submeter.grid.microgrid import Microgrid, clear_sky_w_per_m2, supplied
 from submeter.planning.microgrids import (
     Battery,
     Flows,
+    Objective,
     Shed,
     Supply,
     account,
@@ -32,13 +33,13 @@ CARBON = np.array([300.0, 280, 260, 250, 240, 260, 320, 380, 300, 200, 150, 120]
 
 def supply_of(solar: Any, **other: Any) -> Supply:
     n = len(solar)
-    given = {
+    series: dict[str, Any] = {
         "carbon_g_per_kwh": np.resize(CARBON, n),
         "buy_per_kwh": np.full(n, 0.3),
         "sell_per_kwh": np.full(n, 0.08),
         "load_kw": np.full(n, 0.5),
     }
-    return Supply(0.0, H, np.array(solar, float), **{**given, **other})
+    return Supply(0.0, H, np.array(solar, float), **{**series, **other})
 
 
 def obvious(supply: Supply, battery: Battery, flows: Flows) -> list[str]:
@@ -80,7 +81,9 @@ batteries = st.builds(
 
 @given(solar=powers, battery=batteries, selling=st.booleans(), limit=st.floats(0, 3))
 @settings(max_examples=40, deadline=None)
-def test_every_joule_is_booked_once(solar, battery, selling, limit):
+def test_every_joule_is_booked_once(
+    solar: list[float], battery: Battery, *, selling: bool, limit: float
+) -> None:
     supply = supply_of(solar, export_kw=limit, sell_per_kwh=np.full(len(solar), 0.1 * selling))
     job = Job(2.5 * H, 0.0, len(solar) * H, power_w=1500.0, interruptible=True)
     found = dispatch(supply, battery, (job,))
@@ -97,7 +100,9 @@ def test_every_joule_is_booked_once(solar, battery, selling, limit):
 
 @given(solar=powers, battery=batteries, objective=st.sampled_from(["carbon", "cost"]))
 @settings(max_examples=30, deadline=None)
-def test_the_optimum_is_never_worse_than_the_rule_of_thumb(solar, battery, objective):
+def test_the_optimum_is_never_worse_than_the_rule_of_thumb(
+    solar: list[float], battery: Battery, objective: Objective
+) -> None:
     battery = replace(battery, charged_ratio=0.0)
     supply = supply_of(solar)
     job = Job(3 * H, 0.0, len(solar) * H, power_w=2000.0)
@@ -114,7 +119,9 @@ def test_the_optimum_is_never_worse_than_the_rule_of_thumb(solar, battery, objec
     load=st.lists(st.floats(0, 5), min_size=24, max_size=24),
 )  # fmt: skip
 @settings(max_examples=30, deadline=None)
-def test_the_rule_of_thumb_agrees_with_the_what_if_of_a_run(solar_kw, battery_kwh, day, load):
+def test_the_rule_of_thumb_agrees_with_the_what_if_of_a_run(
+    solar_kw: float, battery_kwh: float, day: int, load: list[float]
+) -> None:
     start = day * 86400.0
     system = Microgrid(solar_kw, battery_kwh, 50.0, 10.0)
     sun = [
@@ -149,7 +156,7 @@ def replace_start(job: Job, start_s: float) -> Job:
 
 
 @pytest.mark.parametrize("hours", [1.0, 2.5, 4.0])
-def test_a_job_at_a_stretch_starts_where_trying_all_starts_says(hours):
+def test_a_job_at_a_stretch_starts_where_trying_all_starts_says(hours: float) -> None:
     supply = supply_of([0, 0, 0, 1, 2, 3, 3, 2, 1, 0, 0, 0])
     job = Job(hours * H, 0.0, 12 * H, power_w=3000.0)
     found = dispatch(supply, Battery(0.0), (job,))
@@ -157,7 +164,7 @@ def test_a_job_at_a_stretch_starts_where_trying_all_starts_says(hours):
     assert found.work.sum() == pytest.approx(hours)
 
 
-def test_slices_last_and_a_pause_costs_its_time():
+def test_slices_last_and_a_pause_costs_its_time() -> None:
     carbon = np.array([100.0, 100, 900, 900, 100, 100, 900, 100])
     supply = supply_of(np.zeros(8), carbon_g_per_kwh=carbon)
     job = Job(3 * H, 0.0, 8 * H, power_w=1e3, interruptible=True, min_slice_s=2 * H,
@@ -168,7 +175,7 @@ def test_slices_last_and_a_pause_costs_its_time():
     assert found.work.sum() == pytest.approx(3 + 1 / 3)
 
 
-def test_shedding_is_a_limit_like_any_other():
+def test_shedding_is_a_limit_like_any_other() -> None:
     supply = supply_of(np.zeros(12), load_kw=np.full(12, 3.0))
     battery = Battery(10.0, 5.0)
     found = dispatch(supply, battery, (), sheds=(Shed(6, 8, 2.0),))
@@ -177,14 +184,14 @@ def test_shedding_is_a_limit_like_any_other():
         dispatch(supply, Battery(0.0), (), sheds=(Shed(6, 8, 2.0),))
 
 
-def test_a_job_moves_out_of_the_window_to_shed():
+def test_a_job_moves_out_of_the_window_to_shed() -> None:
     supply = supply_of(np.zeros(12), carbon_g_per_kwh=np.full(12, 200.0))
     job = Job(4 * H, 0.0, 12 * H, power_w=4000.0, interruptible=True)
     found = dispatch(supply, Battery(0.0), (job,), sheds=(Shed(1, 3, 4.0),))
     assert found.work[0, 1:3] == pytest.approx([0, 0], abs=1e-6)
 
 
-def test_a_battery_is_as_large_as_it_pays_for_its_making():
+def test_a_battery_is_as_large_as_it_pays_for_its_making() -> None:
     day = np.array([0, 0, 0, 0, 0, 0, 1, 2, 4, 5, 6, 6, 6, 5, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0], float)
     supply = supply_of(np.tile(day, 3), load_kw=np.full(72, 1.0))
     battery = Battery(10.0, 5.0)
@@ -205,11 +212,11 @@ def test_a_battery_is_as_large_as_it_pays_for_its_making():
         ({"load_kw": np.full(4, -1.0)}, "not below zero"),
     ],
 )
-def test_nonsense_gets_one_clear_error(changed, words):
+def test_nonsense_gets_one_clear_error(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         dispatch(supply_of(np.zeros(4), **changed), Battery(1.0))
 
 
-def test_a_job_that_does_not_fit_is_told():
+def test_a_job_that_does_not_fit_is_told() -> None:
     with pytest.raises(InfeasibleError, match="6 h of work do not fit into the 4 h"):
         dispatch(supply_of(np.zeros(4)), Battery(1.0), (Job(6 * H, 0, 4 * H, power_w=1.0),))

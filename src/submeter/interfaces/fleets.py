@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from submeter.errors import UsageError
-from submeter.units import S_PER_H
 
 if TYPE_CHECKING:
     from submeter.planning.fleets import Fleet, FleetJob, Site
@@ -21,9 +20,11 @@ KNOWN: Final = (
     *NEEDED, "start", "arrives", "gpus", "sites", "interruptible", "min_slice", "checkpoint_cost",
     "restart_cost", "idle_power",
 )  # fmt: skip
-_YES: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
+_YES: Final = {
+    **dict.fromkeys(("yes", "true", "1"), True),
+    **dict.fromkeys(("no", "false", "0", ""), False),
+}
 _MOST_SLOTS: Final = 100_000
-_UNITS: Final = {"carbon": "gCO2e", "cost": "currency"}
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +166,7 @@ def _series(
     span: tuple[float, float, int],
     path: Path,
 ) -> Any:
-    """Values on the slots: a number, a file beside the sites' file, or what is known of the zone."""
+    """Values on the slots: a number, a file beside that of the sites, or those of the zone."""
     import numpy as np
 
     start_s, step_s, slots = span

@@ -19,6 +19,7 @@ from submeter.planning.fleets import (
     Task,
     slices_of,
 )
+from submeter.planning.solver import highs
 
 ROUNDS: Final = 120
 _SMOOTHING: Final = 0.6  # of prices towards the best ones so far (Wentges 1997)
@@ -310,10 +311,8 @@ class Master:
         self._tasks = len(penalties)
         self._board = board
         self._power_row, self._gpu_row, limits = _rows(board, self._tasks)
-        self._model: Any = highspy.Highs()
+        self._model: Any = highs()
         self._inf = highspy.kHighsInf
-        for name, value in (("output_flag", False), ("threads", 1), ("random_seed", 1)):
-            self._model.setOptionValue(name, value)
         empty = np.zeros(0)
         none = np.zeros(0, dtype=np.int32)
         count = self._tasks + len(limits)

@@ -65,7 +65,7 @@ class Board:
     def closed(self, task: Task) -> npt.NDArray[np.bool_]:
         """Where *task* has no room, shape (sites, slots)."""
         tight = self.power_kw + _FITS < task.power_kw.max()
-        return tight | (self.gpus + _FITS < task.gpus)
+        return np.asarray(tight | (self.gpus + _FITS < task.gpus), dtype=np.bool_)
 
     def worth(self, prices: Prices) -> float:
         """What all of the capacity costs under *prices*."""

@@ -91,7 +91,7 @@ def cheapest(
         shut = closed[rows, window]
         if shut.all():
             return None
-        wall = shut * _wall(task, energy, power, held)
+        wall = np.where(shut, _wall(task, energy, power, held), 0.0)
         held = held + wall
     if task.free:
         at, work, part = _anywhere(task, energy, power, held)
@@ -195,44 +195,39 @@ def _in_slices(
     """
     n, m = task.work, task.least
     sites, count = energy.shape
+    unit = (
+        energy.T[:, :, None] * task.energy_kwh
+        + power.T[:, :, None] * task.power_kw
+        + held.T[:, :, None]
+    )
+    resume = np.zeros((count, sites, n + 1 - m))
+    resume[:, :, 1:] = task.pause_kwh * energy.T[:, :, None]
+    idle = task.idle_kw * (task.slot_h * energy + power) + (wall if task.idle_kw else 0.0)
+    diagonal = np.zeros((count + 1, sites, n + 1))
+    resting = np.full((count + 1, sites, n + 1), np.inf)
+    resting[0, :, 0] = 0.0
     going = np.full((sites, n + 1), np.inf)
-    resting = np.full((sites, n + 1), np.inf)
-    resting[:, 0] = 0.0
-    diagonal = np.zeros((sites, n + 1))
-    rests, diagonals = [resting], [diagonal]
     went_on = np.zeros((count, sites, n + 1), dtype=bool)
     rested = np.zeros((count, sites, n + 1), dtype=bool)
-    idle_kwh = task.idle_kw * task.slot_h
-    between = np.zeros(n + 1)
-    between[1:n] = 1.0
     for t in range(count):
-        unit = (
-            energy[:, t, None] * task.energy_kwh
-            + power[:, t, None] * task.power_kw
-            + held[:, t, None]
-        )
-        summed = np.zeros((sites, n + 1))
-        summed[:, 1:] = diagonal[:, :-1] + unit
+        np.add(diagonal[t, :, :-1], unit[t], out=diagonal[t + 1, :, 1:])
         onward = np.full((sites, n + 1), np.inf)
-        onward[:, 1:] = going[:, :-1] + unit
-        begun = np.full((sites, n + 1), np.inf)
-        if t + 1 >= m:
-            since = t + 1 - m
-            resume = between[: n + 1 - m] * (task.pause_kwh * energy[:, since, None])
-            begun[:, m:] = rests[since][:, : n + 1 - m] + resume
-            begun[:, m:] += summed[:, m:] - diagonals[since][:, : n + 1 - m]
-        went_on[t] = onward <= begun
-        going = np.minimum(onward, begun)
-        idle = idle_kwh * energy[:, t, None] + task.idle_kw * power[:, t, None]
-        if task.idle_kw:  # a closed slot is closed to idling too; accelerators are let go
-            idle = idle + wall[:, t, None]
-        waiting = resting + between * idle
-        rested[t] = waiting <= going
-        resting = np.minimum(waiting, going)
-        diagonal = summed
-        rests.append(resting)
-        diagonals.append(diagonal)
-    at = int(resting[:, n].argmin())
+        np.add(going[:, :-1], unit[t], out=onward[:, 1:])
+        since = t + 1 - m
+        if since >= 0:
+            begun = resting[since, :, : n + 1 - m] + resume[since]
+            begun += diagonal[t + 1, :, m:]
+            begun -= diagonal[since, :, : n + 1 - m]
+            went_on[t, :, m:] = onward[:, m:] <= begun
+            np.minimum(onward[:, m:], begun, out=onward[:, m:])
+        going = onward
+        waiting = resting[t]
+        if task.idle_kw:
+            waiting = waiting.copy()
+            waiting[:, 1:n] += idle[:, t, None]
+        np.less_equal(waiting, going, out=rested[t])
+        np.minimum(waiting, going, out=resting[t + 1])
+    at = int(resting[count, :, n].argmin())
     work = _traced(went_on[:, at], rested[:, at], n, m)
     return at, work, int(work[-1])
 

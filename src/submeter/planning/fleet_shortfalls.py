@@ -83,9 +83,7 @@ def reasons(fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str]) -> lis
     return [f"no place was found for {some}, though capacity would do if jobs could be split"]
 
 
-def _told(
-    fleet: Fleet, over: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", unit: str
-) -> list[str]:
+def _told(fleet: Fleet, over: Floats, unit: str) -> list[str]:
     """One sentence for each stretch in which a site lacks capacity, the largest first."""
     found = []
     for i, site in enumerate(fleet.sites):

@@ -21,6 +21,7 @@ from submeter.planning.microgrids import (
     refuse,
     watts,
 )
+from submeter.planning.solver import highs
 from submeter.records.plans import Job
 from submeter.units import H_PER_YEAR, S_PER_H
 
@@ -69,9 +70,8 @@ class _Model:
         """Values of the columns and the least cost; None if nothing fits."""
         import highspy
 
-        model: Any = highspy.Highs()
-        for name, value in (("output_flag", False), ("threads", 1), ("mip_rel_gap", _GAP)):
-            model.setOptionValue(name, value)
+        model: Any = highs()
+        model.setOptionValue("mip_rel_gap", _GAP)
         count = len(self.cost)
         none, empty = np.zeros(0, dtype=np.int32), np.zeros(0)
         model.addCols(
@@ -166,15 +166,12 @@ def solve(
         (watts(job) / 1e3 * w for job, w in zip(jobs, work, strict=True)),
         start=np.zeros(supply.slots),
     )
-    flows = Flows(
-        supply.solar_kw,
-        load_kw,
-        *(
-            np.maximum(values[part], 0.0)
-            for part in (parts.into, parts.out, parts.bought, parts.sold, parts.curtailed)
-        ),
-        values[parts.stored],
+    into, out, bought, sold, curtailed = (
+        np.maximum(values[part], 0.0)
+        for part in (parts.into, parts.out, parts.bought, parts.sold, parts.curtailed)
     )
+    stored = values[parts.stored]
+    flows = Flows(supply.solar_kw, load_kw, into, out, bought, sold, curtailed, stored)
     size = battery.capacity_kwh if parts.capacity is None else float(values[parts.capacity])
     return flows, work, size
 

@@ -20,16 +20,16 @@ def fleet_text(fleet: "Fleet", plan: "FleetPlan", objective: str, width: int) ->
     """What is planned: the sum first, then sites, then jobs, none wider than *width*."""
     unit = UNITS.get(objective, "weighted")
     energy_kwh = sum(float(p.energy_kwh.sum()) for p in plan.placed)
+    above = f"{100 * plan.gap_ratio:.2f} %"
     lines = [
         f"{len(plan.placed)} jobs on {len(fleet.sites)} sites",
-        f"  {objective:9} {_number(plan.cost)} {unit}, at most"
-        f" {write_ratio(plan.gap_ratio)} above the least possible",
+        f"  {objective:9} {_number(plan.cost)} {unit}, at most {above} above the least possible",
         f"  energy    {energy_kwh:,.4g} kWh of the jobs, before losses of the facilities",
         "",
     ]
     lines += fitted(_sites(fleet, plan), width, right=(1, 2, 3), spare=(3,))[0]
     lines.append("")
-    rows = [("job", "site", "from (UTC)", "to", "slices", "kWh")]
+    rows: list[tuple[str, ...]] = [("job", "site", "from (UTC)", "to", "slices", "kWh")]
     rows += [_row(placed) for placed in plan.placed[:_MOST]]
     lines += fitted(rows, width, right=(4, 5), spare=(4, 5))[0]
     if len(plan.placed) > _MOST:
@@ -101,5 +101,3 @@ def _number(value: float) -> str:
 
 def _iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat()
-
-
