@@ -15,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "planning.md"
-BLOCK = re.compile(r"^```console\n\$ (?P<command>.*?)\n(?P<printed>(?!\$).*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"^```console\n\$ (?P<command>.*?)\n(?P<printed>(?!\$).*?)^```$", re.MULTILINE | re.DOTALL
+)
 _CHANCE = re.compile(r"(plan-\d{8}-\d{6}-)[0-9a-f]{4}")
 _ENDS = ("SUBMETER_", "XDG_", "COLUMNS", "LINES", "TZ")
 

@@ -3,6 +3,8 @@
 
 import math
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from benchmarks.planning_page import PAGE, commands, executed
 from submeter.errors import UsageError
 from submeter.interfaces.planning import allowed_hours, course_of, weights_of
 from submeter.planning.costs import Costs
@@ -240,6 +243,15 @@ def test_what_a_series_knows_of_the_future_is_not_looked_at(stage: Stage) -> Non
     assert one["expected_saving"] == other["expected_saving"]
 
 
+def test_a_back_test_is_handed_on(stage: Stage) -> None:
+    file = hourly(stage.path / "past.csv", days=60)
+    done = stage.call("plan", "--backtest", str(file), "--scenario", "nightly", "--json")
+    assert done.code == 0, done.err
+    assert done.document
+    refused = stage.call("plan", "--scenario", "nightly")
+    assert (refused.code, "is of a back-test" in refused.err) == (2, True)
+
+
 def test_a_marginal_series_is_heeded_too(stage: Stage) -> None:
     average = hourly(stage.path / "average.csv")
     marginal = hourly(stage.path / "marginal.csv", kind="marginal, direct, production")
@@ -275,6 +287,25 @@ def test_plans_are_kept_listed_shown_and_forgotten(stage: Stage) -> None:
     assert (gone.code, gone.err.startswith("error: there is no plan")) == (6, True)
 
 
+def test_without_numpy_kept_plans_are_told_and_the_extra_is_named(stage: Stage) -> None:
+    ident = told(stage, *NIGHT, *DE)["plan"]["id"]
+    bare = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "from submeter.interfaces.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+
+    def call(*args: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", bare, "plan", *args]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert ident in call("--list").stdout
+    assert ident in call("--show", "last-plan").stdout
+    refused = call(*NIGHT, *DE)
+    assert refused.returncode == 2
+    assert "try:   pip install 'submeter[plan]'" in refused.stderr
+
+
 def test_without_plans_there_is_nothing_to_list(stage: Stage) -> None:
     assert stage.call("plan", "--list").out == "no plan is kept\n"
 
@@ -290,6 +321,12 @@ def test_a_job_is_handed_over_and_nothing_else_is_written(kind: str, stage: Stag
     assert "# plan-" in done.out
     kept = stage.call("plan", "--show", "last-plan", "--json").document["plan"]
     assert kept["command"] == ["python", "train.py", "--json"]
+
+
+def test_the_page_says_what_its_commands_print() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert len(commands(page)) >= 4
+    assert executed(page) == page, "python -m benchmarks.planning_page writes what they print now"
 
 
 # --- refused ------------------------------------------------------------------------------------

@@ -180,17 +180,27 @@ class Replay:
         more = np.where(self._running[active], self._checkpoint, 0.0)
         run = np.ceil(self._left[active] + more - 1e-9) >= room
         # A pause costs what work for its length does, now; no pause costs nothing.
-        slack = self._ready * spread + ahead[0] * more
+        slack = self._readiness(slot, active, spread) + ahead[0] * more
         for size in np.unique(room[~run]):
             chosen = (room == size) & ~run
             later = np.sort(ahead[1:size])
             run[chosen] = ahead[0] <= later[need[chosen] - 1] + slack[chosen]
         return np.asarray(run)
 
+    def _readiness(self, slot: int, active: Ints, spread: float) -> Floats:
+        """How much dearer than later ones this slot may be, for each of the active jobs.
+
+        Negative before the time at which a job would run without any plan: moving it there has to
+        be worth it.
+        """
+        due = self._jobs.at_once[active] <= slot
+        return np.where(due, self._ready, -self._ready) * spread
+
     def _starting(self, slot: int, ahead: Floats, spread: float) -> np.ndarray:
         """Which of the active jobs run now, of those that run through once begun."""
         active = self._active
         run = self._running[active].copy()
+        slack = self._readiness(slot, active, spread)
         sums = np.append(0.0, np.cumsum(ahead, dtype=np.float64))
         for place in np.flatnonzero(~run):
             job = active[place]
@@ -199,7 +209,7 @@ class Replay:
                 run[place] = True
                 continue
             windows = sums[slots : room + 1] - sums[: room + 1 - slots]
-            run[place] = windows[0] <= windows[1:].min() + self._ready * spread
+            run[place] = windows[0] <= windows[1:].min() + slack[place]
         return run
 
     def _carry_on(self, slot: int, active: Ints, run: np.ndarray) -> None:

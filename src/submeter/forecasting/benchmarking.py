@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Back-tests of whole scenarios on one series: what ``submeter plan --backtest`` tells."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ class Report:
 
 def benchmark(
     series: Series, scenario: str = "", *, forecaster: Forecaster | None = None,
-    progress: Progress | None = None, since_utc_s: float = 0.0,
+    progress: Progress | None = None,
+    since_utc_s: float = -math.inf, before_utc_s: float = math.inf,
 ) -> Report:  # fmt: skip
     """Replay scenarios on *series* with forecasts of its own past alone, and the regret guard.
 
@@ -75,8 +77,8 @@ def benchmark(
     ----------
     scenario
         One of `NAMES`, or the path of a table of jobs; all named ones if left out.
-    since_utc_s
-        Jobs that may start earlier are left out: what lies before is past to learn from.
+    since_utc_s, before_utc_s
+        Jobs whose earliest start lies elsewhere are left out; their time still counts as past.
 
     Raises
     ------
@@ -92,8 +94,11 @@ def benchmark(
             remedy="give some weeks at least; a year tells most",
         )
     tests = _tests(series, scenario)
-    first = (since_utc_s - series.start_utc_s) / series.step_s
-    tests = [(n, w, jobs.taken(jobs.earliest >= first), how) for n, w, jobs, how in tests]
+    first, last = ((t - series.start_utc_s) / series.step_s for t in (since_utc_s, before_utc_s))
+    tests = [
+        (name, way, jobs.taken((jobs.earliest >= first) & (jobs.earliest < last)), how)
+        for name, way, jobs, how in tests
+    ]
     tests = [test for test in tests if len(test[2])]
     if not tests:
         raise UsageError(

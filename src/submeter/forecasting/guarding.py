@@ -11,13 +11,15 @@ from typing import Final
 import numpy as np
 
 from submeter.forecasting.backtesting import Outcome, Way, backtest
-from submeter.forecasting.forecaster import LEAST_S, LONGEST_S, Forecaster
+from submeter.forecasting.forecaster import LEAST_S as LEAST_PAST_S
+from submeter.forecasting.forecaster import LONGEST_S, Forecaster
 from submeter.forecasting.scenarios import Jobs
 from submeter.forecasting.series import DAY_S, FINEST_S, Floats, Series
 
 MEMORY_S: Final = 56 * DAY_S  # older outcomes tell of another season
 LEAST_TRIALS: Final = 10
-LEAST_SAVING: Final = 0.005  # share that outcomes have to show: below, waiting is for nothing
+LEAST_S: Final = 28 * DAY_S  # that outcomes have to span: those of one week tell of its weather
+LEAST_SAVING: Final = 0.0  # share that outcomes have to show
 _TRIALS_EACH_S: Final = DAY_S // 2
 
 
@@ -76,7 +78,9 @@ def guarded(series: Series, jobs: Jobs, outcome: Outcome) -> Outcome:
     first = np.searchsorted(ends, decided - reach, side="right")
     at_once, realised = (total[last] - total[first] for total in sums)
     pays = realised <= (1 - LEAST_SAVING) * at_once
-    return outcome.only(pays | (last - first < LEAST_TRIALS))
+    spans = ends[np.maximum(last - 1, 0)] - ends[np.minimum(first, len(ends) - 1)]
+    few = (last - first < LEAST_TRIALS) | (spans * series.step_s < LEAST_S)
+    return outcome.only(pays | few)
 
 
 def waiting_pays(
@@ -99,7 +103,7 @@ def waiting_pays(
     if room * step_s > LONGEST_S or room == work:
         return judge(np.empty(0), np.empty(0))
     last = len(slots.values) - room
-    first = max(round(LEAST_S / step_s), last - round(MEMORY_S / step_s))
+    first = max(round(LEAST_PAST_S / step_s), last - round(MEMORY_S / step_s))
     earliest = np.arange(first, last + 1, round(_TRIALS_EACH_S / step_s), dtype=np.int64)
     known = np.isfinite(slots.values)
     earliest = earliest[[bool(known[at : at + room].any()) for at in earliest]]

@@ -158,7 +158,7 @@ def instant_utc_s(words: str, now_utc_s: float, timezone: str) -> float:
     if time_of_day is None:
         raise _no_instant(words)
     day = day.removeprefix("on ").removesuffix(" at").strip()
-    return _of_clock(words, day, time_of_day, now, clock)
+    return _on_day(words, day, time_of_day, now, clock)
 
 
 def full_instant(at_utc_s: float, timezone: str) -> str:
@@ -195,7 +195,7 @@ def _time_of_day(said: str) -> tuple[int, int] | None:
     return (hour, minute) if hour < 24 and minute < 60 else None  # noqa: PLR2004
 
 
-def _of_clock(
+def _on_day(
     words: str, day: str, time_of_day: tuple[int, int], now: datetime, clock: tzinfo
 ) -> float:
     """Time of day on the *day* that is meant: none said is the next time that it comes."""

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plan as a person reads it: the answer, its doubt, the hours drawn, and the next step."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from submeter.grid.loads import started_at
-from submeter.planning.deciding import Decision
-from submeter.planning.outlooks import Outlook
-from submeter.planning.weighing import Choice
 from submeter.planning.words import clock_of, full_instant
 from submeter.records.figures import Figure, Missing
 from submeter.records.plans import Job, Plan, Slice
@@ -18,6 +17,11 @@ from submeter.reporting.footprint_words import missing
 from submeter.reporting.numbers import write, write_duration, write_power, write_ratio
 from submeter.reporting.series import blocks
 from submeter.reporting.text import columns, fill, plain
+
+if TYPE_CHECKING:  # kept plans are told without numpy
+    from submeter.planning.deciding import Decision
+    from submeter.planning.outlooks import Outlook
+    from submeter.planning.weighing import Choice
 
 PLAN_SCHEMA: Final = 1
 _DRAWN: Final = 48  # columns of the hours, at most

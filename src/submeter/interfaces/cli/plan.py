@@ -70,6 +70,9 @@ _OPTIONS: Final = (
     click.option("--list", "listed", is_flag=True, help="List the plans that are kept."),
     click.option("--show", "shown", metavar="PLAN", help="Show a kept plan: last-plan, or an id."),
     click.option("--rm", "removed", metavar="PLAN", help="Forget a kept plan."),
+    click.option("--fleet", metavar="FILE", help="Many jobs at once: a table of them."),
+    click.option("--sites", metavar="FILE", help="Where a fleet may run, and how much there is."),
+    click.option("--best-effort", is_flag=True, help="Place what can be placed of a fleet."),
     click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout."),
 )  # fmt: skip
 
@@ -95,6 +98,9 @@ def plan(
     image: str | None,
     backtest: str | None,
     scenario: str | None,
+    fleet: str | None,
+    sites: str | None,
+    best_effort: bool,
     **given: Any,
 ) -> None:
     """Say when and where a job brings least, and what that saves.
@@ -108,21 +114,22 @@ def plan(
       submeter plan --duration 8h --deadline "tomorrow 18:00" --zone DE
       submeter plan --run last --deadline "in 24h" --interruptible
       submeter plan --duration 8h --deadline 08:00 --where DE,SE,FR --data 200GB
-      submeter plan --duration 8h --deadline 08:00 --emit slurm -- python train.py
+      submeter plan --duration 8h --deadline 08:00 --emit slurm -- CMD
       submeter plan --backtest past.csv --scenario semi-weekly
+      submeter plan --fleet jobs.csv --sites sites.toml
     """  # noqa: D301  # \b keeps click from refilling the examples
     if listed or shown or removed:
         _kept(shown, removed, as_json=as_json)
         return
-    if backtest is not None:
-        from submeter.interfaces.cli import plan_backtest
-
-        plan_backtest.backtest(Path(backtest), scenario or "", as_json=as_json, zone=given["zone"])
+    if backtest is not None or scenario is not None:
+        _backtest(backtest, scenario, given["zone"], as_json=as_json)
         return
-    if scenario is not None:
-        raise UsageError(
-            "a scenario is of a back-test", remedy="submeter plan --backtest FILE --scenario …"
-        )
+    if fleet or sites:
+        from submeter.interfaces.cli.plan_fleet import fleet_plan
+
+        fleet_plan(fleet, sites, objective=given["objective"], best_effort=best_effort,
+                   as_json=as_json, width=_width())  # fmt: skip
+        return
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
@@ -143,6 +150,16 @@ def plan(
     from submeter.reporting.plans import plan_text
 
     click.echo(plan_text(made, told, _width()))
+
+
+def _backtest(path: str | None, scenario: str | None, zone: str | None, *, as_json: bool) -> None:
+    if path is None:
+        raise UsageError(
+            "a scenario is of a back-test", remedy="submeter plan --backtest FILE --scenario …"
+        )
+    from submeter.interfaces.cli import plan_backtest
+
+    plan_backtest.backtest(Path(path), scenario or "", as_json=as_json, zone=zone)
 
 
 def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
