@@ -23,8 +23,10 @@ from typing import Any
 from benchmarks import (
     bars_amounts,
     bars_counting,
+    bars_probing,
     bars_proving,
     bars_waiting,
+    bars_what_if,
     budgets,
     faults,
 )
@@ -278,7 +280,9 @@ PARTS = {
     "amounts": bars_amounts.BARS,
     "counting": bars_counting.BARS,
     "waiting": bars_waiting.BARS,
+    "what-if": bars_what_if.BARS,
     "proving": bars_proving.BARS,
+    "probing": bars_probing.BARS,
 }
 
 

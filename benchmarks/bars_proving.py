@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bars of proving a saving; the figures come from benchmarks/proving.py."""
 
-from benchmarks import proving
-from benchmarks.outcomes import Bar, Options, Outcome
+from benchmarks import power_limit, proving
+from benchmarks.outcomes import Bar, Options, Outcome, absent
 
 FALSE_RATIO = 0.05
 
@@ -27,8 +27,31 @@ def digits(options: Options) -> Outcome:
     return Outcome(f"shown: {found['shown']}; {found['why']}", found["shown"] is False)
 
 
+def power_limits(options: Options) -> Outcome:
+    if options.data is None:
+        return absent("the curves of the data folder: --data DIR")
+    traces = options.data.parent / "truth" / "traces"
+    files = traces / "zeus_summary_power_v100.csv", traces / "zeus_summary_train.csv"
+    if not all(f.exists() for f in files):
+        return absent(f"{files[0]}")
+    found = power_limit.document(*files)
+    recovered, again, worst = (
+        float(str(found[k]))
+        for k in ("recovered_ratio", "recurring_recovered_ratio", "worst_job_ratio")
+    )
+    figure = (
+        f"≥ {100 * recovered:.1f} % of the oracle's saving, worst job {100 * worst:+.3f} %; "
+        f"recurring {100 * again:.0f} % of the joint optimum"
+    )
+    return Outcome(figure, recovered >= 0.95 and again >= 0.80 and worst >= -0.001)
+
+
 BARS = (
     Bar("a program against itself, looked at after each pair: ≤ 5 % false savings", peeking),
     Bar("a true 5 % saving is shown: ≥ 80 % with 8 pairs, ≥ 95 % with 14", true_saving),
+    Bar(
+        "power limits on known curves: ≥ 95 % of the oracle, ≥ 80 % recurring, no job worse",
+        power_limits,
+    ),
     Bar("the digits example against itself is not shown to save", digits),
 )

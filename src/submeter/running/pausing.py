@@ -17,7 +17,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["PAUSED_EXIT", "PAUSE_VARIABLE", "Guard", "catching", "freeze", "is_stopped", "thaw"]
+__all__ = [
+    "PAUSED_EXIT",
+    "PAUSE_VARIABLE",
+    "Guard",
+    "catching",
+    "freeze",
+    "is_stopped",
+    "stop_like",
+    "thaw",
+]
 
 PAUSED_EXIT: Final = 75  # sysexits.h, EX_TEMPFAIL: try again later
 PAUSE_VARIABLE: Final = "SUBMETER_PAUSE_SIGNAL"  # tells a program how it will be asked
@@ -193,6 +202,15 @@ def send(pids: Iterable[int], number: int) -> None:
     """Send a signal to each of *pids* that is still there."""
     for pid in pids:
         _kill(pid, number)
+
+
+def stop_like(number: int) -> None:
+    """Stop as the command did, so that the shell takes over, until we are continued."""
+    was = signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])  # here we stand still
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    signal.signal(number, was)
 
 
 def boot_id() -> str:

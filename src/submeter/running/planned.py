@@ -20,6 +20,7 @@ from submeter.collecting.clock import Clock, SystemClock
 from submeter.errors import UsageError
 from submeter.records.frames import Event, Process
 from submeter.running.adopting import follow_adopted
+from submeter.running.attending import Attendant
 from submeter.running.conducting import Conductor, Replanner
 from submeter.running.following import Do, Next
 from submeter.running.joined import RUN_VARIABLE, is_open
@@ -30,7 +31,6 @@ from submeter.running.launcher import (
     Outcome,
     become,
     find_command,
-    stop_like,
 )
 from submeter.running.pausing import (
     PAUSE_VARIABLE,
@@ -43,6 +43,7 @@ from submeter.running.pausing import (
     program_of,
     send,
     state_of,
+    stop_like,
     thaw,
 )
 from submeter.storing.waits import Order, WaitFile
@@ -95,6 +96,7 @@ def run_planned(
     replanner: Replanner,
     teller: Teller | None = None,
     clock: Clock | None = None,
+    attendant: Attendant | None = None,
 ) -> Outcome:
     """Carry *order* out, and meter its command; returns when that has ended.
 
@@ -107,8 +109,8 @@ def run_planned(
         is taken over.
     home
         Folder of the ledger.
-    replanner, teller, clock
-        Who makes the plan anew, who talks to a person, and the clocks.
+    replanner, teller, clock, attendant
+        Who makes the plan anew, who talks to a person, the clocks, and who watches the run.
 
     Raises
     ------
@@ -142,6 +144,7 @@ def run_planned(
             conductor.over()
             become(order.command)
         launch = PlannedLaunch(conductor, teller)
+        launch.attendance.attendant = attendant
         launch.prepare(
             name=order.name,
             tags=order.tags,

@@ -14,6 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from submeter.planning.weighing import Site
     from submeter.records.plans import Job, Plan
+    from submeter.running.attending import Attendant
     from submeter.running.conducting import Replan
     from submeter.running.launcher import Outcome
     from submeter.storing.waits import Order, Wait
@@ -141,6 +142,7 @@ def carry_out(
     interval_s: float | None,
     project: str | None,
     zone: str | None,
+    attendant: "Attendant | None" = None,
 ) -> "Outcome":
     """Wait for the time that *given* asks for, and run the command *words* then.
 
@@ -185,7 +187,13 @@ def carry_out(
         os.chdir(folder)
     _say_what(order, now_s, timezone)
     try:
-        return run_planned(order, home, replanner=Replanner(replan), teller=Countdown(timezone))
+        return run_planned(
+            order,
+            home,
+            replanner=Replanner(replan),
+            teller=Countdown(timezone),
+            attendant=attendant,
+        )
     except UnicodeEncodeError:
         from submeter.errors import UsageError
 
