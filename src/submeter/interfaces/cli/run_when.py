@@ -137,14 +137,12 @@ def carry_out(
     words: Sequence[str],
     given: Mapping[str, Any],
     *,
-    name: str,
-    tags: Mapping[str, str],
-    interval_s: float | None,
-    project: str | None,
-    zone: str | None,
     attendant: "Attendant | None" = None,
+    **about: Any,
 ) -> "Outcome":
     """Wait for the time that *given* asks for, and run the command *words* then.
+
+    *about* is the run's name, tags, project, zone and interval between readings.
 
     Raises
     ------
@@ -163,36 +161,16 @@ def carry_out(
     home = writable_home()[0]
     for said in release(home):
         click.echo(f"submeter: {said}", err=True)
-    timezone = machine_timezone() or ""
-    now_s = time.time()
-    replan: Replan | None = None
-    if given["resume_plan"] is not None:
-        order = _resumed(given["resume_plan"], words, home)
-        replan = replan_of(order.plan, live=order.live or given["live"])
-    else:
-        with signals_held():  # planning loads numpy, which begins threads
-            plan, replan = _plan_of(given, now_s, timezone, zone, home)
-        made = _order(plan, words, given, now_s)
-        found = _begun_before(plan.id, words, home)
-        order = (
-            made if found is None else msgspec.structs.replace(found.order, command=made.command)
-        )
-        if found is None:
-            order = msgspec.structs.replace(
-                order, name=name, tags=dict(tags), interval_s=interval_s, project=project,
-                zone=zone,
-            )  # fmt: skip
-    folder = Path(order.folder)
-    if folder.is_dir():
-        os.chdir(folder)
+    timezone, now_s = machine_timezone() or "", time.time()
+    with signals_held():  # planning loads numpy, which begins threads
+        order, replan = _asked(words, given, about, now_s, timezone, home)
+    if Path(order.folder).is_dir():
+        os.chdir(order.folder)
     _say_what(order, now_s, timezone)
+    teller = Countdown(timezone)
     try:
         return run_planned(
-            order,
-            home,
-            replanner=Replanner(replan),
-            teller=Countdown(timezone),
-            attendant=attendant,
+            order, home, replanner=Replanner(replan), teller=teller, attendant=attendant
         )
     except UnicodeEncodeError:
         from submeter.errors import UsageError
@@ -201,6 +179,26 @@ def carry_out(
             "the command holds bytes that are no text, and cannot be kept while it waits",
             remedy="put it into a script, and run that",
         ) from None
+
+
+def _asked(
+    words: Sequence[str],
+    given: Mapping[str, Any],
+    about: Mapping[str, Any],
+    now_s: float,
+    timezone: str,
+    home: Path,
+) -> "tuple[Order, Replan | None]":
+    """What is to be carried out: as it was begun before, or as it is asked for now."""
+    if given["resume_plan"] is not None:
+        order = _resumed(given["resume_plan"], words, home)
+        return order, replan_of(order.plan, live=order.live or given["live"])
+    plan, replan = _plan_of(given, now_s, timezone, about["zone"], home)
+    made = _order(plan, words, given, now_s)
+    found = _begun_before(plan.id, words, home)
+    if found is not None:
+        return msgspec.structs.replace(found.order, command=made.command), replan
+    return msgspec.structs.replace(made, **about), replan
 
 
 def _order(plan: "Plan", words: Sequence[str], given: Mapping[str, Any], now_s: float) -> "Order":
