@@ -27,6 +27,7 @@ MAKERS = (
     Maker("benchmarks.accuracy", "docs/accuracy.md: errors on machines with known energy"),
     Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
+    Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
