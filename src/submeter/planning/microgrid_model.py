@@ -113,7 +113,7 @@ class _Parts:
     curtailed: Ints
     stored: Ints
     work: list[Ints]
-    capacity: int | None
+    size_column: int | None
     over: Ints
 
 
@@ -172,7 +172,7 @@ def solve(
     )
     stored = values[parts.stored]
     flows = Flows(supply.solar_kw, load_kw, into, out, bought, sold, curtailed, stored)
-    size = battery.capacity_kwh if parts.capacity is None else float(values[parts.capacity])
+    size = battery.capacity_kwh if parts.size_column is None else float(values[parts.size_column])
     return flows, work, size
 
 
@@ -202,7 +202,7 @@ def _flows(
         curtailed=model.columns(n, high=supply.solar_kw),
         stored=model.columns(n, high=full),
         work=[],
-        capacity=None if most_kwh is None else int(model.columns(1, high=most_kwh)[0]),
+        size_column=None if most_kwh is None else int(model.columns(1, high=most_kwh)[0]),
         over=model.columns(n, over_cost * h),
     )
     one_way, kept = math.sqrt(battery.efficiency_ratio), keep_ratio(battery, h)
@@ -227,16 +227,16 @@ def _making(model: _Model, supply: Supply, battery: Battery, parts: _Parts) -> N
     years = n * h / H_PER_YEAR
     made = int(model.columns(1, 1.0)[0])
     a_year_g = battery.embodied_g_per_kwh / battery.years * years
-    if parts.capacity is None:
+    if parts.size_column is None:
         model.row([(made, 1.0)], low=a_year_g * battery.capacity_kwh)
     else:
-        model.row([(made, 1.0), (parts.capacity, -a_year_g)], low=0.0)
+        model.row([(made, 1.0), (parts.size_column, -a_year_g)], low=0.0)
         c_rate = battery.power_kw / battery.capacity_kwh if battery.capacity_kwh else math.inf
         for t in range(n):
-            model.row([(parts.stored[t], 1.0), (parts.capacity, -1.0)], high=0.0)
+            model.row([(parts.stored[t], 1.0), (parts.size_column, -1.0)], high=0.0)
             if math.isfinite(c_rate):
-                model.row([(parts.into[t], 1.0), (parts.capacity, -c_rate)], high=0.0)
-                model.row([(parts.out[t], 1.0), (parts.capacity, -c_rate)], high=0.0)
+                model.row([(parts.into[t], 1.0), (parts.size_column, -c_rate)], high=0.0)
+                model.row([(parts.out[t], 1.0), (parts.size_column, -c_rate)], high=0.0)
     cycled = [(int(i), -battery.wear_g_per_kwh * h) for i in parts.out]
     model.row([(made, 1.0), *cycled], low=0.0)
 
