@@ -160,7 +160,7 @@ def solve(
             "jobs and battery cannot be planned together in this time",
             "give a later deadline, or plan for longer",
         )
-    _raise_if_broken(values[parts.over], supply, sheds)
+    _raise_if_broken(values[parts.over], supply, sheds, baseline_kw)
     work = np.array([values[w] for w in parts.work]).reshape(len(jobs), supply.slots)
     load_kw = supply.load_kw + sum(
         (watts(job) / 1e3 * w for job, w in zip(jobs, work, strict=True)),
@@ -268,7 +268,9 @@ def _limits(
         model.row([(parts.bought[t], 1.0), (parts.over[t], -1.0)], high=float(most_kw[t]))
 
 
-def _raise_if_broken(over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...]) -> None:
+def _raise_if_broken(
+    over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...], baseline_kw: Floats
+) -> None:
     """Name the limit that cannot be met, and by how much."""
     worst = int(over_kw.argmax()) if len(over_kw) else 0
     if not len(over_kw) or over_kw[worst] <= _BROKEN_KW:
@@ -278,8 +280,10 @@ def _raise_if_broken(over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...]) -
     begin = datetime.fromtimestamp(supply.start_s + worst * supply.step_s, UTC)
     shed = next((s for s in sheds if s.first <= worst < s.last), None)
     what = f"shedding {shed.power_kw:g} kW" if shed else f"a grid limit of {supply.import_kw:g} kW"
+    other = f", where {baseline_kw[worst]:.3g} kW would be imported otherwise" if shed else ""
     raise refuse(
-        f"{what} cannot be met: {over_kw[worst]:.3g} kW too much at {begin:%Y-%m-%d %H:%M} UTC",
+        f"{what} cannot be met: {over_kw[worst]:.3g} kW too much at"
+        f" {begin:%Y-%m-%d %H:%M} UTC{other}",
         "shed less, allow more import, a larger battery, or a later deadline",
     )
 
