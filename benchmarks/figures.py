@@ -29,6 +29,7 @@ MAKERS = (
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.what_if", "docs/what-if.md: examples of comparisons"),
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
+    Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
     Maker("benchmarks.pausing", "docs/waiting.md: a training that is paused and resumed"),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),

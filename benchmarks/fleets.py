@@ -132,7 +132,7 @@ def table(rows: list[Row], *, real: bool) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Plan a thousand jobs, timed.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/fleets.md")
+    parser.add_argument("--print", action="store_true", dest="only", help="leave the page alone")
     options = parser.parse_args()
     rows = []
     for load in LOADS:
@@ -142,7 +142,7 @@ def main() -> None:
         )
     made = table(rows, real=(options.data / "traces").is_dir())
     print(made)
-    if options.write and PAGE.is_file():
+    if not options.only and PAGE.is_file():
         text = PAGE.read_text(encoding="utf-8")
         head, rest = text.split(BEGIN)
         PAGE.write_text(f"{head}{BEGIN}\n{made}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.outcomes import ROOT
 from submeter.grid.microgrid import clear_sky_w_per_m2
-from submeter.planning.microgrids import Battery, Supply, account, rule_of_thumb
+from submeter.planning.microgrids import Battery, Floats, Supply, account, rule_of_thumb
 
 PAGE = ROOT / "docs" / "microgrid.md"
 BEGIN, END = "<!-- made by benchmarks/vessim_check.py: begin -->", "<!-- end of vessim_check -->"
@@ -57,8 +57,9 @@ def supply_of(days: int) -> Supply:
     hours = np.arange(24 * days)
     sky = np.array([clear_sky_w_per_m2(start_s + (h + 0.5) * 3600, 52.5, 13.4) for h in hours])
     cover = np.clip(0.5 + np.cumsum(rng.normal(0, 0.15, len(hours))), 0, 1)
-    solar_kw = 10 * 0.8 / 1000 * sky * (1 - 0.75 * cover**3.4)
-    load_kw = 0.4 + 2.8 * (rng.random(len(hours)).cumsum() % 7 < 3)
+    solar_kw: Floats = 10 * 0.8 / 1000 * sky * (1 - 0.75 * cover**3.4)
+    busy = rng.random(len(hours)).cumsum() % 7 < 3
+    load_kw = np.where(busy, 3.2, 0.4).astype(np.float64)
     flat = np.ones(len(hours), dtype=np.float64)
     return Supply(start_s, 3600.0, solar_kw, 300 * flat, 0.3 * flat, 0.08 * flat, load_kw)
 

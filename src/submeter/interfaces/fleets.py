@@ -113,9 +113,8 @@ def _site(
     timezone: str,
     path: Path,
 ) -> Site:
-    import numpy as np
-
     from submeter.planning.fleets import Site
+    from submeter.planning.slotted import capacity, weighted
     from submeter.planning.words import instant_utc_s, power_w
 
     start_s, step_s, slots = span
@@ -123,34 +122,28 @@ def _site(
         raise UsageError("the water of sites is not planned for", remedy="--objective carbon")
     if not (math.isfinite(said.pue) and said.pue >= 1):
         raise UsageError(f"site {said.name} has a PUE of {said.pue:g}", remedy="give 1 or more")
-    cost = np.zeros(slots)
-    for name, weight in weights.items():
-        given = said.carbon if name == "carbon" else said.price
-        cost += weight * _series(given, name, said, span, path)
-    kw = np.full(slots, np.inf if said.power is None else power_w(said.power) / 1e3)
-    gpus = np.full(slots, np.inf if said.gpus is None else said.gpus)
+    power, gpus = [], []
     for limit in said.limit:
-        edges = [instant_utc_s(w, 0.0, timezone) for w in (limit.start, limit.end)]
-        first = max(0, math.floor((edges[0] - start_s) / step_s))
-        last = max(first, math.ceil((edges[1] - start_s) / step_s))
-        if limit.power is not None:
-            kw[first:last] = np.minimum(kw[first:last], _power_kw(limit.power))
-        if limit.shed is not None:
-            if said.power is None:
-                raise UsageError(
-                    f"site {said.name} sheds {limit.shed} of a power that is not given",
-                    remedy='give the site power = "40kW"',
-                )
-            kw[first:last] = np.maximum(0.0, kw[first:last] - _power_kw(limit.shed))
-        if limit.gpus is not None:
-            gpus[first:last] = np.minimum(gpus[first:last], limit.gpus)
-    return Site(
-        said.name,
-        cost,
-        kw if np.isfinite(kw).any() else None,
-        gpus if np.isfinite(gpus).any() else None,
-        said.pue,
+        if limit.shed is not None and said.power is None:
+            raise UsageError(
+                f"site {said.name} sheds {limit.shed} of a power that is not given",
+                remedy='give the site power = "40kW"',
+            )
+        begin_s, end_s = (instant_utc_s(w, 0.0, timezone) for w in (limit.start, limit.end))
+        first = max(0, math.floor((begin_s - start_s) / step_s))
+        last = max(first, math.ceil((end_s - start_s) / step_s))
+        less, shed = (None if w is None else _power_kw(w) for w in (limit.power, limit.shed))
+        power.append((first, last, less, shed))
+        gpus.append((first, last, limit.gpus, None))
+    most_kw = None if said.power is None else power_w(said.power) / 1e3
+    given = {"carbon": said.carbon, "cost": said.price}
+    costs = weighted(
+        (weight, _series(given[name], name, said, span, path)) for name, weight in weights.items()
     )
+    return Site(
+        said.name, costs, capacity(most_kw, power, slots), capacity(said.gpus, gpus, slots),
+        said.pue,
+    )  # fmt: skip
 
 
 def _power_kw(words: str) -> float:
@@ -167,49 +160,28 @@ def _series(
     path: Path,
 ) -> Any:
     """Values on the slots: a number, a file beside that of the sites, or those of the zone."""
-    import numpy as np
+    from submeter.planning.slotted import constant, resampled
 
     start_s, step_s, slots = span
     if isinstance(given, int | float):
-        return np.full(slots, float(given))
+        return constant(float(given), slots)
     if given is not None:
-        return _of_file(path.parent / given, span, said.name)
+        from submeter.forecasting.reading import read_series
+
+        found = read_series(path.parent / given).series
+        return resampled(found.values, found.start_utc_s, found.step_s, span, given)
     if quantity == "carbon" and said.zone:
         from submeter.grid.place import resolve_place
         from submeter.grid.traces import intensity
 
         place = resolve_place(argument=said.zone, configured=None, origin="default", timezone="")
         trace = intensity(place, start_s, start_s + slots * step_s)
-        middles = start_s + (np.arange(slots) + 0.5) * step_s
-        index = ((middles - trace.start_utc_s) // trace.step_s).astype(int)
-        values = np.array([np.nan if v is None else v for v in trace.values])
-        return values[np.clip(index, 0, len(values) - 1)]
+        return resampled(trace.values, trace.start_utc_s, trace.step_s, span, said.zone)
     word = "carbon" if quantity == "carbon" else "price"
     raise UsageError(
         f"site {said.name} says nothing of its {word}",
         remedy=f"give {word} = a number or a file" + (", or a zone" if word == "carbon" else ""),
     )
-
-
-def _of_file(path: Path, span: tuple[float, float, int], site: str) -> Any:
-    """Means over the slots of a series with ``timestamp_utc`` and ``ci_gco2e_per_kwh``."""
-    import numpy as np
-
-    from submeter.forecasting.reading import read_series
-
-    start_s, step_s, slots = span
-    series = read_series(path).series
-    per = max(1, round(step_s / series.step_s))
-    offsets = (np.arange(per) + 0.5) * step_s / per
-    at = start_s + np.arange(slots)[:, None] * step_s + offsets
-    index = np.floor((at - series.start_utc_s) / series.step_s).astype(int)
-    outside = (index < 0) | (index >= len(series.values))
-    if outside.any():
-        raise UsageError(
-            f"{path} does not cover the whole plan of site {site}",
-            remedy="give a longer series, or plan a shorter time",
-        )
-    return series.values[index].mean(axis=1)
 
 
 def _jobs(path: Path, span: tuple[float, float, int], timezone: str) -> list[FleetJob]:

@@ -128,7 +128,7 @@ class _Search:
         if not self.tasks:
             self.bound = 0.0
             return best
-        self._price(centre)
+        self._offered(centre)
         best = self._settled(best, centre, gap_ratio)
         if self._near(best, gap_ratio):
             return best
@@ -154,11 +154,11 @@ class _Search:
         while self.rounds < ROUNDS and value - self.bound > wanted * abs(value):
             asked = _between(prices, centre, _SMOOTHING)
             before = self.bound
-            added = self._price(asked)
+            added = self._offered(asked)
             if self.bound > before:
                 centre = asked
             if not added:
-                added = self._price(prices)
+                added = self._offered(prices)
             if not added:
                 break
             value, prices = self._master()
@@ -209,7 +209,7 @@ class _Search:
         size, stale, centre = 1.0, 0, prices
         for _ in range(_STEPS):
             before = self.bound
-            self._price(prices)
+            self._offered(prices)
             stale = 0 if self.bound > before else stale + 1
             centre = prices if not stale else centre
             size = size / 2 if stale and stale % 3 == 0 else size
@@ -233,7 +233,7 @@ class _Search:
     def _near(self, best: Standing, gap_ratio: float) -> bool:
         return best.left_out == 0 and best.cost - self.bound <= gap_ratio * abs(self.bound)
 
-    def _price(self, prices: Prices) -> int:
+    def _offered(self, prices: Prices) -> int:
         """Each task's best schedule under *prices* becomes a column; how many were new."""
         self.rounds += 1
         total, new = 0.0, []

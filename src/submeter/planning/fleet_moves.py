@@ -180,7 +180,7 @@ def stir(
         _recreate(found, lifted, tasks, prices, penalties, rng)
         if turn % _ROW == 0 or turn == _TURNS * len(tasks):
             now = found.cost + found.missed(penalties)
-            if now <= enough or last - now <= _WORTH * abs(now):
+            if now <= enough or last - now <= _WORTH / 10 * abs(now):
                 break
             last = now
     return found

@@ -113,7 +113,7 @@ class _Parts:
     curtailed: Ints
     stored: Ints
     work: list[Ints]
-    capacity: int | None
+    size_column: int | None
     over: Ints
 
 
@@ -160,7 +160,7 @@ def solve(
             "jobs and battery cannot be planned together in this time",
             "give a later deadline, or plan for longer",
         )
-    _raise_if_broken(values[parts.over], supply, sheds)
+    _raise_if_broken(values[parts.over], supply, sheds, baseline_kw)
     work = np.array([values[w] for w in parts.work]).reshape(len(jobs), supply.slots)
     load_kw = supply.load_kw + sum(
         (watts(job) / 1e3 * w for job, w in zip(jobs, work, strict=True)),
@@ -172,7 +172,7 @@ def solve(
     )
     stored = values[parts.stored]
     flows = Flows(supply.solar_kw, load_kw, into, out, bought, sold, curtailed, stored)
-    size = battery.capacity_kwh if parts.capacity is None else float(values[parts.capacity])
+    size = battery.capacity_kwh if parts.size_column is None else float(values[parts.size_column])
     return flows, work, size
 
 
@@ -202,7 +202,7 @@ def _flows(
         curtailed=model.columns(n, high=supply.solar_kw),
         stored=model.columns(n, high=full),
         work=[],
-        capacity=None if most_kwh is None else int(model.columns(1, high=most_kwh)[0]),
+        size_column=None if most_kwh is None else int(model.columns(1, high=most_kwh)[0]),
         over=model.columns(n, over_cost * h),
     )
     one_way, kept = math.sqrt(battery.efficiency_ratio), keep_ratio(battery, h)
@@ -227,16 +227,16 @@ def _making(model: _Model, supply: Supply, battery: Battery, parts: _Parts) -> N
     years = n * h / H_PER_YEAR
     made = int(model.columns(1, 1.0)[0])
     a_year_g = battery.embodied_g_per_kwh / battery.years * years
-    if parts.capacity is None:
+    if parts.size_column is None:
         model.row([(made, 1.0)], low=a_year_g * battery.capacity_kwh)
     else:
-        model.row([(made, 1.0), (parts.capacity, -a_year_g)], low=0.0)
+        model.row([(made, 1.0), (parts.size_column, -a_year_g)], low=0.0)
         c_rate = battery.power_kw / battery.capacity_kwh if battery.capacity_kwh else math.inf
         for t in range(n):
-            model.row([(parts.stored[t], 1.0), (parts.capacity, -1.0)], high=0.0)
+            model.row([(parts.stored[t], 1.0), (parts.size_column, -1.0)], high=0.0)
             if math.isfinite(c_rate):
-                model.row([(parts.into[t], 1.0), (parts.capacity, -c_rate)], high=0.0)
-                model.row([(parts.out[t], 1.0), (parts.capacity, -c_rate)], high=0.0)
+                model.row([(parts.into[t], 1.0), (parts.size_column, -c_rate)], high=0.0)
+                model.row([(parts.out[t], 1.0), (parts.size_column, -c_rate)], high=0.0)
     cycled = [(int(i), -battery.wear_g_per_kwh * h) for i in parts.out]
     model.row([(made, 1.0), *cycled], low=0.0)
 
@@ -268,7 +268,9 @@ def _limits(
         model.row([(parts.bought[t], 1.0), (parts.over[t], -1.0)], high=float(most_kw[t]))
 
 
-def _raise_if_broken(over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...]) -> None:
+def _raise_if_broken(
+    over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...], baseline_kw: Floats
+) -> None:
     """Name the limit that cannot be met, and by how much."""
     worst = int(over_kw.argmax()) if len(over_kw) else 0
     if not len(over_kw) or over_kw[worst] <= _BROKEN_KW:
@@ -278,8 +280,10 @@ def _raise_if_broken(over_kw: Floats, supply: Supply, sheds: tuple[Shed, ...]) -
     begin = datetime.fromtimestamp(supply.start_s + worst * supply.step_s, UTC)
     shed = next((s for s in sheds if s.first <= worst < s.last), None)
     what = f"shedding {shed.power_kw:g} kW" if shed else f"a grid limit of {supply.import_kw:g} kW"
+    other = f", where {baseline_kw[worst]:.3g} kW would be imported otherwise" if shed else ""
     raise refuse(
-        f"{what} cannot be met: {over_kw[worst]:.3g} kW too much at {begin:%Y-%m-%d %H:%M} UTC",
+        f"{what} cannot be met: {over_kw[worst]:.3g} kW too much at"
+        f" {begin:%Y-%m-%d %H:%M} UTC{other}",
         "shed less, allow more import, a larger battery, or a later deadline",
     )
 

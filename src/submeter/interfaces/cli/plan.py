@@ -70,6 +70,13 @@ _OPTIONS: Final = (
     click.option("--list", "listed", is_flag=True, help="List the plans that are kept."),
     click.option("--show", "shown", metavar="PLAN", help="Show a kept plan: last-plan, or an id."),
     click.option("--rm", "removed", metavar="PLAN", help="Forget a kept plan."),
+    click.option("--solar", metavar="POWER", help="With panels of this peak power: 10kW."),
+    click.option("--battery", metavar="ENERGY", help="With a battery of this size: 20kWh."),
+    click.option("--battery-power", metavar="POWER", help="Most that goes in or out of it."),
+    click.option("--grid-limit", metavar="POWER", help="Most that the grid supplies."),
+    click.option("--sell-price", type=float, metavar="PRICE", help="For a kilowatt-hour sold."),
+    click.option("--shed", "sheds", multiple=True, metavar="WHAT",
+                 help="Import that much less then: '2kW 17:00-19:00'."),
     click.option("--fleet", metavar="FILE", help="Many jobs at once: a table of them."),
     click.option("--sites", metavar="FILE", help="Where a fleet may run, and how much there is."),
     click.option("--best-effort", is_flag=True, help="Place what can be placed of a fleet."),
@@ -129,6 +136,11 @@ def plan(
 
         fleet_plan(fleet, sites, objective=given["objective"], best_effort=best_effort,
                    as_json=as_json, width=_width())  # fmt: skip
+        return
+    if any(given[name] for name in ("solar", "battery", "grid_limit", "sheds")):
+        from submeter.interfaces.cli.plan_microgrid import microgrid_plan
+
+        microgrid_plan(given, as_json=as_json)
         return
     from submeter.interfaces.planning import needs_numbers
 
