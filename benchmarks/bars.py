@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks import (
     bars_amounts,
     bars_counting,
+    bars_plans,
     bars_proving,
     bars_waiting,
     budgets,
@@ -277,6 +278,7 @@ PARTS = {
     "meter": METER,
     "amounts": bars_amounts.BARS,
     "counting": bars_counting.BARS,
+    "plans": bars_plans.BARS,
     "waiting": bars_waiting.BARS,
     "proving": bars_proving.BARS,
 }
