@@ -3,7 +3,7 @@
 
 import shutil
 
-from benchmarks.outcomes import Bar, Outcome, absent, run_tests
+from benchmarks.outcomes import Bar, Options, Outcome, absent, run_tests
 
 _PLAN = "tests/cli/test_plan.py"
 _HANDING = "tests/reporting/test_handing.py"
@@ -25,7 +25,19 @@ def handed_over() -> Outcome:
     return _tests(_HANDING, said=f"; read by {', '.join(real)}")
 
 
+def profiles_never_cost(options: Options) -> Outcome:
+    """What plans by profiles alone bring on years that no profile has seen."""
+    from benchmarks import plan_honesty
+
+    rows = plan_honesty.measured(options.data)
+    if not rows:
+        return absent(f"no traces in {options.data}")
+    figure = ", ".join(f"{row.zone} {100 * row.brought:+.1f} %" for row in rows)
+    return Outcome(f"realised as advised: {figure}", plan_honesty.never_costs(rows))
+
+
 BARS = (
+    Bar("plans by profiles alone cost no zone anything on years not seen", profiles_never_cost),
     Bar(
         "bad input (past deadline, too long, unknown zone, holes, wrong unit): one clear error",
         lambda _: _tests(_PLAN, "-k", "bad_input or cannot_be_read or holes or long_ago or extra"),

@@ -31,6 +31,7 @@ MAKERS = (
     Maker("benchmarks.pausing", "docs/waiting.md: a training that is paused and resumed"),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
+    Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
     Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )

@@ -27,6 +27,7 @@ __all__ = ["stage"]
 
 NOW = "2026-11-23T21:17Z"
 NIGHT = ("--duration", "8h", "--deadline", "tomorrow 18:00", "--at", NOW)
+SUMMER = ("--duration", "8h", "--deadline", "tomorrow 18:00", "--at", "2026-06-23T20:17Z")
 POWER = ("--power", "3.2kW")
 DE = ("--zone", "DE")
 
@@ -71,6 +72,7 @@ def hourly(path: Path, days: int = 21, *, end: str = NOW, **head: str) -> Path:
 @pytest.mark.parametrize(
     "args",
     [
+        (*SUMMER, *DE, *POWER),
         (*NIGHT, *DE, *POWER),
         (*NIGHT, "--zone", "ZA", "--interruptible", "--min-slice", "30m", "--checkpoint-cost",
          "90s"),
@@ -82,7 +84,7 @@ def hourly(path: Path, days: int = 21, *, end: str = NOW, **head: str) -> Path:
         ("--duration", "12h", "--deadline", "tomorrow 18:00", "--at", "2026-06-23T20:17Z", *DE,
          *POWER, "--scale", "1,2,4", "--scaling", "amdahl:0.95"),
     ],
-    ids=["night", "pauses", "flat", "places", "cost", "week", "sizes"],
+    ids=["summer", "night", "pauses", "flat", "places", "cost", "week", "sizes"],
 )  # fmt: skip
 def test_the_answer_as_it_is_read(
     args: tuple[str, ...], stage: Stage, snapshot: SnapshotAssertion
@@ -104,9 +106,9 @@ def test_what_was_typed_is_repeated_back_in_full(stage: Stage) -> None:
 
 
 def test_the_json_has_the_slices_and_the_doubt(stage: Stage) -> None:
-    document = told(stage, *NIGHT, *DE, *POWER)
+    document = told(stage, *SUMMER, *DE, *POWER)
     plan = document["plan"]
-    assert plan["made_utc"] == "2026-11-23T21:17:00.000Z"
+    assert plan["made_utc"] == "2026-06-23T20:17:00.000Z"
     (part,) = plan["slices"]
     length = datetime.fromisoformat(part["end_utc"]) - datetime.fromisoformat(part["start_utc"])
     assert length.total_seconds() == pytest.approx(8 * 3600)
