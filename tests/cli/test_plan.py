@@ -272,7 +272,7 @@ def test_prices_may_be_a_series(stage: Stage) -> None:
 
 
 def test_a_provider_is_asked_for_the_past_and_for_what_it_forecasts(stage: Stage) -> None:
-    """A file stands for a provider: readings until now, and its own forecast of a clean evening."""
+    """a file stands for a provider: readings until now, then its own forecast."""
     now = time.time() // 3600 * 3600
     head = ["# kind: average, lifecycle, consumption", "timestamp,value,forecast"]
     rows = [
