@@ -37,6 +37,7 @@ MAKERS = (
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
+    Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
     Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = ["stage"]
 
 NOW = "2026-11-23T21:17Z"
 NIGHT = ("--duration", "8h", "--deadline", "tomorrow 18:00", "--at", NOW)
+SUMMER = ("--duration", "8h", "--deadline", "tomorrow 18:00", "--at", "2026-06-23T20:17Z")
 POWER = ("--power", "3.2kW")
 DE = ("--zone", "DE")
 
@@ -71,6 +73,7 @@ def hourly(path: Path, days: int = 21, *, end: str = NOW, **head: str) -> Path:
 @pytest.mark.parametrize(
     "args",
     [
+        (*SUMMER, *DE, *POWER),
         (*NIGHT, *DE, *POWER),
         (*NIGHT, "--zone", "ZA", "--interruptible", "--min-slice", "30m", "--checkpoint-cost",
          "90s"),
@@ -82,7 +85,7 @@ def hourly(path: Path, days: int = 21, *, end: str = NOW, **head: str) -> Path:
         ("--duration", "12h", "--deadline", "tomorrow 18:00", "--at", "2026-06-23T20:17Z", *DE,
          *POWER, "--scale", "1,2,4", "--scaling", "amdahl:0.95"),
     ],
-    ids=["night", "pauses", "flat", "places", "cost", "week", "sizes"],
+    ids=["summer", "night", "pauses", "flat", "places", "cost", "week", "sizes"],
 )  # fmt: skip
 def test_the_answer_as_it_is_read(
     args: tuple[str, ...], stage: Stage, snapshot: SnapshotAssertion
@@ -104,9 +107,9 @@ def test_what_was_typed_is_repeated_back_in_full(stage: Stage) -> None:
 
 
 def test_the_json_has_the_slices_and_the_doubt(stage: Stage) -> None:
-    document = told(stage, *NIGHT, *DE, *POWER)
+    document = told(stage, *SUMMER, *DE, *POWER)
     plan = document["plan"]
-    assert plan["made_utc"] == "2026-11-23T21:17:00.000Z"
+    assert plan["made_utc"] == "2026-06-23T20:17:00.000Z"
     (part,) = plan["slices"]
     length = datetime.fromisoformat(part["end_utc"]) - datetime.fromisoformat(part["start_utc"])
     assert length.total_seconds() == pytest.approx(8 * 3600)
@@ -266,6 +269,33 @@ def test_prices_may_be_a_series(stage: Stage) -> None:
     plan = told(stage, *NIGHT, *DE, "--series", str(file), "--objective", "cost")["plan"]
     assert plan["expected"]["cost"]["unit"].startswith("EUR")
     assert plan["expected_saving"]["value"] > 0.2
+
+
+def test_a_provider_is_asked_for_the_past_and_for_what_it_forecasts(stage: Stage) -> None:
+    """a file stands for a provider: readings until now, then its own forecast."""
+    now = time.time() // 3600 * 3600
+    head = ["# kind: average, lifecycle, consumption", "timestamp,value,forecast"]
+    rows = [
+        f"{datetime.fromtimestamp(now + i * 3600, UTC):%Y-%m-%dT%H:%M:%SZ},"
+        + (f"{300 + 20 * math.sin(i / 24 * 2 * math.pi):.1f}," if i < 0
+           else f",{50.0 if 10 <= i < 14 else 300.0}")
+        for i in range(-24 * 41, 24)
+    ]  # fmt: skip
+    (stage.path / "live.csv").write_text("\n".join([*head, *rows]) + "\n")
+    args = ("--duration", "3h", "--deadline", "in 20h", *DE, "--provider", "csv:live.csv")
+    plan = told(stage, *args)["plan"]
+    assert plan["source"].startswith("forecast of the series itself")
+    start = datetime.fromisoformat(plan["slices"][0]["start_utc"]).timestamp()
+    assert now + 10 * 3600 <= start <= now + 11.1 * 3600
+    assert plan["expected_saving"]["value"] > 0.7
+
+
+def test_where_a_provider_fails_the_profile_stands_in_and_says_so(stage: Stage) -> None:
+    file = hourly(stage.path / "live.csv", kind="average, lifecycle, consumption")
+    file.write_text("\n".join(file.read_text().splitlines()[:30]) + "\n")  # a day, long ago
+    plan = told(stage, *NIGHT, *DE, "--provider", f"csv:{file}")["plan"]
+    assert any("offline figures, because" in note for note in plan["notes"])
+    assert plan["source"].startswith("profile of a mean day")
 
 
 # --- kept and handed over -----------------------------------------------------------------------

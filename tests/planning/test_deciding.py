@@ -65,7 +65,10 @@ def test_it_starts_in_the_valley_and_says_what_that_saves() -> None:
 
 
 def test_the_chance_of_doing_worse_is_that_of_the_paths() -> None:
-    made = decide(question(window=4), [site(average=outlook([300.0, 300, 250, 250], noise=60.0))])
+    made = decide(
+        question(window=4, guard=lambda _: (True, "")),
+        [site(average=outlook([300.0, 300, 250, 250], noise=60.0))],
+    )
     # difference of two means of two hours: sd 60, mean 50
     assert made.plan.chance_worse == pytest.approx(0.2, abs=0.08)
     assert saving(made).low < 0 < saving(made).high
@@ -121,6 +124,13 @@ def test_a_coin_toss_is_no_advice() -> None:
     made = decide(question(), [site(average=outlook([300.0] * 4 + [290.0] * 4, noise=100.0))])
     assert not made.plan.worthwhile
     assert "of 100 cases" in made.plan.instead[0]
+
+
+def test_what_is_not_back_tested_has_to_be_surer() -> None:
+    values = outlook([300.0] * 4 + [200.0] * 4, noise=110.0)  # worse in about a fifth to a third
+    tested = decide(question(guard=lambda _: (True, "")), [site(average=values)])
+    untested = decide(question(), [site(average=values)])
+    assert (tested.plan.worthwhile, untested.plan.worthwhile) == (True, False)
 
 
 def test_what_would_help_is_named_with_its_number() -> None:
