@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bars_amounts, bars_counting, budgets, faults
+from benchmarks import bars_amounts, bars_counting, bars_planning, budgets, faults
 from benchmarks.outcomes import ROOT, Bar, Options, Outcome, absent, have, tests
 
 
@@ -266,7 +266,12 @@ METER = (
         tests("error or exit_code or e01 or e02"),
     ),
 )
-PARTS = {"meter": METER, "amounts": bars_amounts.BARS, "counting": bars_counting.BARS}
+PARTS = {
+    "meter": METER,
+    "amounts": bars_amounts.BARS,
+    "counting": bars_counting.BARS,
+    "planning": bars_planning.BARS,
+}
 
 
 def main() -> int:

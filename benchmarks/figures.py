@@ -28,6 +28,7 @@ MAKERS = (
     Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
+    Maker("benchmarks.planning", "docs/planning-method.md: time to plan a job", takes_data=True),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )
