@@ -12,7 +12,8 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing take
 if TYPE_CHECKING:
     from submeter.accounting.published import as_published, published_run
     from submeter.interfaces.afterwards import compare, footprint
-    from submeter.interfaces.estimating import Prediction, estimate
+    from submeter.interfaces.estimating import Prediction, Predictions, estimate
+    from submeter.interfaces.frameworks.checkpoints import checkpointing
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
@@ -26,9 +27,11 @@ __all__ = [
     "MeasuredRun",
     "Missing",
     "Prediction",
+    "Predictions",
     "Quantity",
     "Run",
     "as_published",
+    "checkpointing",
     "compare",
     "estimate",
     "footprint",
@@ -47,9 +50,11 @@ _PLACES = {
     "MeasuredRun": "interfaces.program",
     "Missing": "records.figures",
     "Prediction": "interfaces.estimating",
+    "Predictions": "interfaces.estimating",
     "Quantity": "records.figures",
     "Run": "records.runs",
     "as_published": "accounting.published",
+    "checkpointing": "interfaces.frameworks.checkpoints",
     "compare": "interfaces.afterwards",
     "estimate": "interfaces.estimating",
     "footprint": "interfaces.afterwards",

@@ -100,7 +100,7 @@ def test_verbs_are_completed_from_the_map_alone() -> None:
         COMP_WORDS="submeter s",
         COMP_CWORD="1",
     )
-    assert done.stdout.split() == ["plain,show", "plain,sensors"]
+    assert done.stdout.split() == ["plain,savings", "plain,show", "plain,sensors"]
     assert "submeter.interfaces.cli.show" not in done.stderr.split()
 
 

@@ -131,9 +131,9 @@ class _Market:
             if used
         ]
 
-    def worth(self, cost: Floats, price: float) -> Floats:
+    def worth(self, cost: Floats, price_per_kwh: float) -> Floats:
         """Most that a slot may be worth, whichever part of the work is done in it."""
-        gain = price - cost
+        gain = price_per_kwh - cost
         return np.where(gain > 0, gain * self.high_kwh, gain * self.low_kwh)
 
 
@@ -143,21 +143,21 @@ def _least_costs(market: _Market, upper: float) -> Floats:
     for bounding in (_bound, _span_bound) if market.idle_kwh else (_bound,):
         low, high = market.lowest, float(market.cost.max())
         for _ in range(_TRIES):
-            price = (low + high) / 2
-            least, offered_kwh = bounding(market, price)
+            price_per_kwh = (low + high) / 2
+            least, offered_kwh = bounding(market, price_per_kwh)
             np.maximum(best, least, out=best)
             if best.min() > upper + _SAFE * abs(upper):
                 return best  # nothing here is as cheap as what is known
             if offered_kwh < market.work_kwh:
-                low = price
+                low = price_per_kwh
             else:
-                high = price
+                high = price_per_kwh
     return best
 
 
-def _bound(market: _Market, price: float) -> tuple[Floats, float]:
+def _bound(market: _Market, price_per_kwh: float) -> tuple[Floats, float]:
     """Least cost of a schedule with work in each slot; energy that the price attracts."""
-    worth = market.worth(market.cost, price)
+    worth = market.worth(market.cost, price_per_kwh)
     summed = np.concatenate(([0.0], np.cumsum(worth)))
     up_to = np.minimum.accumulate(summed)  # cheapest beginning before an edge
     on_from = np.maximum.accumulate(summed[::-1])[::-1]  # dearest end behind an edge
@@ -173,7 +173,9 @@ def _bound(market: _Market, price: float) -> tuple[Floats, float]:
     offered_kwh = float((gains > 0).sum()) * market.high_kwh
     beyond = np.full(worth.size, -np.inf)  # worth of the slice at an end that reaches a slot
     for end in market.ends:
-        own = end.ratio * float(market.worth(np.array([end.cost]), price)[0]) - market.pause
+        own = (
+            end.ratio * float(market.worth(np.array([end.cost]), price_per_kwh)[0]) - market.pause
+        )
         few = min(end.fewest, worth.size)
         if end.at_beginning:
             total += own + float(on_from[few] - summed[0])
@@ -181,7 +183,7 @@ def _bound(market: _Market, price: float) -> tuple[Floats, float]:
         else:
             total += own + float(summed[-1] - up_to[worth.size - few])
             beyond = np.maximum(beyond, up_to[worth.size - few] - up_to[:-1])
-    bound = price * market.work_kwh - total
+    bound = price_per_kwh * market.work_kwh - total
     return bound - np.minimum(np.maximum(through, beyond), 0.0), offered_kwh
 
 
@@ -205,22 +207,22 @@ def _best_slices(worth: Floats, good: Bools, pause: float) -> float:
     return paused
 
 
-def _span_bound(market: _Market, price: float) -> tuple[Floats, float]:
+def _span_bound(market: _Market, price_per_kwh: float) -> tuple[Floats, float]:
     """The same for a job that draws power while it is paused, from its first start to its end."""
-    worth = market.worth(market.cost, price)
+    worth = market.worth(market.cost, price_per_kwh)
     idle = -market.idle_kwh * market.cost
     summed = np.concatenate(([0.0], np.cumsum(np.maximum(worth, idle))))
     begin = np.minimum.accumulate(summed)[:-1]
     finish = np.maximum.accumulate(summed[::-1])[::-1][1:]
     total = np.zeros(worth.size)
     for end in market.ends:
-        total += end.ratio * max(float(market.worth(np.array([end.cost]), price)[0]), 0.0)
+        total += end.ratio * max(float(market.worth(np.array([end.cost]), price_per_kwh)[0]), 0.0)
         if end.at_beginning:
             begin = np.full(worth.size, summed[0])
         else:
             finish = np.full(worth.size, summed[-1])
     total += finish - begin
-    least = price * market.work_kwh - total
+    least = price_per_kwh * market.work_kwh - total
     inside = (worth > idle) & (total > 0)
     return least, float(inside.sum()) * market.high_kwh
 

@@ -24,11 +24,14 @@ class Verb(NamedTuple):
     section: str
 
 
-_METER, _LOOK, _KEEP, _SETUP = "Meter", "Look", "Keep", "Set up"
+_METER, _LESS, _LOOK, _KEEP, _SETUP = "Meter", "Use less", "Look", "Keep", "Set up"
 
 VERBS: Final = {
     "run": Verb("run:run", "Meter a command: submeter run -- python train.py", _METER),
     "estimate": Verb("estimate:estimate", "Predict what a training will use.", _METER),
+    "plan": Verb("plan:plan", "Say when and where a job brings least.", _METER),
+    "prove": Verb("prove:prove", "Show that one way uses less than another.", _LESS),
+    "savings": Verb("prove:savings", "List the savings that were shown.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
@@ -64,6 +67,8 @@ ALIASES: Final = {
     "settings": "config",
     "exec": "run",
     "predict": "estimate",
+    "schedule": "plan",
+    "when": "plan",
 }
 
 COMPLETE: Final = "_SUBMETER_COMPLETE"  # set by the shell's completion

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that we start ourselves, one after the other: to prove, to tune, to compare.
+
+Each is a ``submeter run`` in a process of its own, as a user would type it, so that no trial can
+spoil the next one's readings, and each stands in the ledger like any other run.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from submeter.errors import SubmeterError, UsageError
+from submeter.records.figures import Missing
+from submeter.records.runs import Run
+from submeter.running.joined import RUN_VARIABLE
+from submeter.storing import places
+from submeter.storing.ledger import LEDGER_FILE, open_ledger
+
+TRIAL_TAG: Final = "trial"
+_TAIL_LINES: Final = 4
+_TAIL_BYTES: Final = 4096
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What became of one start of a command."""
+
+    run: Run | Missing
+    exit_code: int
+    output: Path
+    metrics: dict[str, float] = {}  # logged by the program, or read from its output
+
+
+def metered(
+    argv: Sequence[str],
+    *,
+    key: str,
+    output: Path,
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+    project: str | None = None,
+    patterns: Mapping[str, re.Pattern[str]] | None = None,
+) -> Trial:
+    """Run *argv* under the meter to its end, and give its run.
+
+    Parameters
+    ----------
+    argv
+        The command and its arguments.
+    key
+        Tag by which the run is found again; no other run may have it.
+    output
+        File that takes what the program says.
+    name, tags, project
+        How the run is called and found.
+    patterns
+        By metric, what to look for in the output of a program that logs nothing; the last match
+        counts, its first group is the number.
+    """
+    words = [sys.executable, "-m", "submeter", "run", "--quiet", "--tag", f"{TRIAL_TAG}={key}"]
+    words += ["--name", name] if name else []
+    words += ["--project", project] if project else []
+    for tag, value in (tags or {}).items():
+        words += ["--tag", f"{tag}={value}"]
+    environment = {k: v for k, v in os.environ.items() if k != RUN_VARIABLE}
+    with output.open("wb") as file:
+        child = subprocess.Popen(
+            [*words, "--", *argv],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
+        )  # fmt: skip
+        code = _ended(child)
+    run = _run_tagged(key)
+    if code < 0:
+        code = 128 - code
+    said = _read(output, patterns or {})
+    logged = {} if isinstance(run, Missing) else run.metrics
+    return Trial(run, code, output, {**said, **logged})
+
+
+def _ended(child: "subprocess.Popen[bytes]") -> int:
+    """Exit code of *child*; an interrupt reaches it too, and is waited for."""
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        child.wait()
+        raise
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def _run_tagged(key: str) -> Run | Missing:
+    path = places.home() / LEDGER_FILE
+    try:
+        with open_ledger(path, create=False) as ledger:
+            rows = ledger.list(tags={TRIAL_TAG: key}, limit=1)
+            return ledger.get(rows[0].id) if rows else Missing("the run was not metered")
+    except SubmeterError as exc:
+        return Missing(str(exc))
+
+
+def compiled(words: Sequence[str]) -> dict[str, re.Pattern[str]]:
+    """Read ``accuracy=Accuracy: ([0-9.]+)``: metrics, and where the output tells them.
+
+    Raises
+    ------
+    UsageError
+        If one has no name, no group, or is no regular expression.
+    """
+    remedy = "write it as accuracy='Accuracy: ([0-9.]+)'"
+    patterns: dict[str, re.Pattern[str]] = {}
+    for word in words:
+        name, equals, pattern = word.partition("=")
+        try:
+            found = re.compile(pattern)
+        except re.error as exc:
+            raise UsageError(f"“{pattern}” cannot be searched for: {exc}", remedy=remedy) from exc
+        if not (name.strip() and equals) or found.groups < 1:
+            raise UsageError(f"“{word}” does not say which number is meant", remedy=remedy)
+        patterns[name.strip()] = found
+    return patterns
+
+
+def _read(output: Path, patterns: Mapping[str, re.Pattern[str]]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    if not patterns:
+        return values
+    with output.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            for name, pattern in patterns.items():
+                for found in pattern.finditer(line):
+                    try:
+                        values[name] = float(found[1])
+                    except (TypeError, ValueError):
+                        continue
+    return values
+
+
+def last_words(output: Path) -> str:
+    """End of what a program said, for an error about it."""
+    try:
+        with output.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join([line for line in lines if line.strip()][-_TAIL_LINES:])
