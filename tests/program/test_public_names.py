@@ -40,7 +40,7 @@ def _needing_extras() -> list[str]:
         heavy = more
 
 
-# They join rooms that need an extra to others, and only `submeter plan` and `run --when` load them.
+# They join rooms that need an extra to others; only `submeter plan` and `run --when` load them.
 JOINTS = {"submeter.reporting.backtests", "submeter.running.foresight", "submeter.running.series"}
 
 
