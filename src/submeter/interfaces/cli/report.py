@@ -68,6 +68,15 @@ def _file_name(run: "Run") -> str:
     return re.sub(r"[^\w.-]+", "-", run.name or run.id)[:60].strip(".-") or run.id
 
 
+def _made_by() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"submeter {version('submeter')}"
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "submeter"
+
+
 def _written(kind: str, run: "Run", footprint: "Footprint") -> bytes:
     from submeter.reporting.report import writing
     from submeter.reporting.report.content import document_of
@@ -75,7 +84,7 @@ def _written(kind: str, run: "Run", footprint: "Footprint") -> bytes:
 
     if kind == "json":
         return (to_json(run_document(run, footprint)) + "\n").encode()
-    document = document_of(run, footprint)
+    document = document_of(run, footprint, made_by=_made_by())
     if kind == "html":
         return writing.html(document).encode()
     if kind == "md":

@@ -17,6 +17,7 @@ from submeter.records.runs import Run
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 MOST_BINS: Final = 480
 WIDTH: Final = 1040
+MOST_DOTS: Final = 60  # beyond, they merge
 # Colours are names of roles, too: writers that know light and dark put their own in their place.
 COLOURS: Final = {
     "gpu": "#2f6f5e",
@@ -200,8 +201,8 @@ def quality_chart(points: Sequence[tuple[float, float]], metric: str) -> dict[st
     return _framed(
         {
             "data": {"values": values},
-            "mark": {"type": "line", "point": len(values) <= 60,  # noqa: PLR2004  # dots merge
-                     "color": COLOURS["quality"], "interpolate": "step-after"},
+            "mark": {"type": "line", "color": COLOURS["quality"], "interpolate": "step-after",
+                     "point": len(values) <= MOST_DOTS and {"color": COLOURS["quality"]}},
             "encoding": {
                 "x": {"field": "e", "type": "quantitative", "title": "Wh at the wall",
                       "axis": _axis(grid=False)},
@@ -215,7 +216,8 @@ def quality_chart(points: Sequence[tuple[float, float]], metric: str) -> dict[st
 
 def _axis(*, grid: bool) -> dict[str, Any]:
     return {
-        "grid": grid, "gridColor": COLOURS["line"], "domain": False, "ticks": False,
+        "tickCount": 8, "grid": grid, "gridColor": COLOURS["line"], "domain": False,
+        "ticks": False,
         "labelColor": COLOURS["soft"], "titleColor": COLOURS["soft"], "labelPadding": 6,
         "titleFontWeight": "normal",
     }  # fmt: skip

@@ -40,8 +40,11 @@ MOST_TITLE: Final = 80
 MOST_NAME: Final = 60
 
 
-def document_of(run: Run, footprint: Footprint) -> Document:
-    """Report of *run*: headline, lead, charts, figures with their sources."""
+def document_of(run: Run, footprint: Footprint, *, made_by: str = "submeter") -> Document:
+    """Report of *run*: headline, lead, charts, figures with their sources.
+
+    *made_by* is the program and its version, as the footer tells them.
+    """
     sections = [
         _power(run),
         _where(run, footprint),
@@ -51,15 +54,13 @@ def document_of(run: Run, footprint: Footprint) -> Document:
         _factors(footprint),
         _notes(run, footprint),
     ]
-    from submeter import __version__
-
     return Document(
         title=plain(title(run), width=MOST_TITLE),
         about=" · ".join(_about(run, footprint)),
         headlines=tuple(_headlines(run, footprint)),
         lead=tuple(_lead(run, footprint)),
         sections=tuple(s for s in sections if s is not None),
-        made_by=f"submeter {__version__}, run {plain(run.id)}",
+        made_by=f"{made_by}, run {plain(run.id)}",
     )
 
 
