@@ -55,13 +55,13 @@ def courses(data: Path) -> tuple[list[str], np.ndarray]:
     return list(ZONES), np.array(rows)
 
 
-def fleet_of(data: Path, load: float, jobs: int = 1000) -> Fleet:
+def fleet_of(data: Path, load: float, jobs: int = 1000, seed: int = 0) -> Fleet:
     """Jobs of half an hour to sixty, mean power *load* times the capacity of all sites.
 
     Two fifths run at a stretch, two fifths pause freely, one fifth in slices of two hours with
     pauses that cost 210 s; half of them may run on some sites only; slack up to two days.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     names, carbon = courses(data)
     made, total_kwh = [], 0.0
     for i in range(jobs):
