@@ -87,16 +87,16 @@ def test_where_starting_at_once_emits_nothing_there_is_nothing_to_save() -> None
         "DE", "Germany", {"average": outlook([0.0, 0, 100, 100, 0, 0, 9, 9], "g/kWh")}
     )
     dirty = Site("SE", "Sweden", {"average": outlook([50.0] * 8, "g/kWh")})
-    for home in (zero, clean_now):
-        made = decide(question(2, {"carbon": 1.0}), [home, dirty])
+    decisions = [decide(question(2, {"carbon": 1.0}), [home, dirty]) for home in (zero, clean_now)]
+    for made in decisions:
         assert made.plan.zone == "DE"
         assert made.plan.slices[0].start_s == NOW
         saved = made.plan.expected_saving
         assert isinstance(saved, Figure)
         assert saved.value == 0.0
         assert all(choice.saving_ratio <= 0 for choice in made.others)
-    assert made.others[-1].saving_ratio < 0  # Sweden would emit where nothing is emitted now
-    assert made.others[-1].chance_worse == 1.0
+        assert made.others[-1].saving_ratio < 0  # Sweden would emit where nothing is emitted now
+        assert made.others[-1].chance_worse == 1.0
 
 
 def test_a_marginal_signal_of_nothing_is_missing_and_no_division() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from submeter.errors import CoverageError, ProviderError, ProviderRefusedError, UsageError
-from submeter.forecasting.guarding import waiting_pays
+from submeter.forecasting.guarding import guard_on
 from submeter.forecasting.reading import read_series
 from submeter.forecasting.series import Series
 from submeter.planning.outlooks import Outlook, foreseen
@@ -132,15 +132,11 @@ def with_series(site: Site, told: Told, now_utc_s: float, end_utc_s: float) -> S
 
 def guard_by(past: Series) -> Guard:
     """Hold back where waiting with such jobs has not paid in the last weeks of *past*."""
+    back_tested = guard_on(past)
 
     def guard(job: Job) -> tuple[bool, str]:
-        slack_s = job.deadline_s - job.earliest_s - job.duration_s
-        verdict = waiting_pays(
-            past, job.duration_s, slack_s, interruptible=job.interruptible,
-            checkpoint_s=job.checkpoint_s,
-        )  # fmt: skip
-        words = verdict.words
-        return verdict.pays, f"{words[0].upper()}{words[1:]}."
+        pays, words = back_tested(job)
+        return pays, f"{words[0].upper()}{words[1:]}."
 
     return guard
 

@@ -208,14 +208,19 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
                 remedy="give --power 3.2kW, or --run RUN",
             )
         sites = _sites(given, home, words, span)
-        if sites[0].past is not None and "carbon" in question.weights:
+        by_average = "carbon" in question.weights and question.signal != "marginal"
+        if sites[0].past is not None and by_average:
             from submeter.running.series import guard_by
 
             question = structs.replace(question, guard=guard_by(sites[0].past))
         made = decide(question, sites, lambda: nearby(home, span))
-    if given.get("off_peak"):  # who makes it anew keeps to them
-        kept = structs.replace(made.plan, hours=given["off_peak"])
-        made = structs.replace(made, plan=kept)
+    kept = structs.replace(  # who makes it anew keeps to them
+        made.plan,
+        hours=given.get("off_peak") or "",
+        price=given.get("price") or "",
+        series=_files_of(given, made.plan.zone, home.code),
+    )
+    made = structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
     size = ""
     if question.scaling is not None:
@@ -370,6 +375,13 @@ def _informed(
             continue
         site = with_series(site, told_by(Path(path), place), *span)
     return site
+
+
+def _files_of(given: dict[str, Any], zone: str, home: str) -> tuple[str, ...]:
+    """Files that tell of *zone*, wherever one will be when they are read again."""
+    split = (word.partition("@") for word in given.get("files") or ())
+    found = [path for path, _, place in split if (_code(place) if place else home) == zone]
+    return tuple(str(Path(path).absolute()) for path in found)
 
 
 def _code(word: str) -> str:
