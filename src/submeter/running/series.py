@@ -75,6 +75,8 @@ def told_by(path: Path, zone: Zone) -> Told:
 
 
 def _head(path: Path) -> list[str]:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is no file", remedy="give a file of readings, not a pipe")
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise UsageError(f"{path.name} is larger than 64 MiB", remedy="give a part of it")

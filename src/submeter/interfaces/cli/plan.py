@@ -140,19 +140,18 @@ def plan(
     if any(given[name] for name in ("solar", "battery", "grid_limit", "sheds")):
         from submeter.interfaces.cli.plan_microgrid import microgrid_plan
 
+        _refuse_unheeded(given, emit)
         microgrid_plan(given, as_json=as_json)
         return
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
     made, told = decided(given)
-    from submeter.storing.plans import keep
-
     if emit is not None:
         _emit(emit, made.plan, image or "", told.clock)
-        keep(made.plan)
+        _keep(made.plan)
         return
-    keep(made.plan)
+    _keep(made.plan)
     if as_json:
         from submeter.reporting.plans import plan_document
         from submeter.reporting.words import to_json
@@ -164,13 +163,47 @@ def plan(
     click.echo(plan_text(made, told, _width()))
 
 
+# Options of one job that a plan of panels and a battery does not heed.
+_UNHEEDED: Final = (
+    "where", "data", "queues", "scale", "scaling", "files", "live", "provider", "off_peak", "like",
+    "spec",
+)  # fmt: skip
+
+
+def _refuse_unheeded(given: dict[str, Any], emit: str | None) -> None:
+    """Raise `UsageError` for an option that would have no effect beside panels or a battery."""
+    words = {"queues": "queue", "files": "series", "like": "run", "spec": "estimate"}
+    found = [name for name in _UNHEEDED if given[name]] + ["emit"] * (emit is not None)
+    if given["signal"] != "average":
+        found.append("signal")
+    if found:
+        option = "--" + words.get(found[0], found[0]).replace("_", "-")
+        raise UsageError(
+            f"{option} has no effect on a plan with panels or a battery",
+            remedy=f"leave {option} out",
+        )
+
+
+def _keep(plan: "Plan") -> None:
+    """Keep *plan*; where that cannot be done it is told all the same, and so is that."""
+    from submeter.errors import LedgerError
+    from submeter.storing.plans import keep
+
+    try:
+        keep(plan)
+    except LedgerError as exc:
+        click.echo(f"submeter: the plan is not kept: {exc}; {exc.remedy}", err=True)
+
+
 def _backtest(path: str | None, scenario: str | None, zone: str | None, *, as_json: bool) -> None:
     if path is None:
         raise UsageError(
             "a scenario is of a back-test", remedy="submeter plan --backtest FILE --scenario …"
         )
     from submeter.interfaces.cli import plan_backtest
+    from submeter.interfaces.planning import needs_numbers
 
+    needs_numbers()
     plan_backtest.backtest(Path(path), scenario or "", as_json=as_json, zone=zone)
 
 

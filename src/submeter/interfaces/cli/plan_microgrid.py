@@ -60,7 +60,12 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
     job = job_of(given, now, clock, None)
     if given["objective"] not in {"carbon", "cost"}:
         raise UsageError("panels and battery are planned for one", remedy="carbon or cost")
-    supply = _supply(given, zone, clock, (now, job.deadline_s))
+    price = given.get("price") or loaded.settings.electricity_price or ""
+    if given["objective"] == "cost" and not price:
+        raise UsageError(
+            "what a kilowatt-hour costs is not said", remedy="--price 22:00-06:00=0.18,else=0.31"
+        )
+    supply = _supply({**given, "price": price}, zone, clock, (now, job.deadline_s))
     power_kw = power_w(given["battery_power"]) / 1e3 if given.get("battery_power") else None
     capacity_kwh = energy_kwh(given["battery"]) if given.get("battery") else 0.0
     battery = Battery(capacity_kwh, capacity_kwh / 2 if power_kw is None else power_kw)
