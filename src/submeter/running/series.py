@@ -9,6 +9,7 @@ import msgspec
 
 from submeter.errors import CoverageError, ProviderError, ProviderRefusedError, UsageError
 from submeter.forecasting.guarding import guard_on
+from submeter.forecasting.providing import Contest, as_given, contest
 from submeter.forecasting.reading import read_series
 from submeter.forecasting.series import Series
 from submeter.planning.outlooks import Outlook, foreseen
@@ -21,9 +22,11 @@ from submeter.records.places import Zone
 from submeter.records.plans import Job
 from submeter.records.traces import Trace
 from submeter.running.reckoning import ANSWERS
+from submeter.storing import forecasts
 from submeter.storing.places import home as usual_home
 
 PAST_S: Final = 42 * 86_400.0  # asked of a provider: six weeks, so that weekdays tell themselves
+CSV: Final = "csv:"
 _LARGEST_BYTES: Final = 64 * 2**20
 _MOST_HOLES_RATIO: Final = 0.1
 _OF_OURS: Final = "timestamp,"  # begins the columns of a file with a unit and a kind
@@ -154,7 +157,7 @@ def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s
     cache = AnswerCache(usual_home() / ANSWERS)
     try:
         trace = fetch(provider, zone, now_utc_s - PAST_S, end_utc_s, cache=cache)
-        return _by_trace(site, zone, trace, now_utc_s, end_utc_s)
+        return _by_trace(site, zone, trace, (now_utc_s, end_utc_s), provider)
     except ProviderRefusedError:
         raise
     except (ProviderError, CoverageError) as exc:
@@ -163,14 +166,42 @@ def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s
         return msgspec.structs.replace(site, outlooks={**site.outlooks, "average": noted})
 
 
-def _by_trace(site: Site, zone: Zone, trace: Trace, now_utc_s: float, end_utc_s: float) -> Site:
+def _by_trace(
+    site: Site, zone: Zone, trace: Trace, span_utc_s: tuple[float, float], provider: str
+) -> Site:
     name = "average" if trace.kind is None else trace.kind.signal
-    series = Series.of(trace, zone.timezone or "UTC")
-    made = foreseen(series, now_utc_s, end_utc_s, ahead=trace.shape == "forecast")
+    series, notes = Series.of(trace, zone.timezone or "UTC"), trace.notes
+    ahead = trace.shape == "forecast"
+    if ahead and not provider.startswith(CSV):  # a file of the user's own is believed
+        result = judged(series, span_utc_s[0], usual_home(), provider, zone.code, name)
+        ahead, notes = result.provider_wins, (*notes, result.words)
+    made = foreseen(series, *span_utc_s, ahead=ahead)
     words = f"{made.source}; {trace.source}" if trace.source else made.source
-    made = msgspec.structs.replace(made, zone=site.zone, notes=trace.notes, source=words)
-    past = series.until(now_utc_s) if name == "average" else site.past
+    made = msgspec.structs.replace(made, zone=site.zone, notes=notes, source=words)
+    past = series.until(span_utc_s[0]) if name == "average" else site.past
     return msgspec.structs.replace(site, outlooks={**site.outlooks, name: made}, past=past)
+
+
+def judged(series: Series, now_utc_s: float, home: Path, *about: str) -> Contest:
+    """Judge forecasts that were kept under *home*, and keep that which *series* holds ahead.
+
+    *about* are provider, zone and signal.
+    """
+    earlier = [
+        as_given(f.made_utc_s, f.start_utc_s, f.step_s, f.values)
+        for f in forecasts.given(home, *about)
+    ]
+    past = series.until(now_utc_s)
+    told = series.values[len(past.values) :].tolist()
+    forecasts.keep(
+        home,
+        forecasts.Given(
+            now_utc_s, past.end_utc_s, series.step_s,
+            tuple(None if math.isnan(value) else value for value in told),
+        ),
+        *about,
+    )  # fmt: skip
+    return contest(past, [f for f in earlier if f.made_utc_s <= now_utc_s])
 
 
 def _noted(outlook: Outlook, note: str) -> Outlook:
