@@ -487,6 +487,12 @@ def test_what_a_battery_s_plan_does_not_heed_is_refused(
     assert (done.code, said in done.err) == (2, True), done.err
 
 
+def test_what_sizes_do_not_heed_is_refused(stage: Stage) -> None:
+    sizes = ("--scale", "1,2", "--scaling", "amdahl:0.9", "--power", "1kW")
+    done = stage.call("plan", *NIGHT, *DE, *sizes, "--checkpoint-cost", "90s")
+    assert (done.code, "--checkpoint-cost has no effect with --scale" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("start", "words", "slots"),
     [

@@ -302,7 +302,8 @@ def test_a_plan_from_a_file_is_made_anew_from_that_file(stage: Stage) -> None:
     series = stage.path / "series.csv"
     hourly(series, now_s)
     args = ["--zone", "DE", "--duration", "2h", "--power", "1kW", "--off-peak", "11:00-23:00"]
-    args += ["--at", "2026-11-23T00:00Z", "--deadline", "2026-11-24T00:00Z", "--price", "0.30"]  # fmt: skip
+    args += ["--at", "2026-11-23T00:00Z", "--deadline", "2026-11-24T00:00Z"]
+    args += ["--price", "0.30"]
     assert stage.call("plan", *args, "--series", str(series)).code == 0
     plan = plans.find("last-plan", stage.home)
     assert (plan.series, plan.hours, plan.price) == ((str(series),), "11:00-23:00", "0.30")

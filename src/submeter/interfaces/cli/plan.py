@@ -317,6 +317,14 @@ def _scaling(given: dict[str, Any], job: "Job") -> "Scaling | None":
             "the power of the job is not known, and sizes differ by it",
             remedy="give --power 3.2kW for the first size, or --run RUN",
         )
+    for name in ("min_slice", "checkpoint_cost", "restart_cost", "idle_power"):
+        if given.get(name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} has no effect with --scale: sizes are planned as if changing them"
+                " cost nothing",
+                remedy=f"leave {option} out",
+            )
     if given["signal"] == "both":
         raise UsageError(
             "sizes are planned by one signal", remedy="--signal average, or leave --scale out"
