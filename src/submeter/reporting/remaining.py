@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from submeter.estimating.remaining import Outlook
+from submeter.estimating.remaining import Outlook, unseen_of
 from submeter.estimating.whole import KEY, NAMES, left_of
 from submeter.records.amounts import Amount
 from submeter.records.figures import Missing
@@ -202,8 +202,10 @@ def _seen(view: View) -> list[str]:
     for pause in found.pauses:
         often = f"every {write_count(round(pause.every))} steps" if pause.every else "now and then"
         said.append(f"{plain(pause.name)} {write(pause.cost, 's')} {often}")
-    if not found.pauses:
-        said.append("no evaluation or checkpoint seen: about a hundredth each is added")
+    added = unseen_of(found) / found.left if found.left > 0 else 0.0
+    if not found.pauses and added >= _TREND_RATIO:
+        percent = write_ratio(added)
+        said.append(f"no evaluation or checkpoint seen: {percent} is added to the rest for them")
     trend = _trend(view)
     return [*said, trend] if trend else said
 

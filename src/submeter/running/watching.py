@@ -172,6 +172,8 @@ class Watch:
         for the next checkpoint [s].
     probe
         Ends the command when it has been seen for so long.
+    reached
+        Called once, when the budget is used up.
     left
         Called when the command is over.
     """
@@ -187,6 +189,7 @@ class Watch:
         number: int = signal.SIGTERM,
         grace_s: float = GRACE_S,
         probe: Probe | None = None,
+        reached: Callable[[], None] = lambda: None,
         left: Callable[[], None] = lambda: None,
     ) -> None:
         self._tell = tell
@@ -197,6 +200,7 @@ class Watch:
         self._number = number
         self._grace_s = grace_s
         self._probe = probe
+        self._reached = reached
         self._left = left
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -214,6 +218,11 @@ class Watch:
     def stopped(self) -> bool:
         """Whether the command was stopped here."""
         return bool(self._why)
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the budget is used up."""
+        return self._limit_s is not None
 
     # --- as an attendant --------------------------------------------------------------------
 
@@ -300,9 +309,9 @@ class Watch:
         if self._per_joule is None:
             return
         ratio = progress.energy().totals[-1] * self._per_joule / budget.limit
-        if ratio >= WARN_RATIO:
+        if WARN_RATIO <= ratio < 1:
             self._once(
-                f"{100 * min(ratio, 1):.0f} % of the budget of {budget.words} is used up",
+                f"{100 * ratio:.0f} % of the budget of {budget.words} is used up",
                 key="most of it",
             )
         if ratio < 1:
@@ -310,6 +319,7 @@ class Watch:
         if self._limit_s is None:
             self._limit_s = now_s
             self._at_limit(budget)
+            self._reached()
         if self._on_budget == "stop" and self._stopped_s is None:
             waited = now_s - self._limit_s >= self._grace_s
             if waited or self._checkpointed(progress):
