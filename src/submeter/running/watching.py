@@ -62,6 +62,7 @@ class View(msgspec.Struct, frozen=True):
     rest: Footprint | Missing  # of what is still to come
     duration: Amount | Missing
     now_utc_s: float = 0.0
+    unit: Literal["step", "epoch"] = "step"  # what is counted, if no other was asked for
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -89,7 +90,10 @@ def forecast(
         why = Missing("no step was logged: submeter.log(step=…, total_steps=…)")
         return why, why
     if total is None:
-        why = Missing("how many steps there will be was not said: log(total_steps=…), or --steps")
+        unit = "epochs" if progress.by_epochs else "steps"
+        why = Missing(
+            f"how many {unit} there will be was not said: log(total_{unit}=…), or --steps"
+        )
         return why, why
     energy = progress.energy()
     stretches = progress.stretches()
@@ -124,7 +128,7 @@ def view_of(
     so_far = progress.so_far()
     if not over:
         so_far = msgspec.structs.replace(so_far, status="running", exit_code=None)
-    energy, time_left = forecast(progress, total)
+    energy, time_left = (_ended(x) if over else x for x in forecast(progress, total))
     marks = progress.marks()
     whole: Run | Missing
     ahead: Footprint | Missing
@@ -152,7 +156,15 @@ def view_of(
         rest=rest,
         duration=duration,
         now_utc_s=time.time(),
+        unit="epoch" if progress.by_epochs else "step",
     )
+
+
+def _ended(found: Outlook | Missing) -> Outlook | Missing:
+    """*found* of a run that is over: if all its steps were done, nothing is to come."""
+    if isinstance(found, Missing) or found.done < found.total:
+        return found
+    return msgspec.structs.replace(found, value=found.spent, sds={})
 
 
 class Watch:
