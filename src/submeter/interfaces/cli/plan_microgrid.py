@@ -60,6 +60,9 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
     job = job_of(given, now, clock, None)
     if given["objective"] not in {"carbon", "cost"}:
         raise UsageError("panels and battery are planned for one", remedy="carbon or cost")
+    priced = bool(given.get("price"))
+    if given["objective"] == "cost" and not priced:
+        raise UsageError("nobody says what electricity costs", remedy="--price 0.31, or a tariff")
     supply = _supply(given, zone, clock, (now, job.deadline_s))
     power_kw = power_w(given["battery_power"]) / 1e3 if given.get("battery_power") else None
     capacity_kwh = energy_kwh(given["battery"]) if given.get("battery") else 0.0
@@ -70,11 +73,12 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
         from submeter.reporting.microgrids import dispatch_document
         from submeter.reporting.words import to_json
 
-        click.echo(to_json(dispatch_document(supply, made)))
+        click.echo(to_json(dispatch_document(supply, made, priced=priced)))
         return
     from submeter.reporting.microgrids import dispatch_text
 
-    click.echo(dispatch_text(supply, made, clock, zone.name or zone.code))
+    place = zone.name or zone.code
+    click.echo(dispatch_text(supply, made, clock, place, priced=priced))
 
 
 def energy_kwh(words: str) -> float:
