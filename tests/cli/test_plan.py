@@ -309,7 +309,10 @@ def test_plans_are_kept_listed_shown_and_forgotten(stage: Stage) -> None:
     assert {p["id"] for p in listed} == {first["id"], last["id"]}
     shown = stage.call("plan", "--show", first["id"], "--json").document["plan"]
     assert shown == first
-    assert first["id"] in stage.call("plan", "--show", first["id"]).out
+    shown_text = stage.call("plan", "--show", first["id"]).out
+    assert first["id"] in shown_text
+    assert "22:17 CET" in shown_text  # by the clock that the plan was told by
+    assert "CET" in stage.call("plan", "--list").out
     assert stage.call("plan", "--rm", first["id"]).code == 0
     assert [p["id"] for p in stage.call("plan", "--list", "--json").document["plans"]] == [
         last["id"]

@@ -16,7 +16,13 @@ from submeter.interfaces.cli.estimate_more import (
     take_more,
     with_more,
 )
-from submeter.interfaces.cli.probe import ProbingCommand, probe, probe_options, probed_command
+from submeter.interfaces.cli.probe import (
+    ProbingCommand,
+    probe,
+    probe_options,
+    probed_command,
+    refuse_beside_probe,
+)
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -117,6 +123,7 @@ def estimate(
     if probe_s is not None:
         if description is not None or sweep is not None or vary:
             raise UsageError("a probe is of a command", remedy="--probe 30s -- python train.py")
+        refuse_beside_probe()
         probe(probe_s, given, as_json=as_json, save=save)
         return
     given.pop("probe_steps", None)

@@ -449,26 +449,39 @@ def _emit(kind: str, made: "Plan", image: str, clock: str) -> None:
 
 def _kept(shown: str | None, removed: str | None, *, as_json: bool) -> None:
     """List, show or forget plans that are kept."""
-    from submeter.grid.timezone import machine_timezone
     from submeter.reporting.plans import kept_document, kept_text, plan_words, plans_text
     from submeter.reporting.words import to_json
     from submeter.storing import plans
 
-    clock = machine_timezone() or "UTC"
     if removed is not None:
         gone = plans.remove(removed)
         click.echo(f"forgotten: {gone.id}")
         return
     if shown is not None:
         found = plans.find(shown)
-        text = to_json(kept_document(found)) if as_json else kept_text(found, clock, _width())
-        click.echo(text)
+        if as_json:
+            click.echo(to_json(kept_document(found)))
+        else:
+            click.echo(kept_text(found, _clock_of(found), _width()))
         return
     kept = plans.plans()
     if as_json:
         click.echo(to_json({"schema": 1, "plans": [plan_words(p) for p in kept]}))
         return
-    click.echo(plans_text(kept, clock))
+    click.echo(plans_text(kept, [_clock_of(p) for p in kept]))
+
+
+def _clock_of(kept: "Plan") -> str:
+    """The clock by which *kept* was told when it was made, as far as its place tells."""
+    from submeter.errors import SubmeterError
+    from submeter.grid.place import resolve_place
+    from submeter.grid.timezone import machine_timezone
+    from submeter.interfaces.planning import clock_here
+
+    try:
+        return clock_here(resolve_place(argument=kept.zone)) if kept.zone else "UTC"
+    except SubmeterError:  # a place that the catalog no longer knows
+        return machine_timezone() or "UTC"
 
 
 def _width() -> int:

@@ -65,6 +65,7 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
         raise UsageError(
             "what a kilowatt-hour costs is not said", remedy="--price 22:00-06:00=0.18,else=0.31"
         )
+    priced = bool(price)
     supply = _supply({**given, "price": price}, zone, clock, (now, job.deadline_s))
     power_kw = power_w(given["battery_power"]) / 1e3 if given.get("battery_power") else None
     capacity_kwh = energy_kwh(given["battery"]) if given.get("battery") else 0.0
@@ -75,11 +76,12 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
         from submeter.reporting.microgrids import dispatch_document
         from submeter.reporting.words import to_json
 
-        click.echo(to_json(dispatch_document(supply, made)))
+        click.echo(to_json(dispatch_document(supply, made, priced=priced)))
         return
     from submeter.reporting.microgrids import dispatch_text
 
-    click.echo(dispatch_text(supply, made, clock, zone.name or zone.code))
+    place = zone.name or zone.code
+    click.echo(dispatch_text(supply, made, clock, place, priced=priced))
 
 
 def energy_kwh(words: str) -> float:
