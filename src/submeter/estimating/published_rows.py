@@ -47,6 +47,7 @@ LENGTH: Final = re.compile(r"sequences of (\d+) tokens", re.IGNORECASE)
 STATED_FLOP: Final = re.compile(r"([\d.]+) GFLOPs per forward pass", re.IGNORECASE)
 EXTRA: Final = re.compile(r"images per epoch \+ (\d+) validation", re.IGNORECASE)
 BATCH: Final = re.compile(r"(global )?batch (\d+)", re.IGNORECASE)
+PARTS: Final = re.compile(r"\bcpu\s*\+\s*(d?ram|memory)\s*\+\s*gpu", re.IGNORECASE)
 LIMIT: Final = re.compile(r"-pl(\d+)\b", re.IGNORECASE)
 CIRCULAR: Final = re.compile(r"\bTDP\b|calculator", re.IGNORECASE)
 UNSEEN: Final = re.compile(
@@ -86,6 +87,8 @@ class Published(msgspec.Struct, frozen=True):
         Whether the energy rests on a measurement.
     why_not
         Reason why not.
+    in_parts
+        Whether processors, memory and devices were metered, and the rest of the node was not.
     """
 
     key: str
@@ -104,6 +107,7 @@ class Published(msgspec.Struct, frozen=True):
     carbon_g: float = 0.0
     intensity_g_per_kwh: float = 0.0
     limit_w: float = 0.0
+    in_parts: bool = False
 
 
 def read(row: Mapping[str, str]) -> Published:
@@ -136,12 +140,15 @@ def read(row: Mapping[str, str]) -> Published:
         carbon_g=_number(row, "tco2e") * 1e6,
         intensity_g_per_kwh=_number(row, "carbon_intensity_g_per_kwh"),
         limit_w=limit_w,
+        in_parts=bool(PARTS.search(row.get("energy_scope") or "")),
     )
 
 
 def kind_of(row: Mapping[str, str]) -> str:
     """Family of the layers, from the words of the row."""
     words = (row.get("architecture") or "").lower()
+    if not words.strip():
+        return "unknown"
     if "rnn" in words or "lstm" in words:
         return "recurrent"
     if any(word in words for word in ("transformer", "vit", "evoformer", "bert", "gpt")):

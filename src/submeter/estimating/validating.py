@@ -225,7 +225,11 @@ def _energy(
 ) -> list[Scored]:  # fmt: skip
     joules, sd = _device_energy(published, priors, given)
     if published.scope != "device":
-        joules *= priors.node_ratio(published.traits).value
+        node = priors.node_ratio(published.traits).value
+        if published.in_parts:  # anywhere between the devices alone and the whole node
+            joules, sd = joules * math.sqrt(node), math.hypot(sd, math.log(node) / math.sqrt(12))
+        else:
+            joules *= node
     if published.scope == "facility" and not published.pue_given:
         joules, sd = joules * PUE, math.hypot(sd, PUE_LOG_SD)
     else:
