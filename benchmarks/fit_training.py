@@ -32,11 +32,21 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from benchmarks import training_data, training_text
-from benchmarks.training_spread import CALIBRATIONS, Residuals, Vector, all_alike, spreads, weights_of
+from benchmarks.training_spread import (
+    CALIBRATIONS,
+    NODE_SPREADS,
+    POWER_SPREADS,
+    Vector,
+    all_alike,
+    named,
+    power_spreads,
+    spreads,
+    weights_of,
+)
 from submeter.estimating import priors as models
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.priors import Priors, Traits
-from submeter.estimating.spreads import NORMAL_90, Spread, together
+from submeter.estimating.spreads import NORMAL_90, Spread
 from submeter.records.factors import Factor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -329,12 +339,6 @@ def implied_mfu(run: Run, power: Model) -> float:
     return math.exp(power.at(models.power_features(run.traits, 1.0))) / run.energy_ratio
 
 
-def named(group: str, spread: Spread) -> dict[str, float]:
-    """*spread* of a group, by the names it has in the table."""
-    found = {f"log-sd{group}": spread.sd}
-    return found | {f"df{group}": spread.df} if math.isfinite(spread.df) else found
-
-
 def fit_utilisation(
     runs: Sequence[Run], implied: dict[str, float], how: str
 ) -> tuple[Model, Model]:
@@ -429,62 +433,13 @@ def fit_power(runs: Sequence[Run], images: Model, how: str) -> tuple[Model, Mode
         names=[*power.names, *tpu.names, "unlike", "unknown"],
         values=np.append(power.values, [*tpu.values, mean, unknown]),
     )
-    found = _power_spreads(power.residuals, nodes.residuals, others, mixed, how)
-    node.sds = {k: v for name in NODE_SPREADS for k, v in named(name, found[f"node{name}"]).items()}
+    found = power_spreads(power.residuals, nodes.residuals, others, mixed, how)
+    node.sds = {
+        k: v for name in NODE_SPREADS for k, v in named(name, found[f"node{name}"]).items()
+    }
     for name in POWER_SPREADS:
         power.sds.update(named(name, found[name]))
     return power, node
-
-
-POWER_SPREADS = ("-loaded", "-other", "-unknown", "-tpu")
-NODE_SPREADS = ("", "-tpu", "-whole", "-whole-tpu")
-
-
-def _power_spreads(
-    devices: Residuals, nodes: Residuals, others: Residuals, mixed: Residuals, how: str
-) -> dict[str, Spread]:
-    """Spread of the power of devices by group, and of nodes, each from all that tell of it.
-
-    A node's power holds the doubt of its devices', so its residuals are ones of those, too.
-    What nodes were metered with holds the doubt of their devices: it is taken out of the ratio,
-    which is no less in doubt than where it was measured by itself.
-    """
-    whole = [one for one in nodes if one[0].node_power_ratio]
-    ratio = spreads([one for one in nodes if one[0].node_ratio], _group_of_node, how)
-    of_device = [one for one in devices if _group_of_power(one[0]) == "loaded"]
-    of_loaded = [one for one in whole if _group_of_power(one[0]) == "loaded"]
-    metered = [abs(e) for run, _, e in [*devices, *others, *whole] if not _group_of_node(run)]
-    worst = Spread(max(metered) / NORMAL_90)
-    loaded = spreads(of_device + of_loaded, lambda _: "", how).get("", worst)
-    of_whole = spreads(whole, _group_of_node, how)
-    usual = of_whole.get("", worst)
-    found = {
-        "-loaded": loaded,
-        "-other": worst,
-        "-unknown": spreads(mixed, lambda _: "", "effects").get("", worst),
-        "node-whole": usual,
-    }
-    found["node-whole-tpu"] = of_whole.get("-tpu", together(found["-unknown"], usual))
-    wide = (loaded, found["node-whole-tpu"])
-    found["-tpu"] = max(wide, key=lambda one: one.normal_sd)
-    for name in ("", "-tpu"):
-        own = found[f"node-whole{name}"]
-        rest = Spread(math.sqrt(max(0.0, own.sd**2 - loaded.sd**2)), own.df)
-        known = ratio.get(name, Spread(0.0))
-        found[f"node{name}"] = max((rest, known), key=lambda one: one.normal_sd)
-        if not found[f"node{name}"].sd:
-            found[f"node{name}"] = own
-    return found
-
-
-def _group_of_node(run: Run) -> str:
-    return "-tpu" if run.traits.device_class == "tpu" else ""
-
-
-def _group_of_power(run: Run) -> str:
-    """As of a training; a network on images that nothing tells the utilisation of is none."""
-    known = run.mfu or run.traits.kind != "cnn"
-    return models.power_group(run.traits) if known else "unknown"
 
 
 def part(both: Model, prefix: str) -> Model:

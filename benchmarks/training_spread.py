@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from submeter.estimating.spreads import NORMAL_90, Spread
+from submeter.estimating import priors as models
+from submeter.estimating.spreads import NORMAL_90, Spread, together
 
 if TYPE_CHECKING:
     from benchmarks.fit_training import Run
@@ -176,3 +177,60 @@ def all_alike(
                     if own == group and stands_for(run)
                 ]
     return float(np.average(logged, weights=weight)), residuals
+
+
+def named(group: str, spread: Spread) -> dict[str, float]:
+    """*spread* of a group, by the names it has in the table."""
+    found = {f"log-sd{group}": spread.sd}
+    return found | {f"df{group}": spread.df} if math.isfinite(spread.df) else found
+
+
+POWER_SPREADS = ("-loaded", "-other", "-unknown", "-tpu")
+NODE_SPREADS = ("", "-tpu", "-whole", "-whole-tpu")
+
+
+def power_spreads(
+    devices: Residuals, nodes: Residuals, others: Residuals, mixed: Residuals, how: str
+) -> dict[str, Spread]:
+    """Spread of the power of devices by group, and of nodes, each from all that tell of it.
+
+    A node's power holds the doubt of its devices', so its residuals are ones of those, too.
+    What nodes were metered with holds the doubt of their devices: it is taken out of the ratio,
+    which is no less in doubt than where it was measured by itself.
+    """
+    whole = [one for one in nodes if one[0].node_power_ratio]
+    ratio = spreads([one for one in nodes if one[0].node_ratio], group_of_node, how)
+    of_device = [one for one in devices if group_of_power(one[0]) == "loaded"]
+    of_loaded = [one for one in whole if group_of_power(one[0]) == "loaded"]
+    metered = [abs(e) for run, _, e in [*devices, *others, *whole] if not group_of_node(run)]
+    worst = Spread(max(metered) / NORMAL_90)
+    loaded = spreads(of_device + of_loaded, lambda _: "", how).get("", worst)
+    of_whole = spreads(whole, group_of_node, how)
+    usual = of_whole.get("", worst)
+    found = {
+        "-loaded": loaded,
+        "-other": worst,
+        "-unknown": spreads(mixed, lambda _: "", "effects").get("", worst),
+        "node-whole": usual,
+    }
+    found["node-whole-tpu"] = of_whole.get("-tpu", together(found["-unknown"], usual))
+    wide = (loaded, found["node-whole-tpu"])
+    found["-tpu"] = max(wide, key=lambda one: one.normal_sd)
+    for name in ("", "-tpu"):
+        own = found[f"node-whole{name}"]
+        rest = Spread(math.sqrt(max(0.0, own.sd**2 - loaded.sd**2)), own.df)
+        known = ratio.get(name, Spread(0.0))
+        found[f"node{name}"] = max((rest, known), key=lambda one: one.normal_sd)
+        if not found[f"node{name}"].sd:
+            found[f"node{name}"] = own
+    return found
+
+
+def group_of_node(run: Run) -> str:
+    return "-tpu" if run.traits.device_class == "tpu" else ""
+
+
+def group_of_power(run: Run) -> str:
+    """As of a training; a network on images that nothing tells the utilisation of is none."""
+    known = run.mfu or run.traits.kind != "cnn"
+    return models.power_group(run.traits) if known else "other"

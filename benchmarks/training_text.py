@@ -15,7 +15,7 @@ from benchmarks import training_data
 from benchmarks.training_spread import CALIBRATIONS
 from submeter.estimating.machines import machine_of
 from submeter.estimating.priors import Priors, Traits, balance
-from submeter.estimating.published_rows import read
+from submeter.estimating.published_rows import LIMIT, read
 from submeter.estimating.validating import Report, Scored, Summary, validate
 from submeter.records.factors import NORMAL_95, Factor
 
@@ -175,15 +175,24 @@ def _variants(rows: Sequence[dict[str, str]], runs: Sequence[Run]) -> list[str]:
 
 
 OF_THE_WORK = (
-    "params", "active_params", "total_train_flops", "dataset_tokens_or_samples", "architecture",
+    "model", "params", "active_params", "total_train_flops", "dataset_tokens_or_samples",
+    "architecture",
 )  # fmt: skip
 
 
 def hours_alone(rows: Sequence[dict[str, str]], runs: Sequence[Run], what: str) -> Summary:
     """Device energy from hours of which nobody says what they were spent on."""
-    plain = [row | dict.fromkeys(OF_THE_WORK, "") for row in rows]
+    plain = [
+        row | dict.fromkeys(OF_THE_WORK, "") | {"id": f"run-{i}{_limit(row['id'])}"}
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
     overall = score(plain, runs, what).overall
     return next(one for one in overall if one.quantity == "device energy")
+
+
+def _limit(words: str) -> str:
+    found = LIMIT.search(words)
+    return found[0] if found else ""
 
 
 def _unsaid(rows: Sequence[dict[str, str]], runs: Sequence[Run]) -> list[str]:

@@ -40,6 +40,7 @@ BALANCE: Final = (
 MOST_BALANCE: Final = 4.0  # times as much or as little: about the range that was seen
 BYTES: Final = {"fp64": 8, "fp32": 4, "tf32": 4}  # of an activation; 2 in all others
 LEAST_TINY: Final = -math.log(10.0)  # the smallest that was metered is about there
+SQRT_3: Final = math.sqrt(3.0)  # of a reach to its deviation, where all in it is alike likely
 LEAST_UTILISATION: Final = 1e-4
 MOST_UTILISATION: Final = 0.95
 MOST_POWER_RATIO: Final = 1.15  # boards exceed their limit by little, and shortly
@@ -189,7 +190,7 @@ def power_group(traits: Traits) -> str:
     if traits.device_class == "tpu":  # rated by other rules
         return "tpu"
     if traits.kind == "cnn":
-        return "loaded" if traits.traffic_ratio > 0 else "unknown"
+        return "loaded" if traits.traffic_ratio > 0 else "other"
     large = traits.kind == "transformer" and traits.active_params >= TINY_PARAMS
     return "loaded" if large else "other"
 
@@ -225,11 +226,15 @@ class Priors:
         """Mean device power over TDP [ratio], at a *utilisation* that is known or the prior.
 
         How far a known utilisation falls short of the roofline says how long the device idles.
+        Whether a transformer that falls short of the prior draws less was not metered: it may,
+        by as much as a network on images does, or not at all.
         """
         value = self._power_ratio(traits, utilisation)
-        sd = self._by_group("power", traits).normal_sd
+        sd = math.hypot(
+            self._by_group("power", traits).normal_sd, self._idling(traits, utilisation) / SQRT_3
+        )
         if utilisation is None and traits.kind == "cnn":  # nothing says how it fills its device
-            sd = max(sd, self._spread("power", "-unknown").normal_sd)
+            sd = max(sd, self._spread("power", "-other").normal_sd)
         return self._factor("power", traits, value, sd, MOST_POWER_RATIO)
 
     def energy_ratio(self, traits: Traits) -> Factor:
@@ -261,8 +266,8 @@ class Priors:
         return together(self._whole(traits), self._filled(traits)).normal_sd
 
     def _whole(self, traits: Traits) -> Spread:
-        """Of the node's power; of what loads its devices unlike those metered, of both parts."""
-        if power_group(traits) in ("loaded", "tpu"):
+        """Of the node's power; of work that no whole node was metered on, of both parts."""
+        if traits.kind == "cnn" or power_group(traits) in ("loaded", "tpu"):
             return self._spread("node", f"-whole{_tpu(traits)}")
         return together(self._by_group("power", traits), self._spread("node", _tpu(traits)))
 
@@ -275,6 +280,13 @@ class Priors:
         if utilisation_group(traits) == "cnn" and traits.device_class != "cpu":
             return self._spread("images", "-energy")
         return self._by_group("utilisation", traits)
+
+    def _idling(self, traits: Traits, utilisation: float | None) -> float:
+        """By how much the logarithm of the power falls at most, images apart."""
+        if utilisation is None or traits.kind == "cnn":
+            return 0.0
+        duty = min(1.0, utilisation / self._utilisation(traits))
+        return -self._of("power/busy").value * math.log(IDLE_RATIO + (1 - IDLE_RATIO) * duty)
 
     def _power_ratio(self, traits: Traits, utilisation: float | None) -> float:
         duty = 1.0 if utilisation is None else utilisation / self._utilisation(traits)
