@@ -20,7 +20,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bars_amounts, bars_counting, bars_proving, budgets, faults
+from benchmarks import (
+    bars_amounts,
+    bars_counting,
+    bars_probing,
+    bars_proving,
+    bars_what_if,
+    budgets,
+    faults,
+)
 from benchmarks.outcomes import ROOT, Bar, Options, Outcome, absent, have, tests
 
 
@@ -270,7 +278,9 @@ PARTS = {
     "meter": METER,
     "amounts": bars_amounts.BARS,
     "counting": bars_counting.BARS,
+    "what-if": bars_what_if.BARS,
     "proving": bars_proving.BARS,
+    "probing": bars_probing.BARS,
 }
 
 

@@ -27,6 +27,8 @@ MAKERS = (
     Maker("benchmarks.accuracy", "docs/accuracy.md: errors on machines with known energy"),
     Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
+    Maker("benchmarks.what_if", "docs/what-if.md: examples of comparisons"),
+    Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
     Maker(

@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing take
 if TYPE_CHECKING:
     from submeter.accounting.published import as_published, published_run
     from submeter.interfaces.afterwards import compare, footprint
-    from submeter.interfaces.estimating import Prediction, estimate
+    from submeter.interfaces.estimating import Prediction, Predictions, estimate
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
@@ -26,6 +26,7 @@ __all__ = [
     "MeasuredRun",
     "Missing",
     "Prediction",
+    "Predictions",
     "Quantity",
     "Run",
     "as_published",
@@ -47,6 +48,7 @@ _PLACES = {
     "MeasuredRun": "interfaces.program",
     "Missing": "records.figures",
     "Prediction": "interfaces.estimating",
+    "Predictions": "interfaces.estimating",
     "Quantity": "records.figures",
     "Run": "records.runs",
     "as_published": "accounting.published",

@@ -2,6 +2,7 @@
 """Many what-ifs: what a point is, when two differ, which nothing beats, and what it costs."""
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from submeter.errors import UsageError
 from submeter.estimating.asking import Question
 from submeter.estimating.predicting import Product
 from submeter.estimating.varying import MOST_EXACT, Point, axes_of, change, pareto, vary
+from submeter.records.figures import Figure, Missing
 
 ASKED = Question(
     "h100-sxm:512",
@@ -99,6 +101,70 @@ def test_a_span_is_logarithmic_and_has_its_ends(wide: float, count: int) -> None
     assert axis.numbers[-1] == pytest.approx(1e8 * wide, rel=1e-5)
     steps = {round(math.log(b / a), 9) for a, b in zip(axis.numbers, axis.numbers[1:])}  # noqa: B905
     assert max(steps) - min(steps) < 1e-6
+
+
+def test_ten_thousand_points_take_a_second() -> None:
+    hardware = "hardware=v100:64,a100-sxm4-80gb:64,h100-sxm:64,tpu-v4:64,b200:64"
+    others = "zone=SE,DE,FR,PL,US precision=fp32,bf16 tokens=1T,2T,3T,4T,5T"
+    product = f"{hardware} {others} params=1e9..1e11:40"
+    for words in ("params=1e8..1e11:10000", product):
+        begun_s = time.process_time()
+        points = vary(ASKED, axes_of([words])).points
+        assert len(points) == 10_000
+        assert time.process_time() - begun_s < 2.0  # 0.5 s alone; a busy machine is slower
+
+
+def test_a_point_that_makes_no_training_is_missing_and_says_why() -> None:
+    words = "tokens=2T,2000T hardware=h100-sxm:512,cpu:1"
+    points = vary(ASKED, axes_of([words])).points
+    fine, never = points[0], points[-1]
+    assert isinstance(fine.amounts["energy"], Product)
+    why = never.amounts["energy"]
+    assert isinstance(why, Missing)
+    assert "no time for a training" in why.why
+    assert pareto(points)[0]
+    assert not pareto(points)[-1]
+    with pytest.raises(UsageError, match="no time for a training"):
+        vary(ASKED, axes_of(["tokens=2000T hardware=cpu:1"]))
+
+
+@pytest.mark.parametrize(
+    "axis", ["mfu=0.1..0.6:300", "device_hours=1e5..1e7:300", "params=1e9..1e10:300"]
+)
+def test_any_long_axis_is_a_curve_between_its_ends(axis: str) -> None:
+    points = vary(ASKED, axes_of([axis])).points
+    values = [p.amounts["duration"] for p in points]
+    assert all(isinstance(v, Product) for v in values)
+    times = [v.value for v in values if isinstance(v, Product)]
+    name, _, _ = axis.partition("=")
+    if name != "params":  # whose inferred shape goes from one published model to the next
+        assert times == sorted(times, reverse=name == "mfu")
+    (one,) = vary(ASKED, axes_of([f"{name}={points[150].words[name]}"])).points
+    exact = one.amounts["duration"]
+    assert isinstance(exact, Product)
+    assert times[150] == pytest.approx(exact.value, rel=0.01)
+
+
+GPU_CPU_TPU = "hardware=v100,a100,h100,tpu-v4,cpu"
+
+
+def test_gpus_tpus_and_processors_stand_in_one_table() -> None:
+    points = vary(ASKED, axes_of([GPU_CPU_TPU])).points
+    made = {p.words["hardware"]: p for p in points}
+    for point in points:
+        for measure in ("duration", "energy", "carbon", "cost"):
+            figure = point.figure(measure)
+            assert isinstance(figure, Figure), (point.words, measure)
+            assert 0 < figure.low < figure.value < figure.high
+
+    def value(name: str, measure: str) -> float:
+        figure = made[name].figure(measure)
+        assert isinstance(figure, Figure)
+        return figure.value
+
+    assert value("cpu", "duration") > 20 * value("h100", "duration")
+    assert value("v100", "duration") > value("a100", "duration") > value("h100", "duration")
+    assert not pareto(points)[-1]
 
 
 def test_too_many_points_are_refused() -> None:

@@ -12,6 +12,39 @@ SOURCE = Path(submeter.__file__)
 HEAVY = ("msgspec", "asyncio", "rich", "click", "importlib.metadata", "numpy", "sqlite3", "typing")
 
 
+EXTRAS = {"torch", "numpy", "highspy"}  # what only an extra brings
+
+
+def _needing_extras() -> list[str]:
+    """Modules that cannot be loaded without an extra, and those that load one of them."""
+    needs: dict[str, set[str]] = {}
+    for path in SOURCE.parent.rglob("*.py"):
+        parts = path.relative_to(SOURCE.parents[1]).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found: set[str] = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+        needs[name] = found
+    heavy: set[str] = set()
+    while True:
+        more = {
+            name
+            for name, found in needs.items()
+            if found & heavy or any(one.partition(".")[0] in EXTRAS for one in found)
+        }
+        if more == heavy:
+            return sorted(heavy)
+        heavy = more
+
+
+def test_only_a_few_modules_need_an_extra() -> None:
+    rooms = {name.split(".")[1] for name in _needing_extras()}
+    assert rooms <= {"workloads", "forecasting", "planning"}
+
+
 def _typed_names() -> set[str]:
     tree = ast.parse(SOURCE.read_text())
     blocks = [n for n in tree.body if isinstance(n, ast.If)]
@@ -39,8 +72,12 @@ subprocess._USE_POSIX_SPAWN = False  # newer ones use what was just taken away
 sys.platform = "darwin"
 import submeter, submeter.running
 for module in pkgutil.walk_packages(submeter.__path__, "submeter."):
-    if not module.name.startswith(("submeter.testing", "submeter.__main__")):
-        importlib.import_module(module.name)
+    name = module.name
+    if name.startswith(("submeter.testing", "submeter.__main__")) or name in sys.argv[1:]:
+        continue
+    importlib.import_module(name)
+for heavy in ("torch", "numpy", "highspy"):
+    assert heavy not in sys.modules, heavy
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     with submeter.measure() as run, submeter.phase("x"):
@@ -52,8 +89,9 @@ print(outcome.exit_code, *outcome.notes)
 """
     env = {"PYTHONPATH": str(SOURCE.parents[1]), "SUBMETER_HOME": "/nowhere/writable"}
     done = subprocess.run(
-        [sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True
-    )
+        [sys.executable, "-c", script, *_needing_extras()],
+        env=env, check=False, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first == "runs are metered on Linux only, and this is darwin 1"

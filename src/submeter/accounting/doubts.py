@@ -32,6 +32,7 @@ class _Source(NamedTuple):
 
 _SOURCES: Final = (
     _Source("estimate/utilisation", "", "model FLOP utilisation", "submeter estimate --mfu 0.4"),
+    _Source("estimate/bandwidth", "", "memory bandwidth reached"),
     _Source("estimate/power", "", "mean power of the devices", "submeter estimate --power 560W"),
     _Source("estimate/node", "", "rest of node"),
     _Source("estimate/shape", "", "shape of the model", "submeter estimate --config config.json"),

@@ -7,7 +7,6 @@ family, whose figures are wide: never one member's, and never silently.
 
 import math
 import re
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
@@ -303,6 +302,8 @@ def accelerator_fact(row: AcceleratorRow, quantity: str) -> Factor:
 
 
 def _prior(family: AcceleratorRow, quantity: str, known: Sequence[Factor]) -> Factor:
+    import statistics  # brings fractions and random along
+
     logs = [math.log(one.value) for one in known]
     middle = statistics.fmean(logs)
     reach = max(abs(x - middle) for x in logs)

@@ -40,6 +40,8 @@ class Question(msgspec.Struct, frozen=True):
 
     ``model`` are arguments of `submeter.workloads.describing.workload_of`; empty where the hours
     say all. ``place`` is what a run records, ``overheads`` arguments of `overheads_of`.
+    ``source`` makes the workload of the words of ``model``, if it is no description but a model
+    that is counted.
     """
 
     hardware: str
@@ -53,6 +55,7 @@ class Question(msgspec.Struct, frozen=True):
     started_utc: str = "2026-01-01T00:00:00.000Z"
     run_id: str = "20260101-000000-0000"
     name: str = ""
+    source: Callable[[Mapping[str, Any]], Workload] | None = None
 
     def placed(self, **words: str | None) -> "Question":
         """The same with other *words* for zone, pue, cooling, arrangement, price."""
@@ -70,11 +73,13 @@ class Question(msgspec.Struct, frozen=True):
 
     def workload(self) -> Workload | None:
         """What the model asks for; None where only hours are known."""
-        if not self.model:
+        if not self.model and self.source is None:
             return None
         given = dict(self.model)
         if self.precision is not None:
             given["precision"] = self.precision
+        if self.source is not None:
+            return self.source(given)
         described = given.pop("description", None)
         if described is None:
             return workload_of(**given)
@@ -127,7 +132,7 @@ def answer(question: Question, reckoned: Callable[[Run], Footprint] = reckon) ->
     UsageError, CoverageError
         If it makes no sense, or the catalog does not reach that far.
     """
-    if not question.model and question.device_hours is None:
+    if not question.model and question.source is None and question.device_hours is None:
         raise UsageError(
             "neither a model nor hours are given",
             remedy="submeter estimate --params 7B --tokens 2T --hardware h100-sxm:512",

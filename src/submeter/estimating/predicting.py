@@ -40,6 +40,7 @@ from submeter.workloads.workloads import Workload
 HOST: Final = "predicted"
 ALL: Final = "all"  # devices of a kind, told together
 SHAPE: Final = "estimate/shape"
+BANDWIDTH: Final = "estimate/bandwidth"
 COMPUTE: Final = "compute"
 MEMORY: Final = "memory"
 AS_GIVEN: Final = "as given"
@@ -300,7 +301,11 @@ def _duration(
     streamed_s = workload.operations.bytes_moved / (memory.value * BANDWIDTH_RATIO * rates.count)
     if streamed_s <= compute_s:
         return compute, COMPUTE
-    return Product(streamed_s, {}).times(1.0, _unit(memory), *shape), MEMORY
+    # What keeps runs below the peak keeps them below the memory's, too, and fused kernels move
+    # less than is counted: it is in as much doubt as the utilisation, though not by it.
+    reached = msgspec.structs.replace(_unit(rates.utilisation), key=f"{BANDWIDTH}/{rates.key}")
+    doubts = (_unit(memory), reached, *shape)
+    return Product(streamed_s, {}).times(1.0, *doubts), MEMORY
 
 
 def _followed(duration: Product, rates: Rates) -> Product:

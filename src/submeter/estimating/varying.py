@@ -20,7 +20,7 @@ from submeter.circumstances.reckoning import reckon
 from submeter.errors import UsageError
 from submeter.estimating.asking import OVERHEADS, PLACED, Question
 from submeter.estimating.machines import Machine, machine_of
-from submeter.estimating.predicting import HOST, Course, Product, course, host_of, predict
+from submeter.estimating.predicting import HOST, Product, course, host_of
 from submeter.estimating.rates import Rates
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.devices import Device, DeviceKind
@@ -30,7 +30,7 @@ from submeter.records.footprints import Footprint
 from submeter.records.runs import DeviceEnergy, Run
 from submeter.settings.recording import restored
 from submeter.units import S_PER_H
-from submeter.workloads.workloads import Operations, Workload
+from submeter.workloads.workloads import Workload
 
 Measure = Literal["duration", "energy", "carbon", "embodied", "water", "cost"]
 MEASURES: Final[tuple[Measure, ...]] = (
@@ -42,9 +42,9 @@ UNITS: Final[Mapping[str, str]] = {
 JUDGED: Final[tuple[Measure, ...]] = ("duration", "energy", "carbon", "cost")
 MOST_POINTS: Final = 100_000
 POINTS_OF_A_CURVE: Final = 25
-MOST_EXACT: Final = 250  # points of a curve that are all counted; more are between knots
+MOST_EXACT: Final = 250  # points of a curve that are all reckoned; more are between knots
 KNOTS: Final = 65
-_NOT_OF_MODEL: Final = frozenset({"device_hours", *PLACED, *OVERHEADS})
+_NOT_OF_MODEL: Final = frozenset({"hardware", "mfu", "power", "device_hours", *OVERHEADS})
 _UNIT_J: Final = 1e9  # of the run that a place is reckoned with; all is linear in it
 _NORMAL_90: Final = 1.644854
 _SPAN: Final = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?::(?P<count>\d+))?")
@@ -125,29 +125,23 @@ def vary(
     axes: Sequence[Axis],
     reckoned: Callable[[Run], Footprint] = reckon,
 ) -> Table:
-    """Every combination of the values of *axes*, all else as in *question*."""
-    places: dict[tuple[tuple[str, str], ...], _Per] = {}
-    made_of: dict[tuple[object, ...], Product | Missing] = {}
-    points: list[Point] = []
-    long = [a for a in axes if len(a.numbers) > MOST_EXACT and a.name not in _NOT_OF_MODEL]
-    maker = _Maker({axis.name: _Curve(axis) for axis in long})
-    currency = ""
-    for values in itertools.product(*(axis.values for axis in axes)):
-        words = dict(zip((axis.name for axis in axes), values, strict=True))
-        asked = _asked(question, words)
-        workload = maker.workload(asked)
-        rates = maker.rates(asked, workload)
-        key = tuple(sorted(asked.place.items()))
-        per = places.get(key)
-        if per is None:
-            per = places[key] = _per(asked, workload, rates, reckoned)
-        owned = (rates.key, rates.per_node, per.arrangement, per.life_years)
-        if owned not in made_of:
-            made_of[owned] = _embodied(rates, per)
-        made = maker.course(asked, workload, rates)
-        points.append(Point(words, _amounts(made, rates, per, made_of[owned])))
-        currency = currency or per.currency
-    return Table(tuple(axes), tuple(points), currency)
+    """Every combination of the values of *axes*, all else as in *question*.
+
+    Raises
+    ------
+    UsageError, CoverageError
+        If a word is not understood, or no combination makes a training. Where only some make
+        none, what those amount to is missing, with the reason.
+    """
+    maker = _Maker(question, axes, reckoned)
+    names = [axis.name for axis in axes]
+    points = [
+        Point(dict(zip(names, values, strict=True)), maker.amounts(values))
+        for values in itertools.product(*(axis.values for axis in axes))
+    ]
+    if maker.refused is not None and all(isinstance(p.amounts["energy"], Missing) for p in points):
+        raise maker.refused
+    return Table(tuple(axes), tuple(points), maker.currency)
 
 
 def pareto(points: Sequence[Point], measures: Sequence[str] = JUDGED) -> list[bool]:
@@ -190,91 +184,125 @@ def change(before: Product, after: Product) -> Change:
 # --- inside -------------------------------------------------------------------------------------
 
 
+class _Made(NamedTuple):
+    """What of a training its points need."""
+
+    duration: Product  # [s]
+    it: Product  # [J]
+    rates: Rates
+
+
 class _Maker:
-    """Machines, workloads, rates and courses of points, each made once for equal words."""
+    """What points amount to; each part is made once for equal words."""
 
-    def __init__(self, curves: Mapping[str, "_Curve"]) -> None:
-        self._curves = curves
-        self._workloads: dict[tuple[object, ...], Workload | None] = {}
-        self._rates: dict[tuple[object, ...], Rates] = {}
+    def __init__(
+        self, question: Question, axes: Sequence[Axis], reckoned: Callable[[Run], Footprint]
+    ) -> None:
+        names = [axis.name for axis in axes]
+        self._question, self._names, self._reckoned = question, names, reckoned
+        self._of_place = tuple(i for i, name in enumerate(names) if name in PLACED)
+        self._of_course = tuple(i for i, name in enumerate(names) if name not in PLACED)
+        self._of_model = tuple(i for i in self._of_course if names[i] not in _NOT_OF_MODEL)
+        long = (i for i in self._of_course if len(axes[i].numbers) > MOST_EXACT)
+        self._curve = next((_Curve(i, axes[i]) for i in long), None)
+        self._workloads: dict[tuple[str, ...], Workload | None] = {}
+        self._made: dict[tuple[str, ...], _Made | UsageError] = {}
         self._machines: dict[str, Machine] = {}
-        self._courses: dict[tuple[object, ...], Course] = {}
+        self._places: dict[tuple[str, ...], _Per] = {}
+        self._owned: dict[tuple[object, ...], Product | Missing] = {}
+        self.currency = ""
+        self.refused: UsageError | None = None
 
-    def workload(self, asked: Question) -> Workload | None:
-        """What is trained: on a long curve between its knots."""
-        key = (*map(str, asked.model.items()), asked.precision)
+    def amounts(self, values: tuple[str, ...]) -> dict[str, Product | Missing]:
+        """What the point at *values* takes, draws and amounts to."""
+        made = self._exactly(values) if self._curve is None else self._curved(self._curve, values)
+        if isinstance(made, UsageError):
+            self.refused = made
+            return dict.fromkeys(MEASURES, Missing(str(made)))
+        per = self._per(values, made)
+        owned = (made.rates.key, made.rates.per_node, per.arrangement, per.life_years)
+        if owned not in self._owned:
+            self._owned[owned] = _embodied(made.rates, per)
+        return _amounts(made, per, self._owned[owned])
+
+    def _asked(self, values: tuple[str, ...]) -> Question:
+        return _asked(self._question, dict(zip(self._names, values, strict=True)))
+
+    def _exactly(self, values: tuple[str, ...]) -> _Made | UsageError:
+        key = tuple([values[i] for i in self._of_course])
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self._course(values)
+        return found
+
+    def _course(self, values: tuple[str, ...]) -> _Made | UsageError:
+        asked, key = self._asked(values), tuple([values[i] for i in self._of_model])
         if key not in self._workloads:
-            curve = next((c for name, c in self._curves.items() if name in asked.model), None)
-            self._workloads[key] = asked.workload() if curve is None else curve.at(asked)
-        return self._workloads[key]
+            self._workloads[key] = asked.workload()
+        workload = self._workloads[key]
+        if asked.hardware not in self._machines:
+            self._machines[asked.hardware] = machine_of(asked.hardware)
+        rates = asked.rates(workload, self._machines[asked.hardware])
+        spent = asked.spent(rates.count)
+        try:
+            made = course(workload, rates, device_hours=asked.device_hours, overheads=spent)
+        except UsageError as exc:  # too slow, or fewer hours than it needs
+            return exc
+        return _Made(made.duration, made.it, rates)
 
-    def rates(self, asked: Question, workload: Workload | None) -> Rates:
-        """How fast, and at what power."""
-        key = (
-            asked.hardware, asked.mfu, asked.power, asked.precision, asked.device_hours,
-            id(workload),
-        )  # fmt: skip
-        if key not in self._rates:
-            if asked.hardware not in self._machines:
-                self._machines[asked.hardware] = machine_of(asked.hardware)
-            self._rates[key] = asked.rates(workload, self._machines[asked.hardware])
-        return self._rates[key]
+    def _curved(self, curve: "_Curve", values: tuple[str, ...]) -> _Made | UsageError:
+        """Between the knots of a long axis, doubts as well."""
+        knots, share = curve.around(values)
+        before, after = self._exactly(knots[0]), self._exactly(knots[1])
+        if isinstance(before, UsageError) or isinstance(after, UsageError):
+            return before if isinstance(before, UsageError) else after
+        return _Made(
+            _between(before.duration, after.duration, share),
+            _between(before.it, after.it, share),
+            before.rates,
+        )
 
-    def course(self, asked: Question, workload: Workload | None, rates: Rates) -> Course:
-        """How the training goes."""
-        key = (id(workload), id(rates), asked.device_hours, *asked.overheads.items())
-        if key not in self._courses:
-            self._courses[key] = course(
-                workload,
-                rates,
-                device_hours=asked.device_hours,
-                overheads=asked.spent(rates.count),
-            )
-        return self._courses[key]
+    def _per(self, values: tuple[str, ...], made: _Made) -> _Per:
+        key = tuple([values[i] for i in self._of_place])
+        found = self._places.get(key)
+        if found is None:
+            asked = self._asked(values)
+            found = self._places[key] = _per(asked, made, self._reckoned)
+            self.currency = self.currency or found.currency
+        return found
 
 
 class _Curve:
-    """Workloads along a number of the model, exact at knots and log-linear between them."""
+    """Knots along a long axis, at equal steps of the logarithm."""
 
-    def __init__(self, axis: Axis) -> None:
+    def __init__(self, index: int, axis: Axis) -> None:
+        self._index = index
         low, high = math.log(axis.numbers[0]), math.log(axis.numbers[-1])
-        self._name, self._low = axis.name, low
-        self._step = (high - low) / (KNOTS - 1)
-        self._knots: dict[tuple[object, ...], Workload] = {}
+        step = (high - low) / (KNOTS - 1)
+        self._knots = tuple(repr(math.exp(low + i * step)) for i in range(KNOTS))
+        self._places = {
+            word: (math.log(number) - low) / step
+            for word, number in zip(axis.values, axis.numbers, strict=True)
+        }
 
-    def at(self, asked: Question) -> Workload | None:
-        """Workload at the value that *asked* has."""
-        value = float(asked.model[self._name])
-        place = (math.log(value) - self._low) / self._step
+    def around(self, values: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], ...], float]:
+        """Knots before and behind *values*, and how far these are from one to the other."""
+        i = self._index
+        place = self._places[values[i]]
         first = min(KNOTS - 2, max(0, int(place)))
-        before, after = self._knot(asked, first), self._knot(asked, first + 1)
-        share = place - first
+        ends = self._knots[first : first + 2]
+        return tuple([(*values[:i], knot, *values[i + 1 :]) for knot in ends]), place - first
 
-        def between(a: float, b: float) -> float:
-            return a * (b / a) ** share if a > 0 and b > 0 else a + (b - a) * share
 
-        names = before.operations.__struct_fields__
-        one, other = before.operations, after.operations
-        return msgspec.structs.replace(
-            before,
-            params=between(before.params, after.params),
-            active_params=between(before.active_params, after.active_params),
-            work={u: between(n, after.work[u]) for u, n in before.work.items()},
-            operations=Operations(*(between(getattr(one, n), getattr(other, n)) for n in names)),
-            spread_ratio=between(before.spread_ratio, after.spread_ratio),
-        )
-
-    def _knot(self, asked: Question, i: int) -> Workload:
-        others = (item for item in asked.model.items() if item[0] != self._name)
-        key = (i, asked.precision, *map(str, others))
-        if key not in self._knots:
-            value = math.exp(self._low + i * self._step)
-            model = {**asked.model, self._name: value}
-            found = msgspec.structs.replace(asked, model=model).workload()
-            if found is None:
-                raise UsageError("no model is given", remedy="--params 7B --tokens 2T")
-            self._knots[key] = found
-        return self._knots[key]
+def _between(one: Product, other: Product, share: float) -> Product:
+    """A product between two, its value on a straight line of logarithms."""
+    value = one.value * (other.value / one.value) ** share
+    if one.log_sds == other.log_sds:
+        return Product(value, one.log_sds)
+    sds = {key: sd * (1 - share) for key, sd in one.log_sds.items()}
+    for key, sd in other.log_sds.items():
+        sds[key] = sds.get(key, 0.0) + sd * share
+    return Product(value, sds)
 
 
 def _axis(name: str, values: str) -> Axis:
@@ -322,44 +350,39 @@ def _number(name: str, word: str) -> float:
     return parse_count(word)
 
 
-def _amounts(
-    made: Course, rates: Rates, per: _Per, per_hour: Product | Missing
-) -> dict[str, Product | Missing]:
+def _amounts(made: _Made, per: _Per, per_hour: Product | Missing) -> dict[str, Product | Missing]:
     """What a point takes, draws and amounts to."""
     it = made.it
-    found: dict[str, Product | Missing] = {"duration": made.duration}
+    amounts: dict[str, Product | Missing] = {"duration": made.duration}
     for name, each in per.amounts.items():
-        found[name] = each if isinstance(each, Missing) else _both(it, each)
-    hours = Product(made.duration.value * rates.count / S_PER_H, made.duration.log_sds)
-    found["embodied"] = per_hour if isinstance(per_hour, Missing) else _both(hours, per_hour)
-    return found
+        amounts[name] = each if isinstance(each, Missing) else _both(it, each)
+    hours = Product(made.duration.value * made.rates.count / S_PER_H, made.duration.log_sds)
+    amounts["embodied"] = per_hour if isinstance(per_hour, Missing) else _both(hours, per_hour)
+    return amounts
 
 
 def _both(one: Product, other: Product) -> Product:
-    sds = dict(one.log_sds)
-    for key, sd in other.log_sds.items():
-        sds[key] = sds.get(key, 0.0) + sd
+    sds = {**one.log_sds, **other.log_sds}
+    if len(sds) < len(one.log_sds) + len(other.log_sds):
+        for key in one.log_sds.keys() & other.log_sds.keys():
+            sds[key] = one.log_sds[key] + other.log_sds[key]
     return Product(one.value * other.value, sds)
 
 
-def _per(
-    asked: Question,
-    workload: Workload | None,
-    rates: Rates,
-    reckoned: Callable[[Run], Footprint],
-) -> _Per:
+def _per(asked: Question, made: _Made, reckoned: Callable[[Run], Footprint]) -> _Per:
     """What a joule of IT amounts to where *asked*, of a run as long as this one."""
-    run = predict(
-        workload,
-        rates,
-        device_hours=asked.device_hours,
-        place=asked.place,
-        started_utc=asked.started_utc,
-        reckoned=_nothing,
-    ).run
     exact = Quantity.of(_UNIT_J, basis=Basis.MODELLED)
     row = DeviceEnergy(Device("node", DeviceKind.REST, "IT", HOST), exact, exact)
-    bare = msgspec.structs.replace(run, devices=(row,), phases=(), work={}, hosts=())
+    bare = Run(
+        id="20260101-000000-0000",
+        name="",
+        origin="predicted",
+        status="finished",
+        started_utc=asked.started_utc,
+        duration_s=made.duration.value,
+        devices=(row,),
+        place=dict(asked.place),
+    )
     found = reckoned(bare)
     water = [a for a in (found.water.onsite, found.water.offsite) if isinstance(a, Amount)]
     dry = isinstance(found.water.offsite, Missing)
@@ -373,7 +396,7 @@ def _per(
         {name: _product(amount, _UNIT_J) for name, amount in amounts.items()},
         found.money.currency,
         Arrangement(found.arrangement),
-        restored(run.place).hardware_life_years,
+        restored(bare.place).hardware_life_years,
     )
 
 
@@ -384,12 +407,6 @@ def _embodied(rates: Rates, per: _Per) -> Product | Missing:
     if not owned:
         return Missing("what of a server is held is not known")
     return _product(embodied_by_hours(owned, S_PER_H).total, rates.count)
-
-
-def _nothing(run: Run) -> Footprint:
-    del run
-    why = Missing("not reckoned")
-    return Footprint(devices=why, node=why, it=why, facility=why)
 
 
 def _product(amount: Amount | Missing, over: float) -> Product | Missing:

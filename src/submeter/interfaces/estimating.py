@@ -3,21 +3,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from submeter.estimating.asking import Answer, Question
+    from submeter.estimating.varying import Table
     from submeter.records.amounts import Amount
     from submeter.records.figures import Figure, Missing
     from submeter.records.footprints import Footprint
     from submeter.records.runs import Run
+    from submeter.workloads.tallies import Counted
 
-__all__ = ["Prediction", "estimate"]
+__all__ = ["Prediction", "Predictions", "estimate"]
 
 MOST_BYTES: Final = 1_000_000  # of a description: a configuration has a few kilobytes
 _ABOUT_HARDWARE: Final[tuple[str, ...]] = ("hardware", "gpu_hours", "mfu", "power", "precision")
@@ -73,41 +75,100 @@ class Prediction(msgspec.Struct, frozen=True):
         """Price of the electricity."""
         return _figure(self.footprint.money.electricity, self.footprint.money.currency)
 
+    @property
+    def counted(self) -> Counted | None:
+        """One step of the model by module, phase and operator; None if it was described."""
+        from submeter.reporting.counted import counted_of
+
+        return counted_of(self.question)
+
     def to_dict(self) -> dict[str, object]:
         """Words of the JSON, as ``submeter estimate --json`` writes them."""
+        from submeter.reporting.counted import with_count
         from submeter.reporting.estimates import estimate_document
 
-        return estimate_document(self.question, self.answer)
+        return with_count(self.question, estimate_document(self.question, self.answer))
 
     def __str__(self) -> str:
+        from submeter.reporting.counted import count_words
         from submeter.reporting.estimates import estimate_words
 
-        return estimate_words(self.question, self.answer, 80)
+        said = estimate_words(self.question, self.answer, 80), count_words(self.question, 80)
+        return "\n\n".join(words for words in said if words)
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """One prediction for each hardware; ``str()`` is their table, Pareto points marked."""
+
+    each: tuple[Prediction, ...]
+    table: Table
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.each)
+
+    def __getitem__(self, index: int) -> Prediction:
+        return self.each[index]
+
+    def to_dict(self) -> dict[str, object]:
+        """Words of the JSON, as ``submeter estimate --vary hardware=… --json`` writes them."""
+        from submeter.reporting.estimates import table_document
+
+        return table_document(self.table)
+
+    def __str__(self) -> str:
+        from submeter.reporting.estimates import table_words
+
+        return table_words(self.table, 100)
+
+
+@overload
+def estimate(
+    model: Any = None, example_batch: Any = None, *, hardware: str = "", **more: Any
+) -> Prediction: ...
+
+
+@overload
+def estimate(
+    model: Any = None, example_batch: Any = None, *, hardware: Sequence[str], **more: Any
+) -> Predictions: ...
 
 
 def estimate(
+    model: Any = None,
+    example_batch: Any = None,
     *,
-    hardware: str = "",
-    params: str | float | None = None,
-    tokens: str | float | None = None,
-    zone: str | None = None,
+    hardware: str | Sequence[str] = "",
     **more: Any,
-) -> Prediction:
+) -> Prediction | Predictions:
     """Predict what a training will use, before it runs.
 
     Parameters
     ----------
+    model
+        A `torch.nn.Module`, or a function that makes one or (model, example batch): its
+        operations are counted, and nothing is computed. Or the name of a published model.
+    example_batch
+        What one step is fed, over all devices: a tensor, a tuple of arguments, a mapping of named
+        ones, or a function that makes it.
     hardware
-        What it runs on: ``h100-sxm:512``, ``8x a100``, ``cpu``.
-    params, tokens
-        Of a transformer: numbers, or words such as ``7B`` and ``2T``.
-    zone
-        Where: any word for a place; that of the settings, or of the time zone here, if None.
+        What it runs on: ``h100-sxm:512``, ``8x a100``, ``cpu``; a list compares several.
     more
-        As the options of ``submeter estimate``, dashes as underscores: ``config`` (a path or the
-        mapping itself), ``cnn``, ``images``, ``description``, ``gpu_hours``, ``precision``,
-        ``mfu``, ``power``, ``pue``, ``cooling``, ``arrangement``, ``price``, ``at``,
-        ``checkpoints``, ``evaluation``, ``restarts``, ``failed_trials``, ``name``.
+        As the options of ``submeter estimate``, dashes as underscores. Of a model: ``steps``, or
+        ``samples``, ``tokens`` (with ``epochs``), ``loss``, ``optimiser``, ``arguments`` of the
+        function, ``device`` that it is run on to be counted. Of a description: ``params`` and
+        ``tokens`` as numbers or words such as ``7B`` and ``2T``, ``config`` (a path or the
+        mapping itself), ``cnn``, ``images``, ``description``, ``gpu_hours``. Of both: ``zone``
+        (that of the settings, or of the time zone here, if None), ``precision``, ``mfu``,
+        ``power``, ``pue``, ``cooling``, ``arrangement``, ``price``, ``at``, ``checkpoints``,
+        ``evaluation``, ``restarts``, ``failed_trials``, ``name``.
+
+    Returns
+    -------
+    Prediction or Predictions
+        Several if *hardware* is a list.
 
     Raises
     ------
@@ -121,12 +182,50 @@ def estimate(
     >>> made.energy.low < made.energy.value < made.energy.high
     True
     """
+    from submeter.errors import UsageError
     from submeter.estimating.asking import answer
     from submeter.running.reckoning import reckoned
 
-    given = {"hardware": hardware, "params": params, "tokens": tokens, "zone": zone, **more}
+    several = not isinstance(hardware, str)
+    names = list(dict.fromkeys(hardware)) if several else [str(hardware)]
+    given = {**more, "hardware": names[0] if names else ""}
+    if example_batch is not None and (model is None or isinstance(model, str)):
+        raise UsageError(
+            "an example batch is of a model that is counted, and none is given",
+            remedy="submeter.estimate(model, example_batch, steps=10_000, hardware='a100:8')",
+        )
+    if isinstance(model, str):
+        given["model"] = model
+    elif model is not None:
+        given["source"] = _source(model, example_batch, given)
     question = question_of(given)
-    return Prediction(answer(question, reckoned), question)
+    if not several:
+        return Prediction(answer(question, reckoned), question)
+    from submeter.estimating.varying import Axis, vary
+
+    bare = msgspec.structs.replace(question, hardware=names[0].partition(":")[0])  # no count
+    table = vary(bare, (Axis("hardware", tuple(names)),), reckoned)
+    each = [msgspec.structs.replace(question, hardware=name) for name in names]
+    return Predictions(tuple(Prediction(answer(q, reckoned), q) for q in each), table)
+
+
+def _source(model: Any, example_batch: Any, given: dict[str, Any]) -> Any:
+    """What counts *model*; words that only it has are taken out of *given*."""
+    from submeter.workloads.models import Given, ModelSource
+
+    optimiser = given.get("optimiser")
+    beside = Given(
+        None,
+        example_batch,
+        given.pop("loss", None),
+        None if optimiser is None or isinstance(optimiser, str) else given.pop("optimiser"),
+    )
+    return ModelSource(
+        model,
+        given=beside,
+        arguments=given.pop("arguments", None),
+        device=given.pop("device", None) or "meta",
+    )
 
 
 def question_of(given: Mapping[str, Any]) -> Question:
@@ -152,6 +251,7 @@ def question_of(given: Mapping[str, Any]) -> Question:
         said = _described(said.pop("description"), said)
     if isinstance(said.get("config"), str) or hasattr(said.get("config"), "read_text"):
         said["config"] = read_json(said["config"])
+    source = said.pop("source", None)
     hardware = said.pop("hardware", "")
     if not hardware:
         raise UsageError(
@@ -173,6 +273,7 @@ def question_of(given: Mapping[str, Any]) -> Question:
         place=_place(place),
         started_utc=started_at(began_s),
         run_id=new_run_id(int(now_s * 1e9)),
+        source=source,
         **{name: str(word) for name, word in about.items()},
     )
 

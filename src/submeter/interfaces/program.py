@@ -93,6 +93,7 @@ def log(
     samples: float | None = None,
     tokens: float | None = None,
     steps: float | None = None,
+    total_steps: float | None = None,
     **metrics: object,
 ) -> None:
     """Note how the training goes: its quality, and how much work was done.
@@ -100,9 +101,11 @@ def log(
     Parameters
     ----------
     step
-        Number of the present step.
+        Number of the present step, when it is done.
     samples, tokens, steps
         How many were worked through since the last call; they add up.
+    total_steps
+        How many steps the whole training has: said once, it lets a forecast tell the end.
     metrics
         Numbers, or anything with ``item()`` such as a tensor of one; words become parameters.
         Values that are not finite are left out, and the result says so.
@@ -113,6 +116,10 @@ def log(
     try:
         amounts = {"samples": samples, "tokens": tokens, "steps": steps}
         work = {name: amount for name, amount in amounts.items() if amount is not None}
+        if total_steps is not None:
+            from submeter.records.frames import TOTAL_STEPS
+
+            metrics[TOTAL_STEPS] = f"{float(total_steps):.15g}"
         member.log(metrics, None if step is None else int(step), work)
     except Exception as exc:  # noqa: BLE001  # what a caller's tensor raises is not ours
         joined.once(f"a logged value was left out: {type(exc).__name__}: {exc}")

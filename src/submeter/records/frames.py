@@ -16,6 +16,7 @@ import msgspec
 from submeter.records.devices import Channel, Device
 
 FRAME_SCHEMA = 1
+TOTAL_STEPS = "total_steps"  # word among a point's text that says how many there will be
 OTHER_PHASES = "(other phases)"  # paths and tasks beyond what a phase file holds
 
 

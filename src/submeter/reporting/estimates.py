@@ -44,13 +44,14 @@ _UNDER: Final = {  # what a driver is called, and the factor whose value is told
     "TDP of the device": "TDP",
     "peak of the device": "peak",
 }
-_TITLES: Final = {
+TITLES: Final = {
     "duration": "time", "energy": "energy", "carbon": "carbon", "embodied": "embodied",
     "water": "water", "cost": "cost",
 }  # fmt: skip
 _SHOWN: Final = ("duration", "energy", "carbon", "water", "cost")
 _CHART: Final = 36  # columns of the axis of a curve
 _MOST_ROWS: Final = 26
+_MOST_POINTS: Final = 60  # of a table for people
 SAME: Final = "not distinguishable"
 
 
@@ -226,10 +227,13 @@ def table_words(made: Table, width: int) -> str:
     """All points of *made* as one table, the Pareto ones marked, each against the first."""
     best = pareto(made.points)
     names = [axis.name for axis in made.axes]
-    heads = ["", *names, *(_TITLES[m] for m in _SHOWN), "energy, to first"]
-    likes = {m: _like(made, m) for m in _SHOWN}
+    heads = ["", *names, *(TITLES[m] for m in _SHOWN), "energy, to first"]
     rows: list[list[str]] = [heads]
-    for point, kept in zip(made.points, best, strict=True):
+    shown = list(zip(made.points, best, strict=True))
+    if len(shown) > _MOST_POINTS:  # nobody reads ten thousand rows
+        shown = [shown[0], *(row for row in shown[1:] if row[1])][:_MOST_POINTS]
+    likes = {m: _like([point for point, _ in shown], m, made.currency) for m in _SHOWN}
+    for point, kept in shown:
         values = [_cell(point.figure(m, _unit(m, made.currency)), likes[m], m) for m in _SHOWN]
         words = [plain(point.words[name], width=24) for name in names]
         rows.append(["*" if kept else "", *words, *values, _against(made, point)])
@@ -242,6 +246,12 @@ def table_words(made: Table, width: int) -> str:
         f"95 % intervals; “{SAME}”: that of the change holds zero"
     )
     lines += fill(said.split(" "), width)
+    if len(shown) < len(made.points):
+        lines.append(f"of {len(made.points)} points, the first and the marked (--json has all)")
+    whys = dict.fromkeys(
+        found.why for point, _ in shown if isinstance(found := point.amounts["energy"], Missing)
+    )
+    lines += [f"{MISSING} {plain(why)}" for why in whys]
     if gone:
         hidden = ", ".join(heads[i] for i in gone)
         lines.append(f"left out for want of room: {hidden} (wider terminal, or --json)")
@@ -260,8 +270,8 @@ def _ends(figure: Figure | Missing, like: float | None, measure: str) -> str:
     return interval(in_time(figure)) if measure == "duration" else interval(figure, like=like)
 
 
-def _like(made: Table, measure: str) -> float | None:
-    figures = (point.figure(measure, _unit(measure, made.currency)) for point in made.points)
+def _like(points: Sequence[Point], measure: str, currency: str) -> float | None:
+    figures = (point.figure(measure, _unit(measure, currency)) for point in points)
     return shared_unit(f.value for f in figures if isinstance(f, Figure))
 
 
@@ -336,12 +346,12 @@ def curve_words(made: Table, width: int) -> str:
     low, high = min(f.low for f in known), max(f.high for f in known)
     cells = [[axis.name, "energy", "", "time", "carbon"]]
     for point, figure in figures:
-        bar = _bar(figure, low, high) if isinstance(figure, Figure) else MISSING
+        drawn = bar(figure, low, high, _CHART) if isinstance(figure, Figure) else MISSING
         cells.append(
             [
                 _value(axis, point),
                 _cell(figure, None, "energy"),
-                bar,
+                drawn,
                 _cell(point.figure("duration"), None, "duration"),
                 _cell(point.figure("carbon"), None, "carbon"),
             ]
@@ -361,13 +371,15 @@ def _value(axis: Axis, point: Point) -> str:
         return plain(word, width=24)
 
 
-def _bar(figure: Figure, low: float, high: float) -> str:
+def bar(figure: Figure, low: float, high: float, columns: int) -> str:
+    """Interval and best estimate between *low* and *high* on a logarithmic axis of *columns*."""
     span = math.log(high / low) or 1.0
 
     def column(value: float) -> int:
-        return round((_CHART - 1) * math.log(value / low) / span)
+        place = math.log(max(value, low) / low) / span
+        return min(columns - 1, max(0, round((columns - 1) * place)))
 
-    marks = [" "] * _CHART
+    marks = [" "] * columns
     for i in range(column(figure.low), column(figure.high) + 1):
         marks[i] = "━"
     marks[column(figure.value)] = "●"

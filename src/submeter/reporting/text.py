@@ -23,6 +23,8 @@ def plain(words: str, *, width: int | None = None) -> str:
 
 def columns(line: str) -> int:
     """Columns that *line* takes on a terminal."""
+    if line.isascii():
+        return len(line)
     return sum(_columns_of(c) for c in line)
 
 

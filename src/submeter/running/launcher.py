@@ -22,12 +22,20 @@ import msgspec
 from submeter.collecting.order import Order
 from submeter.errors import SubmeterError
 from submeter.records.frames import End
+from submeter.running.attending import Attendance, Attendant
 from submeter.running.collectors import CollectorHandle, Warm, write_order
 from submeter.running.joined import RUN_VARIABLE, is_open
 from submeter.running.orders import code_state, new_order
 from submeter.units import ns_to_s, s_to_ns
 
-__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "Outcome", "die_like", "find_command", "run_command"]
+__all__ = [
+    "NOT_EXECUTABLE",
+    "NOT_FOUND",
+    "Outcome",
+    "die_like",
+    "find_command",
+    "run_command",
+]
 
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
@@ -93,6 +101,7 @@ def run_command(
     interval_s: float | None = None,
     project: str | None = None,
     zone: str | None = None,
+    attendant: Attendant | None = None,
 ) -> Outcome:
     """Run *argv*, meter it as one run, and wait until that is settled.
 
@@ -108,6 +117,8 @@ def run_command(
         Where its electricity comes from; what is configured if None.
     interval_s
         Time between two readings [s]; what is configured if None.
+    attendant
+        Who watches the run while it goes on.
     """
     missing = find_command(argv[0])
     if missing:
@@ -118,6 +129,7 @@ def run_command(
     if not hasattr(signal, "sigtimedwait"):
         return _unmetered(argv)
     launch = _Launch(argv)
+    launch.attendance.attendant = attendant
     launch.prepare(name=name, tags=tags, interval_s=interval_s, project=project, zone=zone)
     return launch.run()
 
@@ -148,6 +160,7 @@ class _Launch:
         self.notes: list[str] = []
         self.collector: CollectorHandle | None = None
         self.pid = 0
+        self.attendance = Attendance()
         self.status: int | None = None  # wait status of the command
         self.ended_ns = 0
         self._folder: Path | None = None
@@ -246,9 +259,11 @@ class _Launch:
                 self._start()
             except OSError as exc:
                 return self._did_not_start(exc)
+            self.attendance.begin(self._folder, lambda: self.pid if self.status is None else 0)
             while self.status is None:
                 self._step()
         finally:
+            self.attendance.end()
             self._drain()
             self._let_in()
         return self._settle()
@@ -366,7 +381,8 @@ class _Launch:
         killed_by = os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else 0
         code = 128 + killed_by if killed_by else os.waitstatus_to_exitcode(self.status)
         collector = self.collector
-        outcome = Outcome(code, killed_by, notes=tuple(self.notes))
+        notes = (*self.notes, *self.attendance.notes)
+        outcome = Outcome(code, killed_by, notes=notes)
         if collector is None:
             return outcome
         outcome = msgspec.structs.replace(
@@ -388,9 +404,9 @@ class _Launch:
         return msgspec.structs.replace(outcome, settled=settled)
 
     def _end(self, killed_by: int, code: int) -> End:
-        return End(
-            self.ended_ns, _status(killed_by, code), None if killed_by else code, _why(killed_by)
-        )
+        why = self.attendance.stopped_because  # however it took the signal
+        status = "stopped" if why else _status(killed_by, code)
+        return End(self.ended_ns, status, None if killed_by else code, why or _why(killed_by))
 
 
 def _hold() -> "set[int | signal.Signals]":

@@ -66,20 +66,20 @@ def _checksum(payload: bytes) -> int:
 
 
 class Scan:
-    """Iterates over the payloads of an open journal, from its start to its present end.
+    """Iterates over the payloads of an open journal, from *start* to its present end.
 
     Afterwards ``lost_bytes`` says how many bytes between good frames were damaged,
     ``torn_tail_bytes`` how many after the last good one, and ``good_end`` where that ended. It
     never holds more than a frame and a chunk in memory, and never raises for damage.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, start: int = 0) -> None:
         self.lost_bytes = 0
         self.torn_tail_bytes = 0
-        self.good_end = 0
+        self.good_end = start
         self._fd = fd
         self._buffer = b""
-        self._base = 0  # offset of the buffer in the file
+        self._base = start  # offset of the buffer in the file
         self._at = 0  # place in the buffer
 
     def __iter__(self) -> Iterator[bytes]:

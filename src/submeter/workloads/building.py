@@ -70,6 +70,11 @@ def imported(name: str) -> ModuleType:
         ) from error
     except UsageError:
         raise
+    except SystemExit as error:
+        raise UsageError(
+            f"importing {name} ended the program",
+            remedy="put what runs at once under if __name__ == '__main__':",
+        ) from error
     except Exception as error:
         lines = str(error).strip().splitlines() or ["no message"]
         raise UsageError(
@@ -87,6 +92,9 @@ def from_file(path: Path) -> ModuleType:
         raise UsageError(f"{path} is not a Python file", remedy="name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)  # so that what it defines can be copied
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:  # as `python file.py` has it
+        sys.path.insert(0, folder)
     spec.loader.exec_module(module)
     return module
 

@@ -20,7 +20,10 @@ Pruning = Literal["mask", "channels", "2:4"]
 # Parts whose products are inputs times weights, which pruning thins on both sides; scores have no
 # weights, and embedding, head, router and classifier keep one side.
 _TWO_SIDED: Final = frozenset(
-    {"attention", "feed-forward", "experts", "convolution", "dense", "recurrent", "input"}
+    {
+        *("attention", "feed-forward", "experts", "convolution", "dense", "recurrent", "input"),
+        "matmul",  # of a counted model
+    }
 )
 _UNTOUCHED: Final = frozenset({"optimiser", "embedding"})
 SPARSE_RATIO: Final = 0.5  # of the products, at two of four weights

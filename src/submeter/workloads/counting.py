@@ -89,17 +89,17 @@ def workload_of_model(
 ) -> Workload:
     """A training of *steps* such steps, as depth 1 would describe it.
 
-    Parts are the classes of operators, and sum to the whole.
+    Parts are the classes of operators, and the optimiser; they sum to the whole.
     """
     if not steps > 0:
         raise UsageError(
             f"{steps} steps, but a training has a positive number of them",
             remedy="give the number of optimiser steps of the whole training",
         )
-    parts: dict[str, Operations] = {
-        kind: operations([r for r in counted.rows if r.kind == kind]).times(steps)
-        for kind in dict.fromkeys(row.kind for row in counted.rows)
-    }
+    groups: dict[str, list[Row]] = {}
+    for row in counted.rows:
+        groups.setdefault("optimiser" if row.phase == "optimiser" else row.kind, []).append(row)
+    parts = {part: operations(rows).times(steps) for part, rows in groups.items()}
     notes = [*counted.notes, f"counted from the model itself, {steps:g} steps"]
     notes += [f"not counted: {item}" for item in counted.not_counted]
     return Workload(
@@ -290,6 +290,13 @@ def leaves_of(tree: Any) -> list[Any]:
 
     found: list[Any] = tree_leaves(tree)
     return found
+
+
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Give *tree* with *function* of each leaf."""
+    from torch.utils._pytree import tree_map
+
+    return tree_map(function, tree)
 
 
 def wants_target(loss: Callable[..., Any]) -> bool:

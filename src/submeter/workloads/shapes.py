@@ -10,7 +10,7 @@ the others (`SPREAD_RATIOS`, checked by tests/workloads/test_shapes.py).
 import math
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -150,7 +150,16 @@ def inferred(
     params: float, family: Family = "decoder", *, among: tuple[Known, ...] | None = None
 ) -> tuple[TransformerShape, Known]:
     """Shape of a model of which only the size is told, and the model that it was taken from."""
+    if among is None:
+        return _inferred(params, family)
     known = nearest(params, family, among)
+    return scaled(known.shape, params), known
+
+
+@lru_cache(maxsize=1024)
+def _inferred(params: float, family: Family) -> tuple[TransformerShape, Known]:
+    """Many questions are of few sizes, and each takes a search."""
+    known = nearest(params, family)
     return scaled(known.shape, params), known
 
 

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.errors import SubmeterError, UsageError
+from submeter.interfaces.cli.estimate_model import model_options, take_model
+from submeter.interfaces.cli.estimate_more import (
+    TERMINAL,
+    draw,
+    more_options,
+    more_words,
+    take_more,
+    with_more,
+)
+from submeter.interfaces.cli.probe import ProbingCommand, probe, probe_options, probed_command
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -21,7 +31,7 @@ _OPTIONS: Final = (
     click.option("--cnn", metavar="NAME", help="A network on images: resnet50, …"),
     click.option("--images", metavar="COUNT", help="Images of one epoch."),
     click.option("--context", metavar="COUNT", help="Tokens of a sequence."),
-    click.option("--batch", metavar="COUNT", help="Tokens or images of one step."),
+    click.option("--batch", metavar="COUNT", help="Tokens, images or samples of one step."),
     click.option("--epochs", metavar="COUNT", help="How often it sees them."),
     click.option("--recomputation", metavar="NAME", help="Of activations: none, selective, full."),
     click.option("--hardware", metavar="NAME:COUNT", help="Devices: h100-sxm:512, a100:8, cpu."),
@@ -51,9 +61,11 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("estimate")
-@click.argument("description", required=False, metavar="[DESCRIPTION]")
+@click.command("estimate", cls=ProbingCommand)
+@click.argument("description", required=False, metavar="[DESCRIPTION] [-- CMD…]")
+@probe_options
 @_options
+@model_options
 @click.option(
     "--vary",
     multiple=True,
@@ -61,6 +73,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     help='Compare: "hardware=a100,h100 precision=fp32,bf16 region=DE,SE".',
 )
 @click.option("--sweep", metavar="AXIS", help="A curve along one axis: params=1e8..1e11.")
+@more_options
 @click.option("--validate", metavar="FILE", help="Score the priors on published runs in a table.")
 @click.option("--save", metavar="NAME", help="Keep the predicted run in the ledger as NAME.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
@@ -76,8 +89,10 @@ def estimate(
 ) -> None:  # fmt: skip
     """Predict what a training will use: time, energy, carbon, water, cost.
 
-    DESCRIPTION is a TOML file that says the same as the options. What is not said is a prior,
-    fitted on published trainings, and as wide as they differ.
+    DESCRIPTION is a TOML file that says the same as the options, or names a function that makes
+    the model, whose operations are counted then. What is not said is a prior, fitted on published
+    trainings, and as wide as they differ. A probe runs the command itself for a while, stops it,
+    and extrapolates from the steps that it logged.
 
     \b
     Examples:
@@ -85,12 +100,26 @@ def estimate(
       submeter estimate --cnn resnet50 --images 1.28M --hardware v100:8
       submeter estimate --config config.json --tokens 2T --hardware a100:64
       submeter estimate --gpu-hours 184320 --hardware h100-sxm:512
+      submeter estimate mymodel:build_model --steps 10000 --hardware a100:8
+      submeter estimate net.py:build --set layers=80 --input 4x2048:tokens …
+      submeter estimate --probe 30s -- python train.py
       submeter estimate … --vary "hardware=v100,a100,h100 region=DE,SE"
+      submeter estimate … --vary "precision=fp32,bf16,fp8" --chart
       submeter estimate … --sweep params=1e8..1e11
+      submeter estimate … --change prune=0.5:channels --outlook neuromorphic
     """  # noqa: D301  # \b keeps click from refilling the examples
+    probe_s = given.pop("probe_s")
+    if probe_s is None and probed_command():
+        raise UsageError("a command is run only to probe it", remedy="--probe 30s -- CMD")
     if validate is not None:
         _validate(validate, as_json=as_json)
         return
+    if probe_s is not None:
+        if description is not None or sweep is not None or vary:
+            raise UsageError("a probe is of a command", remedy="--probe 30s -- python train.py")
+        probe(probe_s, given, as_json=as_json, save=save)
+        return
+    given.pop("probe_steps", None)
     from submeter.interfaces.estimating import question_of
 
     if sweep is not None and vary:
@@ -102,37 +131,58 @@ def estimate(
 
         check_name(save, "submeter estimate … --save planned")
         given["name"] = save
-    question = question_of({**given, "description": description})
+    given["description"] = description
+    more = take_more(given, many=sweep is not None or bool(vary))
+    by = given["by"]
+    source = take_model(given)
+    question = question_of({**given, "source": source})
     if sweep is not None or vary:
         _many(question, (sweep,) if sweep is not None else vary, curve=sweep is not None,
-              as_json=as_json)  # fmt: skip
+              as_json=as_json, chart=more["chart"])  # fmt: skip
         return
-    _one(question, as_json=as_json, save=save is not None)
+    _one(question, more, as_json=as_json, save=save is not None, by=by)
 
 
-def _one(question: "Question", *, as_json: bool, save: bool) -> None:
+def _one(
+    question: "Question", more: dict[str, Any], *, as_json: bool, save: bool, by: Any
+) -> None:
     from submeter.estimating.asking import answer
+    from submeter.reporting.counted import count_words, with_count
     from submeter.reporting.estimates import estimate_document, estimate_words
     from submeter.running.reckoning import reckoned
 
     found = answer(question, reckoned)
+    if as_json:
+        from submeter.reporting.words import to_json
+
+        document = with_count(question, estimate_document(question, found))
+        said = [to_json(with_more(question, found, more, document))]
+    else:
+        width = _width()
+        said = [
+            estimate_words(question, found, width, beside=_beside(question, found)),
+            count_words(question, width, by=by),
+            more_words(question, found, more, width),
+        ]
     if save:
         from submeter.storing.ledger import open_ledger
 
         with open_ledger() as ledger:
             ledger.put(found.prediction.run)
-    if as_json:
-        from submeter.reporting.words import to_json
-
-        click.echo(to_json(estimate_document(question, found)))
-    else:
-        click.echo(estimate_words(question, found, _width(), beside=_beside(question, found)))
+    click.echo("\n\n".join(words for words in said if words))
     if save:
         click.echo(f"kept as {question.run_id}", err=True)
         click.echo(f"undo: submeter rm {question.run_id}", err=True)
 
 
-def _many(question: "Question", words: tuple[str, ...], *, curve: bool, as_json: bool) -> None:
+def _many(
+    question: "Question",
+    words: tuple[str, ...],
+    *,
+    curve: bool,
+    as_json: bool,
+    chart: str | None,
+) -> None:
     from submeter.estimating.varying import axes_of, vary
     from submeter.reporting.estimates import curve_words, table_document, table_words
     from submeter.running.reckoning import reckoned
@@ -141,12 +191,17 @@ def _many(question: "Question", words: tuple[str, ...], *, curve: bool, as_json:
     if curve and len(axes) != 1:
         raise UsageError("a curve has one axis", remedy="--sweep params=1e8..1e11")
     made = vary(question, axes, reckoned)
+    drawn = draw(made, chart, _width()) if chart else ""
     if as_json:
         from submeter.reporting.words import to_json
 
         click.echo(to_json(table_document(made)))
-        return
-    click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
+    else:
+        click.echo(curve_words(made, _width()) if curve else table_words(made, _width(120)))
+    if chart != TERMINAL:
+        click.echo(drawn, nl=bool(drawn), err=True)
+    elif not as_json:
+        click.echo(f"\n{drawn}")
 
 
 def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None":

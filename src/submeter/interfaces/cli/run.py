@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from submeter.interfaces.cli.run_budget import budget_options, watch_of
 
 if TYPE_CHECKING:
     from submeter.records.runs import Run
@@ -44,6 +46,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 @click.option("--project", help="Project that the run belongs to.")
 @click.option("--zone", metavar="ZONE", help="Where the electricity comes from, such as DE.")
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
+@budget_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
 def run(  # click gives them by name
     name: str,
@@ -53,13 +56,24 @@ def run(  # click gives them by name
     zone: str | None,
     quiet: bool,  # noqa: FBT001  # click gives it by name
     command: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Meter a command: its output, signals and exit code pass through unchanged.
 
     Without --name the run is called after its script, module or program: python train.py is
     train. Inside another run the command joins that one: name, tags and options given here are
     then not used.
-    """
+
+    With --forecast it says while it runs what it will have used in the end, from the steps that
+    the program logs: submeter.log(step=…, total_steps=…). A budget counts what is used at the
+    wall, its carbon, water or cost.
+
+    \b
+    Examples:
+      submeter run -- python train.py
+      submeter run --forecast -- python train.py
+      submeter run --budget 2kWh --on-budget stop -- python train.py
+    """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.errors import UsageError
     from submeter.running.launcher import NOT_FOUND, die_like, run_command
 
@@ -85,8 +99,9 @@ def run(  # click gives them by name
         check_name(name, "submeter run --name baseline -- …")
     name = name or default_name(words)
     outcome = run_command(
-        words, name=name, tags=tags, interval_s=interval_s, project=project, zone=zone
-    )
+        words, name=name, tags=tags, interval_s=interval_s, project=project, zone=zone,
+        attendant=watch_of(given),
+    )  # fmt: skip
     if not outcome.run_id and not outcome.notes and outcome.exit_code:
         what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
         click.echo(f"error: {words[0]}: {what}", err=True)

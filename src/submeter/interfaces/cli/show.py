@@ -3,16 +3,20 @@
 
 import os
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from submeter.errors import UsageError
+from submeter.errors import LedgerError, UsageError
 from submeter.interfaces.cli.lookup import complete_run, look_up
 from submeter.interfaces.cli.replay import tell
 from submeter.interfaces.cli.what_if import asked_of, what_if_options
+from submeter.records.footprints import Footprint
 from submeter.reporting.tables import WAYS, details
 from submeter.reporting.words import only, run_document, to_json
+
+if TYPE_CHECKING:
+    from submeter.running.watching import View
 
 
 def _ways(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
@@ -70,8 +74,13 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: A
         tell(found.run, asked, as_json=as_json, provider=provider)
         return
     amount = reckoned(found.run, provider=provider)
+    view = forecast_of(found.run.id) if found.live else None
     if as_json:
         document = run_document(found.run, amount)
+        if view is not None:
+            from submeter.reporting.remaining import forecast_document
+
+            document["forecast"] = forecast_document(view)
         click.echo(to_json(document if by == WAYS else only(document, by)))
         return
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
@@ -79,4 +88,20 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: A
     # click takes the style away again where stdout is no terminal.
     bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     click.echo(first if bare else click.style(first, bold=True))
+    if view is not None and isinstance(view.ahead, Footprint):
+        from submeter.reporting.remaining import forecast_line
+
+        click.echo(f"  forecast  {forecast_line(view, max(width, 60) - 12)}")
     click.echo(others)
+
+
+def forecast_of(run_id: str) -> "View | None":
+    """What is forecast of a run that goes on; None if nothing can be read of it."""
+    from submeter.running.progress import followed
+    from submeter.running.watching import view_of
+    from submeter.storing.places import home, run_folder
+
+    try:
+        return view_of(followed(run_folder(home(), run_id)))
+    except (LedgerError, OSError):
+        return None

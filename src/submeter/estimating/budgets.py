@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A budget of a run in words (``2kWh``, ``500g``, ``10L``, ``5EUR``), and what is used of it."""
+
+import re
+from typing import Final, Literal
+
+import msgspec
+
+from submeter.errors import UsageError
+from submeter.records.amounts import Amount, sum_amounts
+from submeter.records.figures import Missing
+from submeter.records.footprints import Footprint
+from submeter.units import G_PER_KG, G_PER_T, J_PER_KWH, J_PER_WH
+
+__all__ = ["Budget", "budget_of", "spent_of"]
+
+Kind = Literal["energy", "carbon", "water", "cost"]
+_SIZES: Final[dict[str, tuple[Kind, float, str]]] = {
+    "j": ("energy", 1.0, "J"),
+    "kj": ("energy", 1e3, "J"),
+    "mj": ("energy", 1e6, "J"),
+    "wh": ("energy", J_PER_WH, "J"),
+    "kwh": ("energy", J_PER_KWH, "J"),
+    "mwh": ("energy", 1e3 * J_PER_KWH, "J"),
+    "g": ("carbon", 1.0, "gCO2e"),
+    "kg": ("carbon", float(G_PER_KG), "gCO2e"),
+    "t": ("carbon", float(G_PER_T), "gCO2e"),
+    "ml": ("water", 1e-3, "L"),
+    "l": ("water", 1.0, "L"),
+    "m3": ("water", 1e3, "L"),
+    "m³": ("water", 1e3, "L"),
+}
+_SIGNS: Final = {"€": "EUR", "$": "USD", "£": "GBP"}
+_WORDS: Final = re.compile(
+    r"\s*(?P<before>[€$£]?)\s*(?P<number>\d[\d_ ]*(?:\.\d+)?(?:e[+-]?\d+)?)\s*"
+    r"(?P<unit>[A-Za-z€$£³]+3?)?(?:\s*(?:co2e?|of water))?\s*",
+    re.IGNORECASE,
+)
+_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
+_TRY: Final = "--budget 2kWh, 500g, 10L or 5EUR"
+_SAID: Final = {
+    "energy": "energy at the wall",
+    "carbon": "location-based emissions of the electricity",
+    "water": "water consumed, on-site and at the generators",
+    "cost": "cost of the electricity",
+}
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """So much and no more: ``limit`` in ``unit`` (J, gCO2e, L or a currency)."""
+
+    kind: Kind
+    limit: float
+    unit: str
+    words: str = ""
+
+    @property
+    def said(self) -> str:
+        """What it counts, in words."""
+        return _SAID[self.kind]
+
+
+def budget_of(words: str) -> Budget:
+    """Budget that *words* name.
+
+    Raises
+    ------
+    UsageError
+        If they name none.
+    """
+    found = _WORDS.fullmatch(words)
+    if found is None:
+        raise UsageError(f"“{words}” is no budget", remedy=_TRY)
+    unit = _SIGNS.get(found["before"]) or found["unit"] or ""
+    if found["before"] and found["unit"]:
+        raise UsageError(f"“{words}” has two units", remedy=_TRY)
+    value = float(found["number"].replace(" ", "").replace("_", ""))
+    if value <= 0 or value == float("inf"):
+        raise UsageError(f"a budget of “{words}” allows nothing", remedy=_TRY)
+    if unit.lower() in _SIZES:
+        kind, size, base = _SIZES[unit.lower()]
+        if unit in {
+            "mJ",
+            "mWh",
+        }:  # nobody has a budget of millijoules, and none is ten to the nine
+            raise UsageError(f"“{words}” may be milli or mega", remedy=f"--budget {value:g}MWh")
+        return Budget(kind, value * size, base, words.strip())
+    unit = _SIGNS.get(unit, unit)
+    if _CURRENCY.fullmatch(unit):
+        return Budget("cost", value, unit.upper(), words.strip())
+    what = f"“{unit}” is no unit of a budget" if unit else f"“{words}” has no unit"
+    raise UsageError(what, remedy=_TRY)
+
+
+def spent_of(budget: Budget, footprint: Footprint) -> Amount | Missing:
+    """What *footprint* holds of what *budget* counts, in the unit of the budget."""
+    if budget.kind == "energy":
+        return footprint.facility
+    if budget.kind == "carbon":
+        return footprint.carbon.location
+    if budget.kind == "water":
+        parts = (footprint.water.onsite, footprint.water.offsite)
+        known = [part for part in parts if isinstance(part, Amount)]
+        lost = [part for part in parts if isinstance(part, Missing)]
+        return sum_amounts(known) if known else lost[0]
+    money = footprint.money
+    if isinstance(money.electricity, Amount) and money.currency != budget.unit:
+        return Missing(f"prices here are in {money.currency}, the budget is in {budget.unit}")
+    return money.electricity

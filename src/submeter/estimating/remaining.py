@@ -1,0 +1,491 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left of a training that has begun: from its logged steps to the whole, with an interval.
+
+Pure arithmetic on three things: instants at which steps were logged, a cumulative amount over
+time (seconds, joules, CPU seconds), and stretches of time spent in phases. The same functions
+serve a probe, which saw the first half minute, and a forecast inside a running job.
+
+A training is taken to be a start, steps whose cost settles and then drifts slowly, and pauses
+that come back (evaluation, checkpoints): ``whole = start + steps x cost + pauses x cost``.
+"""
+
+import bisect
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import msgspec
+
+from submeter.records.figures import Missing
+
+LEAST_INTERVALS: Final = 4
+MOST_WARM: Final = 0.75
+MOST_BLOCKS: Final = 40
+# Deviation of the cost of a step by a drift while the number of steps grows by e, and of the
+# drift itself from then on: fitted and checked by benchmarks/probing.py, see docs/probing.md.
+DRIFT_RATIO: Final = 0.015
+CHANGE_RATIO: Final = 0.007
+SEEN_ONCE_RATIO: Final = 0.25  # doubt about a pause that was seen once
+# Evaluation and checkpoints that no one has seen yet: the priors of `overheads`, a hundredth of
+# the steps each and five times as much or as little; most trainings pause ten times or more.
+UNSEEN_RATIO: Final = 0.01
+UNSEEN_LOG_SD: Final = math.log(5) / 1.96
+USUAL_KINDS: Final = 2
+SEEN_BY: Final = 0.1
+_EVEN: Final = 0.25  # gaps that differ by less than this part are a period
+_RARE: Final = 0.5  # of the intervals; a phase in more of them belongs to the step
+_STALL_MADS: Final = 8.0
+_MAD_TO_SD: Final = 1.4826
+STALL: Final = "stall"  # a pause without a name
+_T_95: Final = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83, 1.81)  # Student, 1 to 10
+_NORMAL_95: Final = 1.645
+
+
+class Mark(NamedTuple):
+    """So many steps (samples, tokens) were done at this time [s since the run began]."""
+
+    t_s: float
+    done: float
+
+
+class Stretch(NamedTuple):
+    """Time spent in a phase [s since the run began]."""
+
+    path: str
+    start_s: float
+    end_s: float
+
+
+class Course:
+    """A cumulative amount over time, straight between its points.
+
+    Parameters
+    ----------
+    t_s, totals
+        Instants in order [s] and what had been used by then, in any unit; never less.
+    """
+
+    def __init__(self, t_s: Sequence[float], totals: Sequence[float]) -> None:
+        if len(t_s) != len(totals) or not t_s:
+            msg = f"{len(t_s)} instants and {len(totals)} amounts make no course"
+            raise ValueError(msg)
+        self.t_s, self.totals = t_s, totals
+
+    @classmethod
+    def of_time(cls, end_s: float) -> "Course":
+        """Time itself, for forecasting how long it takes."""
+        return cls((0.0, max(end_s, 1e-9)), (0.0, max(end_s, 1e-9)))
+
+    @property
+    def end_s(self) -> float:
+        """Until when it is known [s]."""
+        return self.t_s[-1]
+
+    def at(self, t_s: float) -> float:
+        """Amount used by *t_s*; beyond its ends it stays."""
+        i = bisect.bisect_right(self.t_s, t_s)
+        if i == 0:
+            return self.totals[0]
+        if i == len(self.t_s):
+            return self.totals[-1]
+        (t0, t1), (a, b) = self.t_s[i - 1 : i + 1], self.totals[i - 1 : i + 1]
+        return a + (b - a) * (t_s - t0) / (t1 - t0)
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Something that comes back between the steps, such as an evaluation.
+
+    ``every`` is the number of steps from one to the next, None if there is no such rhythm;
+    ``cost`` what one takes beyond the steps around it; ``left`` how many are still to come.
+    """
+
+    name: str
+    seen: int
+    every: float | None
+    cost: float
+    left: float
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """What a training will have used at its end, in the unit of the course that it was made from.
+
+    ``value`` is the whole, of which ``spent`` is known. ``sds`` are standard deviations of the
+    rest by source: ``steps``, ``drift``, ``pauses``, ``unseen``. ``per_step`` is the steady cost,
+    ``trend_ratio`` its change while the steps double, ``settled_after`` the steps that were left
+    out as a warm-up.
+    """
+
+    value: float
+    spent: float
+    done: float
+    total: float
+    per_step: float
+    sds: dict[str, float]
+    trend_ratio: float = 0.0
+    settled_after: float = 0.0
+    pauses: tuple[Pause, ...] = ()
+
+    @property
+    def left(self) -> float:
+        """What is still to come."""
+        return self.value - self.spent
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of what is still to come."""
+        return math.hypot(*self.sds.values())
+
+    def interval(self, places: float = _NORMAL_95) -> tuple[float, float]:
+        """Ends of the whole, *places* deviations away in the log domain of what is left.
+
+        Notes
+        -----
+        ``spent + left * exp(-+ places * s)`` with ``s^2 = ln(1 + (sd / left)^2)``: never below
+        what is spent.
+        """
+        if self.left <= 0:
+            return self.value, self.value
+        log_sd = math.sqrt(math.log1p((self.sd / self.left) ** 2))
+        far = math.exp(places * log_sd)
+        return self.spent + self.left / far, self.spent + self.left * far
+
+
+class Interval(NamedTuple):
+    """From one logged step to the next."""
+
+    start_s: float
+    end_s: float
+    steps: float
+    done: float  # at its end
+    kind: str = ""  # of the pause in it
+
+
+def outlook(
+    marks: Sequence[Mark],
+    course: Course,
+    total: float,
+    stretches: Iterable[Stretch] = (),
+    *,
+    drift_ratio: float = DRIFT_RATIO,
+    change_ratio: float = CHANGE_RATIO,
+) -> Outlook | Missing:
+    """Whole amount of a training of *total* steps that was seen as far as *course* reaches.
+
+    Parameters
+    ----------
+    marks
+        Logged steps in order of time.
+    course
+        What was used over time.
+    stretches
+        Time in phases; those that steps do not enter are pauses.
+    drift_ratio, change_ratio
+        Spread of drifts, and of what becomes of them; for fitting both.
+
+    Returns
+    -------
+    Outlook or Missing
+        Missing with the reason where the steps do not suffice.
+
+    Notes
+    -----
+    The warm-up is cut off where the marginal standard error of the rest is least [1]_. What a
+    step costs is a line in the logarithm of the number of steps, ``y = a + b ln n``, whose slope
+    has a normal prior with the spread of drifts, and may change from now on; so a drift that was
+    seen goes on ever more slowly, and one that was not has its place in the interval. Pauses go
+    on in their rhythm, or as often as before if they have none.
+
+    References
+    ----------
+    .. [1] White (1997), An effective truncation heuristic for bias reduction in simulation
+       output. Simulation 69(6), 323-334.
+    """
+    known = [mark for mark in marks if mark.t_s <= course.end_s]
+    parts = intervals(known)
+    if len(parts) < LEAST_INTERVALS:
+        return Missing(f"{len(known)} logged steps are too few to tell a steady one")
+    last = known[-1]
+    spent = course.totals[-1]
+    ahead = max(0.0, total - last.done)
+    parts = with_pauses(parts, list(stretches))
+    steady = _Steady(parts, course, drift_ratio, change_ratio)
+    pauses, pauses_sd = _pauses(parts, course, steady, total)
+    unseen = ahead * steady.rate * _unseen_ratio(len(pauses), last.done / max(total, last.done))
+    rest = ahead * steady.ahead(last.done, total) + sum(p.left * p.cost for p in pauses)
+    # what happened since the last logged step is part of the steps and pauses that are to come
+    value = max(course.at(last.t_s) + rest + unseen, spent)
+    sds = {
+        "steps": ahead * steady.noise_sd(ahead),
+        "drift": ahead * steady.drift_sd(last.done, total),
+        "pauses": pauses_sd,
+        "unseen": unseen * math.sqrt(math.expm1(UNSEEN_LOG_SD**2)),
+    }
+    return Outlook(
+        value=value,
+        spent=spent,
+        done=last.done,
+        total=total,
+        per_step=steady.rate,
+        sds=sds,
+        trend_ratio=steady.slope * math.log(2) / steady.rate if steady.rate > 0 else 0.0,
+        settled_after=steady.settled_after,
+        pauses=pauses,
+    )
+
+
+def intervals(marks: Sequence[Mark]) -> list[Interval]:
+    """Stretches between marks in which steps were done; a step that was logged twice is one."""
+    found: list[Interval] = []
+    before: Mark | None = None
+    for mark in marks:
+        if before is None or mark.done < before.done:  # began again from an older checkpoint
+            before = mark
+        elif mark.done > before.done:
+            found.append(Interval(before.t_s, mark.t_s, mark.done - before.done, mark.done))
+            before = mark
+    return found
+
+
+# --- pauses -------------------------------------------------------------------------------------
+
+
+def with_pauses(parts: Sequence[Interval], stretches: Sequence[Stretch]) -> list[Interval]:
+    """*parts* with the pause that each holds: a phase that is rare, or a stall without a name."""
+    named = _by_phase(parts, stretches)
+    rest = [part for part, kind in zip(parts, named, strict=True) if not kind]
+    stalled = _stalled(rest)
+    return [
+        part._replace(kind=kind or (STALL if part in stalled else ""))
+        for part, kind in zip(parts, named, strict=True)
+    ]
+
+
+def _by_phase(parts: Sequence[Interval], stretches: Sequence[Stretch]) -> list[str]:
+    """Name of the rare phase that took most of each part's time, "" where there is none."""
+    starts = [part.start_s for part in parts]
+    often: dict[str, set[int]] = {}
+    mostly: list[tuple[str, int, float]] = []  # each stretch in the part that holds most of it
+    for path, start_s, end_s in stretches:
+        i = max(0, bisect.bisect_right(starts, start_s) - 1)
+        lengths: dict[int, float] = {}
+        while i < len(parts) and parts[i].start_s < end_s:
+            length_s = min(end_s, parts[i].end_s) - max(start_s, parts[i].start_s)
+            if length_s > 0:
+                lengths[i] = length_s
+            i += 1
+        often.setdefault(path, set()).update(lengths)
+        if lengths:
+            most = max(lengths, key=lengths.__getitem__)
+            mostly.append((path, most, lengths[most]))
+    usual = {path for path, found in often.items() if len(found) > _RARE * len(parts)}
+    sums: list[dict[str, float]] = [{} for _ in parts]
+    for path, i, length_s in mostly if usual else ():  # else none belongs to the steps
+        if path not in usual:
+            name = _apart(path, usual)
+            sums[i][name] = sums[i].get(name, 0.0) + length_s
+    return [max(row, key=row.__getitem__, default="") for row in sums]
+
+
+def _apart(path: str, usual: set[str]) -> str:
+    """Shortest beginning of *path* that no usual path is or lies below."""
+    names = path.split("/")
+    for n in range(1, len(names)):
+        head = "/".join(names[:n])
+        if not any(u == head or u.startswith(f"{head}/") for u in usual):
+            return head
+    return path
+
+
+def _stalled(parts: Sequence[Interval]) -> set[Interval]:
+    """Those of *parts* that took far longer than their steps usually do."""
+    if len(parts) < LEAST_INTERVALS:
+        return set()
+    usual_s = statistics.median((p.end_s - p.start_s) / p.steps for p in parts)
+    beyond_s = [p.end_s - p.start_s - usual_s * p.steps for p in parts]
+    middle_s = statistics.median(beyond_s)
+    spread_s = _MAD_TO_SD * statistics.median(abs(b - middle_s) for b in beyond_s)
+    found = {
+        p
+        for p, beyond in zip(parts, beyond_s, strict=True)
+        if beyond > max(_STALL_MADS * spread_s, 2 * usual_s * min(1.0, p.steps))
+    }
+    return found if len(found) < _RARE * len(parts) else set()
+
+
+def _pauses(
+    parts: Sequence[Interval], course: Course, steady: "_Steady", total: float
+) -> tuple[tuple[Pause, ...], float]:
+    """Each kind of pause with what is left of it, and the deviation of what all will take."""
+    found: list[Pause] = []
+    variance = 0.0
+    first, last = parts[0].done - parts[0].steps, parts[-1].done
+    for kind in dict.fromkeys(p.kind for p in parts if p.kind):
+        rows = [p for p in parts if p.kind == kind]
+        costs = [max(0.0, _used(p, course) - steady.rate * p.steps) for p in rows]
+        places = [p.done for p in rows if p.done > 1.5]  # noqa: PLR2004  # at step 1: a start
+        every, left, left_sd = _rhythm(places, first, last, total, named=kind != STALL)
+        cost = statistics.fmean(costs)
+        spread = statistics.stdev(costs) if len(costs) > 1 else SEEN_ONCE_RATIO * cost
+        found.append(Pause(kind, len(rows), every, cost, left))
+        variance += (left * spread) ** 2 / len(rows) + left * spread**2 + (left_sd * cost) ** 2
+    return tuple(found), math.sqrt(variance)
+
+
+def _rhythm(
+    places: Sequence[float], first: float, last: float, total: float, *, named: bool
+) -> tuple[float | None, float, float]:
+    """Period of pauses that were seen after so many steps, how many are left, its deviation.
+
+    Without a rhythm they go on as often as they were seen; what has no name and did not come
+    again in time was part of the start.
+    """
+    if not places or total <= last:
+        return None, 0.0, 0.0
+    gaps = [b - a for a, b in pairwise(places)]
+    reach = places[0] - (first if first > 1 else 0.0)  # it goes on from a checkpoint
+    even = statistics.median(gaps) if gaps else reach
+    off = [abs(gap - even) for gap in gaps]
+    if len(gaps) == 1:  # two kinds without names may look like one: both are told by the first
+        off = [abs(gaps[0] - reach)]
+    silent = last - places[-1] > (1 + 2 * _EVEN) * max(even, *gaps, 0.0) + 1
+    early = places[-1] - first <= _RARE * (last - first)
+    if silent and early and not named:
+        return None, 0.0, 0.0
+    if not silent and not gaps:
+        left = (total - last) / even
+        return even, left, SEEN_ONCE_RATIO * left
+    if not silent and max(off) <= _EVEN * even:
+        return even, math.floor((total - places[-1]) / even + 1e-6), 0.5
+    rate = len(places) / (last - first)
+    left = rate * (total - last)
+    return None, left, math.sqrt(left) + left / math.sqrt(len(places))
+
+
+def _unseen_ratio(kinds: int, part: float) -> float:
+    """What pauses that nobody has seen yet are taken to add to the steps."""
+    return UNSEEN_RATIO * max(0, USUAL_KINDS - kinds) * math.exp(-part / SEEN_BY)
+
+
+def _used(part: Interval, course: Course) -> float:
+    return course.at(part.end_s) - course.at(part.start_s)
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+class _Steady:
+    """What a step costs once it has settled, and where that goes."""
+
+    def __init__(
+        self,
+        parts: Sequence[Interval],
+        course: Course,
+        drift_ratio: float,
+        change_ratio: float,
+    ) -> None:
+        blocks = _blocks([p for p in parts if not p.kind], course)
+        cut = settled(tuple(rate for rate, _, _ in blocks))
+        kept = blocks[cut:]
+        self.settled_after = blocks[cut - 1][1] if cut else 0.0
+        self._count = len(kept)
+        self._steps = math.fsum(weight for _, _, weight in kept)
+        weights = [weight / self._steps for _, _, weight in kept]
+        logs = [math.log(max(done, 1.0)) for _, done, _ in kept]
+        rates = [rate for rate, _, _ in kept]
+        self.rate = _dot(weights, rates)
+        self._middle = _dot(weights, logs)
+        across = [x - self._middle for x in logs]
+        spread = _dot(weights, [x * x for x in across])
+        slope = _dot(weights, [a * r for a, r in zip(across, rates, strict=True)])
+        slope = slope / spread if spread > 0 else 0.0
+        off = [r - self.rate - slope * a for r, a in zip(rates, across, strict=True)]
+        self._noise = self._noise_of(off, weights)
+        # the prior of the slope is that of drifts; the data narrow it
+        prior = (drift_ratio * self.rate) ** 2
+        data = self._noise**2 / (self._count * spread) if spread > 0 else math.inf
+        kept_part = prior / (prior + data) if prior + data > 0 else 0.0
+        self.slope = slope * kept_part
+        self._slope_sd = math.sqrt(prior * (1 - kept_part))
+        self._change_sd = change_ratio * self.rate
+
+    def _noise_of(self, off: Sequence[float], weights: Sequence[float]) -> float:
+        """Deviation of a block, as if blocks were independent of each other."""
+        n = self._count
+        if n < 3:  # noqa: PLR2004  # two points lie on a line
+            return SEEN_ONCE_RATIO * self.rate
+        variance = _dot(weights, [x * x for x in off]) * n / (n - 2)
+        if variance <= 0:
+            return 0.0
+        alike = sum(a * b for a, b in pairwise(off)) / (n - 1) / variance
+        alike = max(0.0, min(0.8, alike))
+        student = _T_95[min(n - 2, len(_T_95)) - 1] / _NORMAL_95 if n - 2 <= len(_T_95) else 1.0
+        return student * math.sqrt(variance * (1 + alike) / (1 - alike))
+
+    def _reach(self, done: float, total: float) -> float:
+        """Mean logarithm of the number of steps from *done* to *total*, over that of the data."""
+        low, high = max(done, 1.0), max(total, 2.0)
+        if high <= low:
+            return math.log(low) - self._middle
+        area = high * (math.log(high) - 1) - low * (math.log(low) - 1)
+        return area / (high - low) - self._middle
+
+    def ahead(self, done: float, total: float) -> float:
+        """Mean cost of the steps from *done* to *total*."""
+        return max(0.0, self.rate + self.slope * self._reach(done, total))
+
+    def noise_sd(self, ahead: float) -> float:
+        """Deviation of the mean of the steps ahead by what differs from block to block."""
+        if not self._steps:
+            return 0.0
+        per_block = self._steps / self._count
+        to_come = max(1.0, ahead / per_block)
+        return self._noise * math.sqrt(1 / self._count + 1 / to_come)
+
+    def drift_sd(self, done: float, total: float) -> float:
+        """Deviation of the mean of the steps ahead by drifts, known ones and those to come."""
+        reach = self._reach(done, total)
+        beyond = reach - (math.log(max(done, 1.0)) - self._middle)
+        return math.hypot(self._slope_sd * reach, self._change_sd * beyond)
+
+
+def _blocks(parts: Sequence[Interval], course: Course) -> list[tuple[float, float, float]]:
+    """Cost of a step, steps done by then and number of steps, of some forty blocks of *parts*."""
+    whole = math.fsum(p.steps for p in parts)
+    size = whole / min(MOST_BLOCKS, max(1, len(parts)))
+    found: list[tuple[float, float, float]] = []
+    steps = used = 0.0
+    for i, part in enumerate(parts):
+        steps += part.steps
+        used += _used(part, course)
+        if steps >= size * (1 - 1e-9) or i == len(parts) - 1:
+            found.append((used / steps, part.done, steps))
+            steps = used = 0.0
+    return found
+
+
+def settled(rates: Sequence[float]) -> int:
+    """How many of the first *rates* are a warm-up, at most three quarters of them.
+
+    Notes
+    -----
+    Minimises ``sum (y - mean)^2 / m^2`` over the ``m`` that are kept (MSER, White 1997).
+    """
+    best, cut = math.inf, 0
+    n = len(rates)
+    mean = squares = 0.0
+    for count, rate in enumerate(reversed(rates), start=1):  # adding one at a time (Welford)
+        step = rate - mean
+        mean += step / count
+        squares += step * (rate - mean)
+        first = n - count
+        if first <= MOST_WARM * n and count >= LEAST_INTERVALS:
+            error = squares / count**2
+            if error <= best:
+                best, cut = error, first
+    return cut
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return math.fsum(x * y for x, y in zip(a, b, strict=True))

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a run has come, read from files that still grow."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.probing_jobs import PROCESS, UP_NS, Job, Piece, Watched
+from submeter.collecting.marks import MarksWriter
+from submeter.errors import LedgerError
+from submeter.records.frames import TOTAL_STEPS, Frame, Metric, Process
+from submeter.running.progress import Following, Progress, Steps, followed
+from submeter.storing.journal import JournalWriter
+from submeter.units import NS_PER_S
+
+
+class Written(Progress):
+    """A progress that only writes down what it is fed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._journal = JournalWriter(folder / "journal")
+        self._now_ns = UP_NS
+        self._writer = MarksWriter(
+            folder / f"marks.{PROCESS}", Process(PROCESS, UP_NS), now_ns=lambda: self._now_ns
+        )
+
+    def feed(self, frame: Frame) -> None:
+        self._journal.append(frame)
+
+    def feed_marks(self, pid: int, frames: list[Frame]) -> None:
+        del pid
+        for frame in frames:
+            assert isinstance(frame, Metric)
+            self._now_ns = frame.t_ns
+            self._writer.log({"loss": 1.0, **frame.text}, step=frame.step, work={"tokens": 64})
+
+
+def job(steps: int = 60, step_s: float = 0.5) -> Job:
+    """Steps at 100 W, an evaluation at 40 W after every tenth."""
+    pieces, t_s = [Piece("load", 0.0, 2.0, 20.0, 0)], 2.0
+    for done in range(1, steps + 1):
+        pieces.append(Piece("train", t_s, t_s + step_s, 100.0, done))
+        t_s += step_s
+        if done % 10 == 0:
+            pieces.append(Piece("evaluate", t_s, t_s + 2.0, 40.0, done))
+            t_s += 2.0
+    return Job(pieces, steps, with_phases=True)
+
+
+def test_looking_again_and_again_tells_the_same_as_looking_once(tmp_path: Path) -> None:
+    following = Following(tmp_path)
+    following.look()
+    assert following.started_ns is None
+    with Watched(job(), progress=Written(tmp_path)) as watched:
+        for t_s in (1.0, 1.5, 7.0, 7.25, 20.0, 33.0):
+            watched.until(t_s)
+            following.look()
+            following.look()
+    once = followed(tmp_path)
+    assert following.energy().totals == once.energy().totals
+    assert following.stretches() == once.stretches()
+    assert following.so_far().devices == once.so_far().devices
+    assert following.marks()[-1] == once.marks()[-1]
+    assert set(once.marks()) <= set(following.marks())
+
+
+def test_energy_steps_and_pauses_are_those_of_the_job(tmp_path: Path) -> None:
+    made = job()
+    with Watched(made, progress=Written(tmp_path)) as watched:
+        watched.until(33.0)
+    progress = followed(tmp_path)
+    assert progress.total == 60
+    marks = progress.marks()
+    assert [m.done for m in marks] == list(range(1, len(marks) + 1))
+    assert marks[9].t_s == pytest.approx(2.0 + 10 * 0.5)
+    assert marks[10].t_s == pytest.approx(2.0 + 10 * 0.5 + 2.0 + 0.5)
+    evaluations = [s for s in progress.stretches() if s.path == "evaluate"]
+    assert len(evaluations) == 4
+    course = progress.energy()
+    package_j = 2 * 20 + 10 * 0.5 * 100 + 2 * 40
+    dram_j = 9.0 * 8
+    assert course.at(9.0) == pytest.approx(package_j + dram_j, rel=0.02)
+    assert progress.so_far().metrics == {"loss": 1.0}
+    assert progress.so_far().parameters[TOTAL_STEPS] == "60"
+    assert progress.so_far().work["tokens"] == 64 * len(marks)
+
+
+def test_tokens_may_stand_for_steps(tmp_path: Path) -> None:
+    with Watched(job(), progress=Written(tmp_path)) as watched:
+        watched.until(10.0)
+    done = [m.done for m in followed(tmp_path, "tokens").marks()]
+    assert done == [64.0 * (i + 1) for i in range(len(done))]
+
+
+def test_a_run_that_has_just_begun_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="just begun"):
+        followed(tmp_path)
+
+
+def point(step: int, t_s: float = 0.0, **values: float) -> Metric:
+    return Metric(UP_NS + round(t_s * NS_PER_S), values, step)
+
+
+def test_steps_that_are_counted_from_zero_are_done_when_they_are_logged() -> None:
+    zero, one = Steps(), Steps()
+    for step in range(5):
+        zero.take(point(step, step))
+        one.take(point(step + 1, step))
+    assert [d for _, d in zero.marks] == [d for _, d in one.marks] == [1, 2, 3, 4, 5]
+
+
+def test_the_steps_of_an_epoch_are_known_once_one_ended() -> None:
+    steps = Steps()
+    for step in range(1, 26):
+        steps.take(point(step, step, epoch=float((step - 1) // 10)))
+        assert steps.per_epoch == (None if step <= 10 else 10)
+
+
+def test_memory_does_not_grow_with_the_run() -> None:
+    steps = Steps()
+    for step in range(1, 50_000):
+        steps.take(point(step, step))
+    assert len(steps.marks) < 5000
+    assert steps.marks[0][1] == 1
+    assert steps.marks[-1][1] > 49_900
