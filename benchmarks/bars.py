@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each bar that this version has to clear, with its figure: `make bars`.
 
-    python -m benchmarks.bars [--data DIR] [--clone] [--part meter|amounts|counting|proving]
+    python -m benchmarks.bars [--data DIR] [--clone] [--part NAME]
 
-First what is metered, then what it amounts to (benchmarks/bars_amounts.py). A bar is cleared (+),
+First what is metered, then the parts of benchmarks/bars_NAME.py. A bar is cleared (+),
 missed (!) or not measured here (?), and then it says which input is absent.
 """
 
@@ -20,15 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import (
-    bars_amounts,
-    bars_counting,
-    bars_probing,
-    bars_proving,
-    bars_what_if,
-    budgets,
-    faults,
-)
+from benchmarks import budgets, faults
 from benchmarks.outcomes import ROOT, Bar, Options, Outcome, absent, have, tests
 
 
@@ -274,24 +266,31 @@ METER = (
         tests("error or exit_code or e01 or e02"),
     ),
 )
-PARTS = {
-    "meter": METER,
-    "amounts": bars_amounts.BARS,
-    "counting": bars_counting.BARS,
-    "what-if": bars_what_if.BARS,
-    "proving": bars_proving.BARS,
-    "probing": bars_probing.BARS,
-}
+
+
+def parts() -> list[str]:
+    """Names of all parts; but for the first each is a file bars_NAME.py beside this one."""
+    files = sorted(Path(__file__).parent.glob("bars_*.py"))
+    return ["meter", *(f.stem.removeprefix("bars_").replace("_", "-") for f in files)]
+
+
+def bars_of(part: str) -> tuple[Bar, ...]:
+    """Bars of one part."""
+    if part == "meter":
+        return METER
+    module = importlib.import_module(f"benchmarks.bars_{part.replace('-', '_')}")
+    bars: tuple[Bar, ...] = module.BARS
+    return bars
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print each bar with its figure.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--clone", action="store_true", help="also try both commands in a clone")
-    parser.add_argument("--part", choices=sorted(PARTS), help="only the bars of this part")
+    parser.add_argument("--part", choices=parts(), help="only the bars of this part")
     given = parser.parse_args()
     options = Options(given.data.resolve(), given.clone)
-    bars = [bar for name in ([given.part] if given.part else PARTS) for bar in PARTS[name]]
+    bars = [bar for name in ([given.part] if given.part else parts()) for bar in bars_of(name)]
     missed = 0
     for bar in bars:
         try:

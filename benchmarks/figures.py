@@ -29,12 +29,16 @@ MAKERS = (
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.what_if", "docs/what-if.md: examples of comparisons"),
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
+    Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
+    Maker("benchmarks.pausing", "docs/waiting.md: a training that is paused and resumed"),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
+    Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
+    Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )
 

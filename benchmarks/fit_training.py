@@ -7,10 +7,13 @@ With DIR, first reduces its tables to benchmarks/data (see training_data.py). Th
 benchmarks/data alone, utilisation, power ratio and node ratio, and writes their coefficients to
 ``src/submeter/catalog/data/training_priors.csv`` and their errors to ``docs/estimating.md``.
 
-Each model is a ridge regression of a logarithm in which each laboratory counts once. Its penalty
-is the one with the least error on laboratories that were left out; its intervals are conformal:
-the weighted 90 % quantile of residuals of runs whose laboratory, or else whose hardware, the fit
-had not seen, whichever is wider. Nothing is set by hand. Needs numpy and scipy.
+Each model is a ridge regression of a logarithm in which each laboratory counts once; of networks
+on images it is a roofline, shrunk towards products and traffic at full speed one after the other.
+The penalty is the one with the least error on laboratories that were left out. Intervals are
+conformal: residuals of runs whose laboratory, or else whose hardware, the fit had not seen, are
+divided by a scale of their group, which is partially pooled with that of all; of what comes out
+the weighted 90 % quantile counts, of the wider of the two schemes. Nothing is set by hand. Needs
+numpy and scipy.
 """
 
 from __future__ import annotations
@@ -20,16 +23,16 @@ import csv
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-from scipy.stats import t as student
+from scipy.optimize import least_squares
 
 from benchmarks import training_data, training_text
+from benchmarks.training_spread import NORMAL_90, Residuals, Vector, all_alike, spreads, weights_of
 from submeter.estimating import priors as models
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.priors import Priors, Traits
@@ -37,18 +40,19 @@ from submeter.records.factors import Factor
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOG = ROOT / "src" / "submeter" / "catalog" / "data" / "training_priors.csv"
-PENALTIES = tuple(10.0**p for p in (-3, -2, -1.5, -1, -0.5, 0))
-LEVEL = 0.9
-ENOUGH_LABS = 9
+PENALTIES = tuple(10.0**p for p in (-3, -2.5, -2, -1.5, -1, -0.5, 0))
+SEVERAL = 2  # laboratories, of which one can be left out
+# Levels of what is not alike: not drawn towards each other.
+LEVELS = (
+    "intercept", "power/intercept", "power/cnn", "power/tiny", "power/busy", "power/tpu",
+    "node/intercept", "node/tpu",
+)  # fmt: skip
 RISING = "power/busy"  # a device that does more does not draw less
-NORMAL_90 = 1.644854
 SOURCE = (
     "published trainings and traces of MosaicML LLM Foundry, Zeus, GAISSA-UPC and MLPerf; "
     "benchmarks/fit_training.py"
 )
-KNEES_S = tuple(10.0**p for p in (-3.5, -3, -2.5, -2, -1.5, -1, -0.5))
 NUMBERS = ("mfu", "device_w", "node_w", "node_ratio", "energy_ratio")
-Vector = Any
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Run:
     node_power_ratio: float  # node power per device over TDP
     node_ratio: float
     energy_ratio: float  # device energy over that of its useful operations at peak and TDP
+    probe: bool = False  # a batch so small that nobody would train with it
 
 
 @cache
@@ -81,7 +86,8 @@ def run_of(row: dict[str, str]) -> Run:
         kind=row["kind"], device_class=machine.device_class, precision=row["precision"],
         count=machine.count,
         active_params=float(row["active_params"] or 0), moe=row["moe"] == "1",
-        step_s=float(row["step_s"] or 0), steady=row["steady"] == "1",
+        traffic_ratio=float(row["traffic_ratio"] or 0),
+        balance=models.balance(machine, row["precision"]), steady=row["steady"] == "1",
         cap_ratio=min(1.0, limit / tdp) if limit else 1.0,
     )  # fmt: skip
     number = {name: float(row[name] or 0) for name in NUMBERS}
@@ -89,7 +95,7 @@ def run_of(row: dict[str, str]) -> Run:
         row["key"], row["lab"], row["lot"], machine.accelerator.key, machine, traits,
         number["mfu"],
         number["device_w"] / tdp, number["node_w"] / tdp, number["node_ratio"],
-        number["energy_ratio"],
+        number["energy_ratio"], row["probe"] == "1",
     )  # fmt: skip
 
 
@@ -100,25 +106,17 @@ class Model:
     names: list[str]
     values: Vector
     penalty: float
-    score: float  # weighted mean square of errors on laboratories left out
+    score: float  # weighted mean size of errors on laboratories left out
     sds: dict[str, float] = field(default_factory=dict)
     residuals: list[tuple[Run, str, float]] = field(default_factory=list)  # run, scheme, error
 
     def at(self, features: dict[str, float]) -> float:
-        return float(sum(v * features[n] for n, v in zip(self.names, self.values, strict=True)))
+        return float(
+            sum(v * features.get(n, 0.0) for n, v in zip(self.names, self.values, strict=True))
+        )
 
 
 Features = Callable[[Run], dict[str, float]]
-
-
-def weights_of(runs: Sequence[Run]) -> Vector:
-    """Each laboratory weighs one, and each lot of configurations in it alike."""
-    labs: dict[str, set[str]] = {}
-    lots: dict[tuple[str, str], int] = {}
-    for run in runs:
-        labs.setdefault(run.lab, set()).add(run.lot)
-        lots[run.lab, run.lot] = lots.get((run.lab, run.lot), 0) + 1
-    return np.array([1 / len(labs[r.lab]) / lots[r.lab, r.lot] for r in runs])
 
 
 class Sums:
@@ -126,9 +124,10 @@ class Sums:
 
     def __init__(
         self, x: Vector, y: Vector, weight: Vector, groups: Sequence[str],
-        rising: int | None = None,
+        rising: int | None = None, free: Sequence[int] = (0,),
     ) -> None:  # fmt: skip
         self.x, self.y, self.weight, self.rising = x, y, weight, rising
+        self.free = list(free)
         own = np.array(groups)
         self.inside = [own == group for group in dict.fromkeys(groups)]
         weighted = x * weight[:, None]
@@ -138,7 +137,7 @@ class Sums:
         self.whole = tuple(sum(part[k] for part in self.parts) for k in range(3))
 
     def solve(self, penalty: float, without: int | None = None) -> Vector:
-        """Ridge of all groups, or of all but one; the intercept is free.
+        """Ridge of all groups, or of all but one; intercepts are free.
 
         The coefficient of the column *rising* is not negative.
         """
@@ -147,7 +146,7 @@ class Sums:
             part = self.parts[without]
             square, product, mass = square - part[0], product - part[1], mass - part[2]
         ridge = np.full(len(product), penalty * mass)
-        ridge[0] = 1e-12
+        ridge[self.free] = 1e-9
         found = np.linalg.solve(square + np.diag(ridge), product)
         if self.rising is not None and found[self.rising] < 0:
             ridge[self.rising] = np.inf
@@ -167,18 +166,9 @@ class Sums:
         return found
 
     def score(self, penalty: float) -> float:
-        """Weighted mean square of those residuals."""
-        found = self.errors(penalty)
-        return float((self.weight * found**2).sum() / self.weight.sum())
-
-
-def quantile(sizes: Vector, weights: Vector) -> float:
-    """Conformal quantile: the weight of one more, unseen run lies beyond all."""
-    order = np.argsort(sizes)
-    total = weights.sum() + weights.max()
-    reached = np.cumsum(weights[order]) / total
-    at = int(np.searchsorted(reached, LEVEL))
-    return float(sizes[order][min(at, len(sizes) - 1)])
+        """Weighted mean size of those residuals: one odd run shall not decide."""
+        found = np.abs(self.errors(penalty))
+        return float((self.weight * found).sum() / self.weight.sum())
 
 
 def regress(runs: Sequence[Run], target: Callable[[Run], float], features: Features) -> Model:
@@ -189,10 +179,11 @@ def regress(runs: Sequence[Run], target: Callable[[Run], float], features: Featu
     y = np.array([math.log(target(run)) for run in runs])
     weight = weights_of(runs)
     rising = names.index(RISING) if RISING in names else None
-    sums = Sums(x, y, weight, [run.lab for run in runs], rising)
+    free = [i for i, name in enumerate(names) if name in LEVELS]
+    sums = Sums(x, y, weight, [run.lab for run in runs], rising, free)
     penalty = min(PENALTIES, key=sums.score)
     model = Model(names, sums.solve(penalty), penalty, sums.score(penalty))
-    by_hardware = Sums(x, y, weight, [run.hardware for run in runs], rising)
+    by_hardware = Sums(x, y, weight, [run.hardware for run in runs], rising, free)
     for scheme, held in (("lab", sums), ("hardware", by_hardware)):
         found = held.errors(penalty)
         model.residuals += [
@@ -201,46 +192,87 @@ def regress(runs: Sequence[Run], target: Callable[[Run], float], features: Featu
     return model
 
 
-def spread(model: Model, kinds: tuple[str, ...] | None, classes: tuple[str, ...] = ()) -> float:
-    """Log standard deviation whose 90 % interval is the wider of the two schemes.
+def roofline(runs: Sequence[Run], target: Callable[[Run], float]) -> Model:
+    """Factors on the seconds of products and of traffic, and how utilisation follows a limit.
 
-    A conformal 90 % needs nine laboratories. Of fewer, Student's t of the root mean square of
-    their residuals stands, or the quantile over all kinds if that is wider. Where all are of
-    one laboratory, only hardware can be held out.
+    ``1 / utilisation = products + traffic * ratio``, times a power of the power limit.
     """
-    widest = 0.0
+    asked = tuple((run.key, target(run)) for run in runs)
+    if asked in _ROOFS:
+        return replace(_ROOFS[asked], sds={})
+    known = [run for run in runs if run.traits.traffic_ratio]
+    labs = [run.lab for run in known]
+
+    def score(penalty: float) -> float:
+        found = _left_out(known, target, labs, penalty)
+        weight, held = weights_of(known), ~np.isnan(found)
+        return float((weight * np.abs(found))[held].sum() / weight[held].sum())
+
+    several = len(set(labs)) > 1
+    penalty = min(PENALTIES, key=score) if several else PENALTIES[-1]
+    values = _slopes(known, target, penalty)
+    unknown = float(np.average([math.log(target(r)) for r in runs], weights=weights_of(runs)))
+    model = Model(
+        ["products", "traffic", "cap", "unknown"], np.array([*values, unknown]), penalty,
+        score(penalty) if several else math.nan,
+    )  # fmt: skip
     for scheme in ("lab", "hardware"):
-        held = [(run, abs(error)) for run, how, error in model.residuals if how == scheme]
-        if classes:
-            held = [one for one in held if one[0].traits.device_class in classes]
-        own = [(run, size) for run, size in held if kinds is None or run.traits.kind in kinds]
-        if held and (scheme == "hardware" or len({run.lab for run, _ in own or held}) > 1):
-            widest = max(widest, _half_width(own, held, scheme))
-    return widest / NORMAL_90
+        groups = [getattr(run, scheme) for run in known]
+        if len(set(groups)) > 1:
+            errors = _left_out(known, target, groups, penalty)
+            model.residuals += [
+                (run, scheme, float(e)) for run, e in zip(known, errors, strict=True)
+            ]
+    _ROOFS[asked] = model
+    return model
 
 
-def _half_width(own: list[tuple[Run, float]], held: list[tuple[Run, float]], scheme: str) -> float:
-    def conformal(some: list[tuple[Run, float]]) -> float:
-        runs, sizes = zip(*some, strict=True)
-        return quantile(np.array(sizes), weights_of(runs))
+# Most folds leave out a laboratory without networks on images: the same roofline each time.
+_ROOFS: dict[tuple[tuple[str, float], ...], Model] = {}
 
-    if len({run.lab for run, _ in own}) >= ENOUGH_LABS:
-        return conformal(own)
-    if not own:
-        return conformal(held)
-    runs, sizes = zip(*own, strict=True)
-    mean_square = np.average(np.square(sizes), weights=weights_of(runs))
-    modest = float(student.ppf(0.5 + LEVEL / 2, len({getattr(run, scheme) for run, _ in own})))
-    modest *= math.sqrt(float(mean_square))
-    pooled = len({run.lab for run, _ in held}) >= ENOUGH_LABS
-    return max(modest, conformal(held)) if pooled else modest
+
+def _slopes(runs: Sequence[Run], target: Callable[[Run], float], penalty: float) -> Vector:
+    weight = np.sqrt(weights_of(runs) / weights_of(runs).sum())
+    ratio = np.array([run.traits.traffic_ratio for run in runs])
+    cap = np.log([run.traits.cap_ratio for run in runs])
+    logged = np.log([target(run) for run in runs])
+
+    def errors(at: Vector) -> Vector:
+        ours = at[2] * cap - np.log(np.exp(at[0]) + np.exp(at[1]) * ratio)
+        return np.append(weight * (ours - logged), np.sqrt([penalty, penalty, 1e-6]) * at)
+
+    found = least_squares(errors, np.zeros(3)).x
+    return np.array([*np.exp(found[:2]), max(0.0, found[2])])
+
+
+def roof(traits: Traits, values: Vector) -> float:
+    """Utilisation by a roofline of these *values*."""
+    products, traffic, cap = values[:3]
+    return float(traits.cap_ratio**cap / (products + traffic * traits.traffic_ratio))
+
+
+def _left_out(
+    runs: Sequence[Run], target: Callable[[Run], float], groups: Sequence[str], penalty: float
+) -> Vector:
+    """Logarithm of published over predicted of each run, by the fit without its group."""
+    found = np.full(len(runs), np.nan)
+    for group in dict.fromkeys(groups):
+        rest = [run for run, own in zip(runs, groups, strict=True) if own != group]
+        if not rest:
+            continue
+        values = _slopes(rest, target, penalty)
+        for i, run in enumerate(runs):
+            if groups[i] == group:
+                found[i] = math.log(target(run) / roof(run.traits, values))
+    return found
 
 
 @dataclass
 class Fit:
-    """The three models, as the factors that `Priors` reads."""
+    """The models, as the factors that `Priors` reads."""
 
     utilisation: Model
+    images: Model
     power: Model
     node: Model
 
@@ -251,7 +283,8 @@ class Fit:
     def factors(self) -> list[Factor]:
         found = []
         for name, model in (
-            ("utilisation", self.utilisation), ("power", self.power), ("node", self.node),
+            ("utilisation", self.utilisation), ("images", self.images), ("power", self.power),
+            ("node", self.node),
         ):  # fmt: skip
             for feature, value in zip(model.names, model.values, strict=True):
                 found.append(_factor(f"{name}/{feature}", float(value)))
@@ -268,86 +301,146 @@ def _factor(key: str, value: float) -> Factor:
 
 
 def fit(runs: Sequence[Run]) -> Fit:
-    """Fit all three models: power at a first guess of the utilisation, then both once more."""
-    rated = [run for run in runs if 0 < run.mfu <= 1]
+    """Fit all models: power at a first guess of the utilisation, then both once more."""
+    rated = [run for run in runs if 0 < run.mfu <= 1 and not run.probe]
     first = fit_utilisation(rated, {})
-    power, _ = fit_power(runs, first)
+    power, _ = fit_power(runs, first[1])
     implied = {
         run.key: implied_mfu(run, power) for run in runs if run.energy_ratio and not run.mfu
     }
-    utilisation = fit_utilisation(
-        [run for run in runs if 0 < run.mfu <= 1 or 0 < implied.get(run.key, 0) <= 1], implied
+    utilisation, images = fit_utilisation(
+        rated + [run for run in runs if 0 < implied.get(run.key, 0) <= 1], implied
     )
-    return Fit(utilisation, *fit_power(runs, utilisation))
+    power, node = fit_power(runs, images)
+    images.sds["log-sd-energy"] = energy_sd(images, power)
+    return Fit(utilisation, images, power, node)
 
 
 def implied_mfu(run: Run, power: Model) -> float:
     """Utilisation at which the modelled power gives the measured energy."""
-    busy = models.BUSY_CENTRE
-    for _ in range(30):
-        busy = math.exp(power.at(models.power_features(run.traits, busy))) / run.energy_ratio
-    return busy
+    return math.exp(power.at(models.power_features(run.traits, 1.0))) / run.energy_ratio
 
 
-def fit_utilisation(runs: Sequence[Run], implied: dict[str, float]) -> Model:
-    """The model at the knee that is best on laboratories left out."""
-
-    def at(knee_s: float) -> Model:
-        found = regress(
-            runs,
-            lambda run: run.mfu or implied[run.key],
-            lambda run: models.utilisation_features(run.traits, knee_s),
-        )
-        found.sds["knee-s"] = knee_s
-        return found
-
-    model = min((at(knee_s) for knee_s in KNEES_S), key=lambda one: one.score)
-    model.sds["log-sd-transformer"] = spread(model, ("transformer",))
-    model.sds["log-sd-cnn"] = spread(model, ("cnn",))
-    # Of other kinds no run is in the data: the worst residual of any stands for them.
-    model.sds["log-sd-other"] = max(abs(e) for _, _, e in model.residuals) / NORMAL_90
-    return model
-
-
-def busy_of(run: Run, utilisation: Model) -> float:
-    """Utilisation as measured, else as modelled."""
-    if 0 < run.mfu <= 1:
-        return run.mfu
-    features = models.utilisation_features(run.traits, utilisation.sds["knee-s"])
-    return math.exp(utilisation.at(features))
-
-
-def fit_power(runs: Sequence[Run], utilisation: Model) -> tuple[Model, Model]:
-    """Device power over TDP, and node over devices, from all that measured either or both.
-
-    Power at full limit alone: a lower limit caps it by construction.
-    """
+def fit_utilisation(runs: Sequence[Run], implied: dict[str, float]) -> tuple[Model, Model]:
+    """Utilisation of all but networks on images, and of those; the former holds the spreads."""
 
     def target(run: Run) -> float:
-        return run.device_ratio or run.node_ratio or run.node_power_ratio
+        return run.mfu or implied[run.key]
+
+    images = [run for run in runs if run.traits.kind == "cnn"]
+    others = [run for run in runs if run.traits.kind != "cnn"]
+    model = regress(others, target, lambda run: models.utilisation_features(run.traits))
+    on_images = roofline(images, target)
+    residuals = model.residuals + on_images.residuals
+    model.sds = {
+        f"log-sd-{name}": sd
+        for name, sd in spreads(
+            residuals, lambda run: models.utilisation_group(run.traits)
+        ).items()
+    }
+    # Of other kinds no run is in the data: the worst residual of any stands for them.
+    model.sds["log-sd-other"] = max(abs(e) for _, _, e in residuals) / NORMAL_90
+    model.sds.setdefault("log-sd-cnn", model.sds["log-sd-other"])
+    return model, on_images
+
+
+def duty_of(run: Run, images: Model) -> float:
+    """Utilisation over that which the roofline gives, of networks on images."""
+    if not run.mfu or run.traits.kind != "cnn" or not run.traits.traffic_ratio:
+        return 1.0
+    return run.mfu / roof(run.traits, images.values)
+
+
+def energy_sd(images: Model, power: Model) -> float:
+    """Log standard deviation of the energy of networks on images, power known at full duty."""
+    slope = power.values[power.names.index("busy")]
+
+    def error(run: Run, off: float) -> float:
+        """Of the energy, where the utilisation is *off*: who idles draws less."""
+        duty = models.power_features(run.traits, math.exp(min(0.0, off)))["busy"]
+        return float(slope * duty - off)
+
+    found = [(run, how, error(run, off)) for run, how, off in images.residuals]
+    return spreads(found, lambda _: "cnn").get("cnn", max(1.0, slope)) if found else 1.0
+
+
+def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
+    """Device power over TDP from devices that were metered, then what a node adds to it.
+
+    Power at full limit alone: a lower limit caps it by construction. Of TPUs none was metered
+    by itself: their level comes from whole machines and from the ratio of those to their chips.
+    """
+    full = [run for run in runs if run.traits.cap_ratio == 1]
+
+    def power_features(run: Run) -> dict[str, float]:
+        found = models.power_features(run.traits, duty_of(run, images))
+        return {f"power/{name}": x for name, x in found.items() if name != "tpu"}
+
+    devices = [run for run in full if run.device_ratio and (run.mfu or not run.probe)]
+    like = [run for run in devices if not models.unlike(run.traits)]
+    mean, others = all_alike([run for run in devices if not run.probe])
+    both = regress(like, lambda run: run.device_ratio, power_features)
+
+    def rest(run: Run) -> float:
+        return run.node_ratio or run.node_power_ratio / math.exp(both.at(power_features(run)))
 
     def features(run: Run) -> dict[str, float]:
-        power = models.power_features(run.traits, busy_of(run, utilisation))
+        tpu = float(run.traits.device_class == "tpu" and not run.node_ratio)
         node = models.node_features(run.traits)
-        power_counts, node_counts = not run.node_ratio, not run.device_ratio
-        return {f"power/{k}": v * power_counts for k, v in power.items()} | {
-            f"node/{k}": v * node_counts for k, v in node.items()
-        }
+        return {f"node/{name}": x for name, x in node.items()} | {"power/tpu": tpu}
 
-    both = regress([r for r in runs if target(r) and r.traits.cap_ratio == 1], target, features)
-    power, node = part(both, "power/"), part(both, "node/")
+    nodes = regress(
+        [r for r in full if (r.node_ratio or r.node_power_ratio) and not r.device_ratio],
+        rest, features,
+    )  # fmt: skip
+    node, tpu = part(nodes, "node/"), part(nodes, "power/")
+    power = part(both, "power/")
+    power.residuals = [one for one in power.residuals if not one[0].probe]
+    power = replace(
+        power,
+        names=[*power.names, *tpu.names, "unlike"],
+        values=np.append(power.values, [*tpu.values, mean]),
+    )
     power.sds = {
-        f"log-sd-{group}": spread(power, kinds, ("datacentre", "card"))
-        for group, kinds in (("transformer", ("transformer",)), ("cnn", ("cnn",)), ("other", None))
+        f"log-sd-{name}": sd for name, sd in spreads(power.residuals, _group_of_power).items()
     }
-    power.sds["log-sd-other"] = max(power.sds.values())
-    power.sds["log-sd-tpu"] = max(spread(power, None, ("tpu",)), power.sds["log-sd-transformer"])
-    node.residuals = [one for one in node.residuals if not one[0].device_ratio]
-    node.sds = {
-        "log-sd": spread(node, None, ("datacentre", "card")),
-        "log-sd-tpu": spread(node, None, ("tpu",)),
-    }
+    widest = max([*power.sds.values(), *spreads(others, lambda _: "unlike").values()])
+    whole = [one for one in nodes.residuals if one[0].node_power_ratio]
+    of_whole = spreads(whole, _group_of_node).get("", widest)
+    for name in ("transformer", "cnn"):  # a node's power is in no less doubt than its devices'
+        labs = {run.lab for run, _, _ in power.residuals if _group_of_power(run) == name}
+        if len(labs) < SEVERAL:
+            power.sds[f"log-sd-{name}"] = min(widest, of_whole)
+    power.sds["log-sd-other"] = widest
+    node.sds = _node_sds(power.sds, whole, [one for one in nodes.residuals if one[0].node_ratio])
+    power.sds["log-sd-tpu"] = max(node.sds["log-sd-whole-tpu"], power.sds["log-sd-transformer"])
     return power, node
+
+
+def _group_of_node(run: Run) -> str:
+    return "-tpu" if run.traits.device_class == "tpu" else ""
+
+
+def _group_of_power(run: Run) -> str:
+    known = run.mfu or run.traits.kind != "cnn"
+    return models.power_group(run.traits) if known else "other"
+
+
+def _node_sds(power: dict[str, float], whole: Residuals, ratio: Residuals) -> dict[str, float]:
+    """Spread of a node's power as a whole, and of its ratio to that of the devices.
+
+    What nodes were metered with holds the doubt of their devices: it is taken out of the ratio,
+    which is no less in doubt than where it was measured by itself.
+    """
+
+    of_whole, of_ratio = spreads(whole, _group_of_node), spreads(ratio, _group_of_node)
+    found = {}
+    for name in ("", "-tpu"):
+        own = of_whole.get(name) or max([*of_whole.values(), *of_ratio.values(), *power.values()])
+        rest = math.sqrt(max(0.0, own**2 - power["log-sd-transformer"] ** 2))
+        found[f"log-sd-whole{name}"] = own
+        found[f"log-sd{name}"] = max(rest, of_ratio.get(name, 0.0)) or own
+    return found
 
 
 def part(both: Model, prefix: str) -> Model:

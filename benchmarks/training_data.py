@@ -15,15 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from submeter.estimating.machines import machine_of
-from submeter.estimating.published_rows import Published, read
+from submeter.estimating.priors import traffic_ratio
+from submeter.estimating.published_rows import (
+    STATED_FLOP,
+    STEMLESS,
+    Published,
+    image_operations,
+    network_of_row,
+    read,
+)
+from submeter.workloads.describing import workload_of
 
 HERE = Path(__file__).parent / "data"
 RUNS = HERE / "training_runs.csv"
 ROWS = HERE / "training_rows.csv"
+IMAGES = HERE / "published_images.csv"
+UTILISATIONS = HERE / "published_utilisation.csv"  # found by us, each with its source
 FIELDS = [
-    "key", "lab", "lot", "hardware", "count", "kind", "active_params", "moe", "step_s",
-    "precision", "limit_w", "steady", "mfu", "device_w", "node_w", "node_ratio", "energy_ratio",
-    "year", "source",
+    "key", "lab", "lot", "hardware", "count", "kind", "active_params", "moe", "traffic_ratio",
+    "precision", "limit_w", "steady", "probe", "mfu", "device_w", "node_w", "node_ratio",
+    "energy_ratio", "year", "source",
 ]  # fmt: skip
 # Columns of a published row that a prediction looks at, with its source.
 ROW_FIELDS = [
@@ -67,9 +78,12 @@ def reduce(truth: Path, data: Path) -> None:
     """Write both reduced tables from the folders of the originals."""
     rows = [{**row, "lab": lab_of(row["id"])} for row in table(truth / "open_runs.csv")]
     _write(ROWS, ROW_FIELDS, rows)
+    odd = inconsistent(rows)
     runs = [
-        *(run for row in rows if (run := from_row(row))),
+        *(run for row in rows if (run := from_row(row, fits=row["id"] not in odd))),
         *from_measured(data / "gpu_measured.csv"),
+        *from_utilisations(),
+        *from_images(),
         *from_foundry(truth / "traces" / "llmfoundry_mfu_throughput_a100.csv"),
         *from_zeus(truth / "traces" / "zeus_summary_power_v100.csv"),
     ]
@@ -88,7 +102,24 @@ def _short(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
-def from_row(row: Mapping[str, str]) -> dict[str, Any] | None:
+def inconsistent(rows: list[dict[str, str]]) -> set[str]:
+    """Rows whose printed operations mean images of another side than the lab's other networks.
+
+    One of them is then not the network of that name: they are scored, and not fitted.
+    """
+    sides: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        if STATED_FLOP.search(row["notes"]) and network_of_row(row)[0]:
+            sides[row["lab"]][row["id"]] = network_of_row(row)[1]
+    return {
+        key
+        for own in sides.values()
+        for key, side in own.items()
+        if not 0.8 < side / statistics.median(own.values()) < 1.25
+    }
+
+
+def from_row(row: Mapping[str, str], *, fits: bool = True) -> dict[str, Any] | None:
     """Reading of a published row; None if it holds nothing to fit."""
     run = read(row)
     if run.machine is None:
@@ -96,9 +127,9 @@ def from_row(row: Mapping[str, str]) -> dict[str, Any] | None:
     peak = run.machine.peak_flop_per_s(run.traits.precision).value
     seconds = run.device_hours * 3600
     found: dict[str, Any] = {}
-    if run.flop and seconds:
+    if run.flop and seconds and fits:
         found["mfu"] = run.flop / (seconds * peak)
-    if run.flop and run.measured and run.scope == "device":
+    if run.flop and run.measured and run.scope == "device" and fits:
         ideal_j = run.flop / peak * run.machine.tdp_w.value
         found["energy_ratio"] = run.energy_j / run.pue / ideal_j
     found.update(_power(row, run, seconds))
@@ -108,7 +139,7 @@ def from_row(row: Mapping[str, str]) -> dict[str, Any] | None:
 def _power(row: Mapping[str, str], run: Published, seconds: float) -> dict[str, float]:
     """Device or node power, of measured rows alone."""
     basis = row["energy_basis"]
-    if run.measured and seconds:
+    if run.measured and seconds and not _coarse(row):
         name = "device_w" if run.scope == "device" else "node_w"
         return {name: run.energy_j / run.pue / seconds}
     stated = float(row["reported_power_w_per_device"] or 0)
@@ -117,17 +148,23 @@ def _power(row: Mapping[str, str], run: Published, seconds: float) -> dict[str, 
     return {}
 
 
+def _coarse(row: Mapping[str, str]) -> bool:
+    """Whether a figure has but one digit: rounding may be a third of it."""
+    digits = (
+        row[column].strip("0.").replace(".", "") for column in ("energy_kwh", "device_hours")
+    )
+    return min(len(one) for one in digits) < 2 and float(row["device_hours"]) < 1
+
+
 def _line(row: Mapping[str, str], run: Published, found: Mapping[str, float]) -> dict[str, Any]:
     traits = run.traits
     assert run.machine is not None
-    # A limit of 250 W at most tells a V100 on a card from one on a module.
-    card = run.limit_w and "V100" in run.hardware
     return {
         "key": run.key, "lab": row["lab"], "lot": run.key, "count": run.machine.count,
         "kind": traits.kind,
-        "hardware": "nvidia-v100-pcie-32gb" if card else run.hardware,
+        "hardware": run.machine.accelerator.key if run.limit_w else run.hardware,
         "active_params": traits.active_params, "moe": int(traits.moe),
-        "step_s": traits.step_s, "precision": traits.precision,
+        "traffic_ratio": traits.traffic_ratio, "precision": traits.precision,
         "limit_w": run.limit_w, "steady": 0, "year": row["year"], "source": row["source"],
         **found,
     }  # fmt: skip
@@ -162,26 +199,27 @@ def from_measured(path: Path) -> Iterator[dict[str, Any]]:
             "key": row["id"], "lab": lab_of(row["id"]), "lot": row["subject"],
             "hardware": row["accelerator_id"], "count": count, "kind": "transformer",
             "active_params": params, "moe": moe,
-            "step_s": 0, "precision": "bf16", "limit_w": 0, "steady": int(column == "mfu"),
+            "traffic_ratio": 0, "precision": "bf16", "limit_w": 0, "steady": int(column == "mfu"),
             column: float(row["value"]), "year": row["year"] or "", "source": row["source"],
         }  # fmt: skip
     yield from from_energies(path)
     yield {
         "key": "8x-h100-hgx-node-at-tdp", "lab": "Latif", "lot": "maximum",
         "hardware": "nvidia-h100-sxm5-80gb", "count": 8, "kind": "transformer",
-        "active_params": 0.0, "moe": 0, "step_s": 0,
+        "active_params": NODE_PARAMS, "moe": 0, "traffic_ratio": 0,
         "precision": "bf16", "limit_w": 0, "steady": 1, "node_ratio": 8480 / (8 * 700),
         "year": 2024, "source": "Latif et al. 2024 (arXiv:2412.08602): 8480 W at its maximum",
     }  # fmt: skip
     for key, lab, watts, source in NODES:
         yield {
             "key": key, "lab": lab, "lot": key, "hardware": "nvidia-h100-sxm5-80gb", "count": 8,
-            "kind": "transformer", "active_params": 0.0, "moe": 0, "step_s": 0,
+            "kind": "transformer", "active_params": NODE_PARAMS, "moe": 0, "traffic_ratio": 0,
             "precision": "bf16", "limit_w": 0, "steady": 1, "node_w": watts, "year": 2025,
             "source": source,
         }  # fmt: skip
 
 
+NODE_PARAMS = 13e9  # of Llama 2 13B, with which the first two of these nodes were loaded
 NODES = (
     ("h100-node-training", "Newkirk", 0.76 * 10200 / 8,
      "Newkirk et al. 2025 (arXiv:2506.14551): 0.76 of a rated 10.2 kW, of 8 GPUs"),
@@ -204,8 +242,8 @@ def from_energies(path: Path) -> Iterator[dict[str, Any]]:
         yield {
             "key": row["id"], "lab": lab_of(row["id"]), "lot": row["subject"],
             "hardware": row["accelerator_id"], "count": 1024, "kind": "transformer",
-            "active_params": params, "moe": 0, "step_s": 0, "precision": "bf16", "limit_w": 0,
-            "steady": 0, "energy_ratio": float(row["value"]) * 3.6e9 / ideal_j,
+            "active_params": params, "moe": 0, "traffic_ratio": 0, "precision": "bf16",
+            "limit_w": 0, "steady": 0, "energy_ratio": float(row["value"]) * 3.6e9 / ideal_j,
             "year": row["year"], "source": row["source"],
         }  # fmt: skip
 
@@ -220,7 +258,7 @@ def from_foundry(path: Path) -> Iterator[dict[str, Any]]:
             "lab": "MosaicML", "lot": row["Model"],
             "hardware": f"nvidia-a100-sxm4-{card}gb", "count": devices,
             "kind": "transformer", "active_params": float(row["NumParams"]), "moe": 0,
-            "step_s": 0, "precision": "bf16", "limit_w": 0, "steady": 1,
+            "traffic_ratio": 0, "precision": "bf16", "limit_w": 0, "steady": 1,
             "mfu": float(row["MFU"]) / 100, "year": 2023,
             "source": "MosaicML LLM Foundry, throughput table (Apache-2.0)",
         }  # fmt: skip
@@ -229,9 +267,61 @@ def from_foundry(path: Path) -> Iterator[dict[str, Any]]:
 # Samples of an epoch and forward FLOP of a sample, where both are known.
 SLOW_RATIO = 2.0  # a batch that takes longer than the best by this is a probe, not a training
 V100_FP32 = 14.13e12  # of the card [FLOP/s]
-ZEUS = {"resnet50": ("cnn", 25.6e6, 1281167, 8.2e9), "shufflenetv2": ("cnn", 1.4e6, 50000, 0.09e9),
+# Kind, parameters, images of an epoch, side at which the network is counted.
+ZEUS = {"resnet50": ("cnn", 25.6e6, 1281167, 224),
+        "shufflenetv2": ("cnn", 1.4e6, 50000, 32 * STEMLESS),
         "bert_base_uncased": ("transformer", 110e6, 0, 0), "deepspeech2": ("recurrent", 0, 0, 0),
         "ncf": ("other", 0, 0, 0)}  # fmt: skip
+
+
+def _zeus_traffic(network: str, batch: int) -> float:
+    side = ZEUS[network][3]
+    if not side:
+        return 0.0
+    _, useful, moved, elements = image_operations(network, side, batch, "fp32")
+    machine = machine_of("nvidia-v100-pcie-32gb:1")
+    return traffic_ratio(machine, "fp32", useful, moved, elements)
+
+
+def from_images() -> Iterator[dict[str, Any]]:
+    """Utilisation of networks on images whose speed we found published."""
+    for row in table(IMAGES):
+        machine = machine_of(f"{row['hardware']}:{row['count']}")
+        precision = machine.runs_in(row["precision"])
+        _, useful, moved, elements = image_operations(
+            row["network"], int(row["side"]), float(row["batch_per_device"]), precision
+        )
+        peak = machine.peak_flop_per_s(precision).value
+        yield {
+            "key": row["key"], "lab": row["lab"], "lot": row["lot"], "hardware": row["hardware"],
+            "count": machine.count, "kind": "cnn", "active_params": 0.0, "moe": 0,
+            "traffic_ratio": traffic_ratio(machine, precision, useful, moved, elements),
+            "precision": precision, "limit_w": 0, "steady": 1, "probe": 0,
+            "mfu": useful * float(row["images_per_s"]) / machine.count / peak,
+            "year": row["year"], "source": row["source"],
+        }  # fmt: skip
+
+
+def from_utilisations() -> Iterator[dict[str, Any]]:
+    """Utilisations, or hours and tokens, that we found published."""
+    for row in table(UTILISATIONS):
+        params, active = float(row["params"]), float(row["active_params"])
+        machine = machine_of(f"{row['hardware']}:{row['count']}")
+        mfu = float(row["mfu"] or 0)
+        if not mfu:
+            work = workload_of(
+                params=params, active_params=active, tokens=float(row["tokens"]),
+                context=float(row["context"]),
+            )  # fmt: skip
+            peak = machine.peak_flop_per_s(row["precision"]).value
+            mfu = work.operations.useful_flop / peak / (float(row["device_hours"]) * 3600)
+        yield {
+            "key": row["key"], "lab": row["lab"], "lot": row["lot"], "hardware": row["hardware"],
+            "count": machine.count, "kind": "transformer", "active_params": active,
+            "moe": int(active < 0.9 * params), "traffic_ratio": 0, "precision": row["precision"],
+            "limit_w": 0, "steady": row["steady"], "mfu": mfu, "year": row["year"],
+            "source": row["source"],
+        }  # fmt: skip
 
 
 def from_zeus(path: Path) -> Iterator[dict[str, Any]]:
@@ -247,18 +337,20 @@ def from_zeus(path: Path) -> Iterator[dict[str, Any]]:
     for (network, data, _, limit), seconds in times.items():
         best[network, data, limit] = min(seconds, best.get((network, data, limit), math.inf))
     for (network, data, batch, limit), rows in groups.items():
-        if times[network, data, batch, limit] > SLOW_RATIO * best[network, data, limit]:
-            continue
-        kind, params, images, forward = ZEUS[network]
+        slow = times[network, data, batch, limit] > SLOW_RATIO * best[network, data, limit]
+        kind, params, images, sides = ZEUS[network]
         seconds = times[network, data, batch, limit]
-        mfu = {"mfu": 3 * forward * images / seconds / V100_FP32} if forward else {}
+        mfu = {}
+        if sides:
+            useful = image_operations(network, sides, int(batch), "fp32")[1]
+            mfu = {"mfu": useful * images / seconds / V100_FP32}
         yield {
             "key": f"zeus-{network}-{data}-{batch}-pl{limit}", "lab": "SymbioticLab",
             "lot": f"{network}-{data}",
             "hardware": "nvidia-v100-pcie-32gb", "count": 1, "kind": kind,
             "active_params": float(params), "moe": 0,
-            "step_s": 3 * forward * int(batch) / V100_FP32,
-            "precision": "fp32", "limit_w": float(limit), "steady": 1,
+            "traffic_ratio": _zeus_traffic(network, int(batch)),
+            "precision": "fp32", "limit_w": float(limit), "steady": 1, "probe": int(slow),
             "device_w": statistics.median(float(r["average_power"]) for r in rows), **mfu,
             "year": 2023, "source": "You et al. 2023, Zeus (NSDI), power trace (Apache-2.0)",
         }  # fmt: skip

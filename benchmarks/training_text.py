@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import training_data
 from submeter.estimating.machines import machine_of
-from submeter.estimating.priors import Priors, Traits
+from submeter.estimating.priors import Priors, Traits, balance
 from submeter.estimating.published_rows import read
 from submeter.estimating.validating import Report, Scored, Summary, validate
 from submeter.records.factors import NORMAL_95, Factor
@@ -66,6 +67,7 @@ def write(found: Fit, runs: Sequence[Run]) -> None:
     by_lab, by_hardware = score(rows, runs, "lab"), score(rows, runs, "hardware")
     parts = [
         *_coefficients(found),
+        *_between(found),
         *_coverage(by_lab, by_hardware),
         *_bars(by_lab),
         *_by_hardware(by_lab),
@@ -92,7 +94,8 @@ def _percent(ratio: float, *, signed: bool = False) -> str:
 def _coefficients(found: Fit) -> list[str]:
     lines = []
     for name, model in (
-        ("utilisation", found.utilisation), ("power ratio", found.power),
+        ("utilisation", found.utilisation), ("1 / utilisation on images", found.images),
+        ("power ratio", found.power),
         ("node ratio", found.node),
     ):  # fmt: skip
         labs = {run.lab for run, _, _ in model.residuals}
@@ -102,8 +105,39 @@ def _coefficients(found: Fit) -> list[str]:
         sds = ", ".join(f"{n.removeprefix('log-sd-')} {v:.2f}" for n, v in model.sds.items())
         lines.append(f"| {name} | {len(model.residuals) // 2} | {len(labs)} | {terms} | {sds} |")
     return ["### Coefficients", "", *_table(
-        "| log of | configurations | laboratories | coefficients | spread of the logarithm |",
+        "| model | configurations | laboratories | coefficients | spread of the logarithm |",
         lines,
+    )]  # fmt: skip
+
+
+def between(residuals: Sequence[tuple[Run, str, float]]) -> tuple[int, float, float]:
+    """Laboratories, and the deviation of their means and of runs within one.
+
+    Of residuals of runs whose laboratory was left out: no description tells the first apart.
+    """
+    labs: dict[str, list[float]] = defaultdict(list)
+    for run, scheme, error in residuals:
+        if scheme == "lab":
+            labs[run.lab].append(error)
+    means = [statistics.fmean(errors) for errors in labs.values()]
+    within = [statistics.pstdev(errors) for errors in labs.values() if len(errors) > 1]
+    return len(labs), math.sqrt(statistics.fmean(m * m for m in means)), statistics.fmean(within)
+
+
+def _between(found: Fit) -> list[str]:
+    lines = []
+    for name, model in (
+        ("utilisation of language models", found.utilisation),
+        ("utilisation of networks on images", found.images),
+        ("power ratio", found.power),
+    ):
+        labs, among, within = between(model.residuals)
+        # Two sides of 90 %, were this all the doubt there is.
+        factor = math.exp(2 * NORMAL_90 * among)
+        lines.append(f"| {name} | {labs} | {among:.2f} | {within:.2f} | {factor:.1f} |")
+    return ["### What laboratories differ by, and no description tells", "", *_table(
+        "| of | laboratories | between them (log) | within one (log) "
+        "| 90 % interval of this alone, high over low |", lines
     )]  # fmt: skip
 
 
@@ -179,6 +213,7 @@ def step_times(runs: Sequence[Run]) -> list[tuple[dict[str, str], float, float, 
         traits = Traits(
             kind="transformer", device_class="datacentre", precision="fp16",
             count=machine.count, active_params=float(row["params"]), steady=True,
+            balance=balance(machine, "fp16"),
         )  # fmt: skip
         mfu = priors.utilisation(traits)
         step_s = flop / machine.count / machine.peak_flop_per_s("fp16").value / mfu.value
@@ -223,6 +258,7 @@ def llmcarbon(runs: Sequence[Run]) -> list[tuple[dict[str, str], float, float, f
         traits = Traits(
             kind="transformer", device_class=machine.device_class, precision="fp16",
             count=machine.count, active_params=active, moe=active < 0.9 * params,
+            balance=balance(machine, "fp16"),
         )  # fmt: skip
         priors = held_out(row["lab"])
         ratio, node = priors.energy_ratio(traits), priors.node_ratio(traits)
@@ -232,7 +268,7 @@ def llmcarbon(runs: Sequence[Run]) -> list[tuple[dict[str, str], float, float, f
         seconds = machine.count * float(row["days"]) * 86400
         power = priors.power_ratio(traits, utilisation=flop / seconds / peak)
         given = seconds * machine.tdp_w.value * power.value * node.value * pue / 3.6e9
-        reach = math.exp(math.hypot(math.log(_reach(ratio)), NORMAL_90 * node.log_sd))
+        reach = math.exp(NORMAL_90 * priors.described_node_log_sd(traits))
         found.append((row, mwh, mwh / reach, mwh * reach, given))
     return found
 

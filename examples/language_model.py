@@ -4,7 +4,6 @@
 ``submeter run --forecast -- python examples/language_model.py --params 0.8M --steps 2000``
 
 Nothing is downloaded: the text is what each Python brings along, one file in twenty held out.
-Without a run around it the script trains just the same.
 
 The network is a decoder as in GPT-2 [1]: pre-normalised blocks, learnt positions, tied
 embeddings. Defaults of the optimiser are those of GPT-3 [2], appendix B: AdamW with betas 0.9
@@ -196,8 +195,7 @@ def train(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], given: Any)
             with submeter.phase("evaluate"):
                 held_out = evaluated(model, data[1], given)
             submeter.log(step=step, held_out_loss=held_out)
-            words = f"step {step} of {given.steps}  loss {loss.item():.3f}  held out"
-            print(f"{words} {held_out:.3f} nat per byte", flush=True)
+            print(f"step {step}  loss {loss.item():.3f}  held out {held_out:.3f}", flush=True)
         if given.checkpoint and step % given.checkpoint_every == 0:
             with submeter.phase("checkpoint"):
                 state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
@@ -207,8 +205,7 @@ def train(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], given: Any)
 
 def count_of(word: str) -> float:
     """A count as people write it: 0.8M, 800k, 8e5."""
-    sizes = {"k": 1e3, "m": 1e6}
-    size = sizes.get(word[-1:].lower(), 0.0)
+    size = {"k": 1e3, "m": 1e6}.get(word[-1:].lower(), 0.0)
     return float(word[:-1]) * size if size else float(word)
 
 
@@ -243,8 +240,7 @@ def main(argv: Sequence[str] | None = None) -> float:
         layers, width = shape_for(given.params, given.context)
         model = LanguageModel(layers, width, given.context, given.dropout).to(given.device)
     count = sum(p.numel() for p in model.parameters())
-    size = f"{count / 1e6:.2f} M parameters in {layers} layers of {width}"
-    print(f"{size}, {len(data[0]) / 1e6:.1f} MB to train on", flush=True)
+    print(f"{count / 1e6:.2f} M parameters, {len(data[0]) / 1e6:.1f} MB to train on", flush=True)
     submeter.log(params=count)
     return train(model, data, given)
 

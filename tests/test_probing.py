@@ -74,7 +74,7 @@ def test_jobs_differ_and_are_the_same_again() -> None:
 def test_the_page_says_what_was_measured_here() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert KEPT.is_file()
-    for score in kept():
+    for score in kept():  # as `make figures` wrote it
         if score.job.startswith("ten minutes"):
             assert f"{score.predicted:.0f} s" in text or score.quantity != "CPU time"
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from submeter.accounting.published import as_published, published_run
     from submeter.interfaces.afterwards import compare, footprint
     from submeter.interfaces.estimating import Prediction, Predictions, estimate
+    from submeter.interfaces.frameworks.checkpoints import checkpointing
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
@@ -30,6 +31,7 @@ __all__ = [
     "Quantity",
     "Run",
     "as_published",
+    "checkpointing",
     "compare",
     "estimate",
     "footprint",
@@ -52,6 +54,7 @@ _PLACES = {
     "Quantity": "records.figures",
     "Run": "records.runs",
     "as_published": "accounting.published",
+    "checkpointing": "interfaces.frameworks.checkpoints",
     "compare": "interfaces.afterwards",
     "estimate": "interfaces.estimating",
     "footprint": "interfaces.afterwards",

@@ -96,6 +96,10 @@ class RunNotFoundError(LedgerError, LookupError):
     """No run of that name or id is in the ledger."""
 
 
+class PlanNotFoundError(LedgerError, LookupError):
+    """No plan of that id is kept."""
+
+
 class InfeasibleError(SubmeterError, ValueError):
     """A constraint cannot be met; the message names it."""
 

@@ -10,7 +10,7 @@ from tests.cli.stage import Stage, stage
 
 __all__ = ["stage"]
 
-MINE = ["show", "estimate", "factors", "grid", "doctor", "sensors", "completion", "help"]
+MINE = ["show", "estimate", "plan", "factors", "grid", "doctor", "sensors", "completion", "help"]
 
 
 def test_help_of_the_group(stage: Stage, snapshot: SnapshotAssertion) -> None:

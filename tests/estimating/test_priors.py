@@ -2,6 +2,7 @@
 """Priors of utilisation, power and node share: laws, sources, and the bars they clear."""
 
 import csv
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -43,14 +44,21 @@ def traits(**changed: Any) -> Traits:
 
 @given(
     kind=KINDS, device_class=CLASSES, count=st.integers(1, 100_000),
-    params=st.floats(1e3, 1e13), step_s=st.floats(0, 1e3), cap=st.floats(0.1, 1),
+    params=st.floats(1e3, 1e13), traffic=st.floats(0, 1e3), cap=st.floats(0.1, 1),
+    balance=st.floats(0, 1e4),
 )  # fmt: skip
 def test_every_prior_is_possible_and_has_its_value_inside(
-    kind: str, device_class: str, count: int, params: float, step_s: float, cap: float
+    kind: str,
+    device_class: str,
+    count: int,
+    params: float,
+    traffic: float,
+    cap: float,
+    balance: float,
 ) -> None:
     asked = traits(
         kind=kind, device_class=device_class, count=count, active_params=params,
-        step_s=step_s, cap_ratio=cap,
+        traffic_ratio=traffic, cap_ratio=cap, balance=balance,
     )  # fmt: skip
     priors = shipped()
     for factor in (
@@ -81,8 +89,9 @@ def test_energy_rises_with_tokens(tokens: float, more: float) -> None:
 def test_power_does_not_fall_with_utilisation(low: float, high: float) -> None:
     low, high = sorted((low, high))
     priors = shipped()
-    lesser = priors.power_ratio(traits(), utilisation=low).value
-    assert lesser <= priors.power_ratio(traits(), utilisation=high).value
+    for asked in (traits(), traits(kind="cnn", traffic_ratio=3.0)):
+        lesser = priors.power_ratio(asked, utilisation=low).value
+        assert lesser <= priors.power_ratio(asked, utilisation=high).value
 
 
 def test_less_known_is_wider() -> None:
@@ -91,7 +100,7 @@ def test_less_known_is_wider() -> None:
     other = priors.utilisation(traits(kind="other"))
     processor = priors.utilisation(traits(device_class="cpu"))
     unsized_cnn = priors.utilisation(traits(kind="cnn"))
-    sized_cnn = priors.utilisation(traits(kind="cnn", step_s=0.1))
+    sized_cnn = priors.utilisation(traits(kind="cnn", traffic_ratio=3.0))
     assert other.log_sd > known.log_sd
     assert processor.low / processor.value < known.low / known.value
     assert unsized_cnn.low / unsized_cnn.value < sized_cnn.low / sized_cnn.value
@@ -104,16 +113,43 @@ def test_energy_ratio_is_power_over_utilisation() -> None:
     assert priors.energy_ratio(asked).value == pytest.approx(quotient)
 
 
-def test_short_steps_and_small_models_use_less_of_their_device() -> None:
+def test_what_waits_for_memory_and_small_models_use_less_of_their_device() -> None:
     priors = shipped()
-    short, long = (priors.utilisation(traits(kind="cnn", step_s=s)).value for s in (1e-4, 1.0))
+    waits, works = (
+        priors.utilisation(traits(kind="cnn", traffic_ratio=r)).value for r in (10.0, 0.3)
+    )
     small, large = (priors.utilisation(traits(active_params=p)).value for p in (5e7, 5e9))
-    assert short < long
+    fast, slow = (priors.utilisation(traits(balance=b)).value for b in (300.0, 100.0))
+    assert waits < works
     assert small < large
+    assert fast < slow
+
+
+def test_the_roofline_is_products_and_traffic_one_after_the_other() -> None:
+    """Fitted over seven laboratories, both factors come out as one."""
+    table = {row["key"]: float(row["value"]) for row in rows("training_priors")}
+    assert table["images/products"] == pytest.approx(1, abs=0.1)
+    assert table["images/traffic"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_node_is_in_less_doubt_than_its_parts_together() -> None:
+    priors, asked = shipped(), traits()
+    parts = math.hypot(priors.power_ratio(asked).log_sd, priors.node_ratio(asked).log_sd)
+    assert priors.node_log_sd(asked) <= parts + 1e-6
+
+
+def test_a_device_that_waits_draws_less() -> None:
+    priors, asked = shipped(), traits(kind="cnn", traffic_ratio=3.0)
+    roof = priors.utilisation(asked).value
+    waiting = priors.power_ratio(asked, utilisation=roof / 4).value
+    assert waiting < 0.7 * priors.power_ratio(asked, utilisation=roof).value
+    assert priors.power_ratio(asked).value == pytest.approx(
+        priors.power_ratio(asked, utilisation=roof).value
+    )
 
 
 def test_a_power_limit_caps_the_power() -> None:
-    assert shipped().power_ratio(traits(cap_ratio=0.3)).value <= 0.3 * 1.15
+    assert shipped().power_ratio(traits(cap_ratio=0.3)).value <= 0.3
 
 
 def test_doors_take_a_workload_and_a_machine() -> None:
@@ -183,15 +219,16 @@ def test_the_page_says_which_bars_are_met(by_lab: Report) -> None:
         assert line.endswith("| met |" if met else "| **not met** |")
 
 
-def test_intervals_with_device_hours_hold_what_they_promise(by_lab: Report) -> None:
-    """Of device energy; the bar for a description alone is not met, and the page says so."""
-    (one,) = (
-        s for s in by_lab.overall
-        if s.quantity == "device energy" and s.given == "device-hours"
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "most", "count"), [("description", 0.30, 13), ("device-hours", 0.12, 17)]
+)
+def test_device_energy_is_near_and_its_intervals_hold_what_they_promise(
+    by_lab: Report, given: str, most: float, count: int
+) -> None:
+    (one,) = (s for s in by_lab.overall if (s.quantity, s.given) == ("device energy", given))
     assert one.passes
-    assert one.count >= 15
-    assert one.median_error_ratio < 0.25
+    assert one.count >= count
+    assert one.median_error_ratio <= most
 
 
 def test_hours_of_published_trainings_are_held(by_lab: Report) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from benchmarks import training_data
-from submeter.estimating.published_rows import read
+from submeter.estimating.published_rows import _number, network_in, read
 from submeter.estimating.validating import Scored, binomial_p, validate
 from submeter.reporting.validation import validation_data, validation_text
 
@@ -144,3 +144,49 @@ def test_nothing_to_score_is_said() -> None:
     text = validation_text(validate([{"id": "empty"}]))
     assert text.startswith("No row could be scored.")
     assert "no hardware is given" in text
+
+
+@pytest.mark.parametrize(
+    ("column", "words", "expected"),
+    [
+        ("params", "7B", 7e9), ("params", "1,024", 1024.0), ("n_devices", "512 GPUs", 512.0),
+        ("params", "~6.7e9", 6.7e9), ("params", "1.5 million", 1.5e6), ("params", "-3", 0.0),
+        ("params", "nan", 0.0), ("params", "x", 0.0), ("params", "", 0.0),
+        ("energy_kwh", "12 MWh", 12_000.0), ("energy_kwh", "9,000", 9000.0),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_cell_are_read_as_people_write_them(
+    column: str, words: str, expected: float
+) -> None:
+    assert _number({column: words}, column) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "network"),
+    [
+        ("gaissa-mobilenet-v2-3070", "mobilenetv2"), ("gaissa-xception-3070", "xception"),
+        ("mlperf-v4.0-smc-1n-resnet", "resnet50"), ("ResNet-152 on ImageNet", "resnet152"),
+        ("nasnet_mobile classifier", "nasnetmobile"), ("EfficientNet-B4", "efficientnetb4"),
+        ("RetinaNet with ResNet-50", ""), ("BERT", ""), ("resnet-9", ""),
+    ],
+)  # fmt: skip
+def test_a_network_is_known_by_the_words_of_its_row(words: str, network: str) -> None:
+    assert network_in(words) == network
+
+
+def test_a_limit_tells_the_variant_of_a_device() -> None:
+    """A limit of 250 W is that of the card of 250 W, not of the module of 300 W."""
+    row = {"id": "run-pl250", "hardware": "NVIDIA V100", "n_devices": "1"}
+    read_row = read(row)
+    assert read_row.machine is not None
+    assert read_row.machine.tdp_w.value == pytest.approx(250, rel=0.01)
+    assert read_row.traits.cap_ratio == pytest.approx(1)
+
+
+def test_without_devices_and_hours_operations_say_how_many() -> None:
+    """As many as end within a month: a large model is not taken to train on one server."""
+    row = {"id": "x", "hardware": "NVIDIA H100", "architecture": "transformer",
+           "params": "7e9", "dataset_tokens_or_samples": "4e12 tokens"}  # fmt: skip
+    machine = read(row).machine
+    assert machine is not None
+    assert 100 < machine.count < 1000

@@ -76,8 +76,9 @@ def test_even_steps_are_told_but_for_what_is_not_seen(
     assert found.per_step == pytest.approx(step_s)
     assert found.trend_ratio == pytest.approx(0, abs=1e-6)
     exact = start_s + step_s * total
-    assert exact * (1 - 1e-9) <= found.value <= exact * 1.02  # pauses that may yet come
-    assert found.interval()[0] <= exact
+    most = exact * 1.02 + 0.2 * start_s  # pauses that may yet come, and an end
+    assert exact * (1 - 1e-9) <= found.value <= most * (1 + 1e-9)
+    assert found.interval()[0] <= exact + 0.05 * start_s  # nothing at its end is still likely
 
 
 def test_a_warm_up_is_left_out() -> None:

@@ -14,7 +14,7 @@ from tests.running.scripts import begun, finish, folders, in_ledger, python_file
 PREPARED = """
 import sys
 from submeter.running import launcher
-launch = launcher._Launch(["true"])
+launch = launcher.Launch(["true"])
 launch.prepare(name="", tags=None, interval_s=None, project=None, zone=None)
 launch._let_in()
 print("ready", flush=True)
@@ -26,7 +26,7 @@ import os, signal, time
 from submeter.running import launcher
 pid, left, tries = os.getpid(), 0, 25
 for i in range(tries):
-    launch = launcher._Launch(["true"])
+    launch = launcher.Launch(["true"])
     if os.fork() == 0:
         time.sleep(0.15 * i / tries)
         os.kill(pid, signal.SIGINT)
@@ -47,11 +47,11 @@ import os, signal
 from submeter.running import launcher
 if signal.getsignal(signal.SIGNAL) is signal.SIG_IGN:  # as below nohup
     signal.signal(signal.SIGNAL, signal.SIG_DFL)
-prepare = launcher._Launch.prepare
+prepare = launcher.Launch.prepare
 def interrupted(self, **words):
     prepare(self, **words)
     os.kill(os.getpid(), signal.SIGNAL)
-launcher._Launch.prepare = interrupted
+launcher.Launch.prepare = interrupted
 launcher.run_command(["touch", "began"])
 """
 

@@ -108,7 +108,12 @@ class MarksWriter:
     def note(self, text: str) -> None:
         """Add a sentence for the reader of the result."""
         with self._lock:
-            self._put(encode(Event(self._now_ns(), "note", text[:MAX_TEXT])), keep=True)
+            self.event(Event(self._now_ns(), "note", text[:MAX_TEXT]))
+
+    def event(self, event: Event) -> None:
+        """Add something that happened, such as a pause."""
+        with self._lock:
+            self._put(encode(event), keep=True)
             if self._loose is not None:  # its place is taken
                 self._put(encode(self._loose), keep=False)
 

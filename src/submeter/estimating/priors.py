@@ -4,8 +4,9 @@
 Three log-linear models, fitted by ``benchmarks/fit_training.py`` on published and measured
 trainings, with their coefficients in ``catalog/data/training_priors.csv``:
 
-- *utilisation*: useful FLOP rate over the peak (MFU), over the whole run;
-- *power ratio*: mean device power over TDP, which rises with the utilisation;
+- *utilisation*: useful FLOP rate over the peak (MFU), over the whole run; of networks on images
+  by a roofline, products at the peak and traffic at full bandwidth one after the other;
+- *power ratio*: mean device power over TDP; a network on images that waits draws less;
 - *node ratio*: power of the whole node over that of its devices.
 
 Low utilisation comes with low power, so the two errors cancel in part: ``energy_ratio`` is their
@@ -27,11 +28,17 @@ from submeter.records.factors import NORMAL_95, Factor
 from submeter.workloads.workloads import Workload
 
 TABLE: Final = "training_priors"
-# Centre that keeps the intercept readable: it changes no prediction.
-BUSY_CENTRE: Final = 0.35
+# Of the TDP: median of the devices whose power at rest is in gpu_measured.csv.
+IDLE_RATIO: Final = 0.12
 SMALL_PARAMS: Final = 1e9  # below, a transformer no longer fills its device
 TINY_PARAMS: Final = 1e8  # below, a model no longer draws full power
 USUAL_BATCH: Final = 256.0  # per device, where none is given, as descriptions assume
+BALANCE: Final = (
+    150.0  # FLOP per byte of a device between those seen; keeps the intercept readable
+)
+MOST_BALANCE: Final = 4.0  # times as much or as little: about the range that was seen
+BYTES: Final = {"fp64": 8, "fp32": 4, "tf32": 4}  # of an activation; 2 in all others
+LEAST_TINY: Final = -math.log(10.0)  # the smallest that was metered is about there
 LEAST_UTILISATION: Final = 1e-4
 MOST_UTILISATION: Final = 0.95
 MOST_POWER_RATIO: Final = 1.15  # boards exceed their limit by little, and shortly
@@ -53,8 +60,11 @@ class Traits(msgspec.Struct, frozen=True):
         Devices.
     active_params, moe
         Of the model; whether only a part of it meets each token.
-    step_s
-        What one step would take at the peak rate, of networks on images [s].
+    traffic_ratio
+        Memory traffic at full bandwidth over products at the peak rate, both in seconds, of
+        networks on images.
+    balance
+        Peak rate over memory bandwidth of the device [FLOP/byte].
     cap_ratio
         Power limit over TDP.
     steady
@@ -66,7 +76,8 @@ class Traits(msgspec.Struct, frozen=True):
     precision: str
     count: int = 1
     active_params: float = 0.0
-    step_s: float = 0.0
+    traffic_ratio: float = 0.0
+    balance: float = 0.0
     moe: bool = False
     cap_ratio: float = 1.0
     steady: bool = False
@@ -77,51 +88,72 @@ def traits_of(
 ) -> Traits:
     """Traits of a *workload* on a *machine*."""
     precision = machine.runs_in(workload.precision)
-    peak = machine.peak_flop_per_s(workload.precision).value
-    images = next((n for unit, n in workload.work.items() if unit != "tokens"), 0.0)
-    assumed = any("a step assumed" in note for note in workload.notes)
-    given = 0.0 if assumed else workload.details.get("batch_samples", 0.0)
-    batch = given / machine.count or USUAL_BATCH
-    step_flop = workload.operations.useful_flop / images * max(1.0, batch) if images else 0.0
+    operations = workload.operations
     return Traits(
         kind=workload.kind,
         device_class=machine.device_class,
         precision=precision,
         count=machine.count,
         active_params=workload.active_params,
-        step_s=step_flop / peak,
+        traffic_ratio=(
+            traffic_ratio(
+                machine, precision, operations.useful_flop, operations.bytes_moved,
+                operations.elementwise_flop,
+            )
+            if workload.kind == "cnn"
+            else 0.0
+        ),
+        balance=balance(machine, precision),
         moe=workload.active_params < 0.9 * workload.params,
         cap_ratio=cap_ratio,
         steady=steady,
-    )
+    )  # fmt: skip
 
 
-def utilisation_features(traits: Traits, knee_s: float) -> dict[str, float]:
-    """What log utilisation is linear in; steps shorter than *knee_s* do not fill the device."""
-    transformer, cnn = traits.kind == "transformer", traits.kind == "cnn"
-    sized = transformer and traits.active_params > 0
+def balance(machine: Machine, precision: str) -> float:
+    """Peak rate over memory bandwidth [FLOP/byte]."""
+    return machine.peak_flop_per_s(precision).value / machine.memory_bandwidth.value
+
+
+def traffic_ratio(
+    machine: Machine, precision: str, useful_flop: float, moved_bytes: float, element_flop: float
+) -> float:
+    """Seconds of memory traffic over seconds of products, of a network on images.
+
+    Norms, activation functions and sums are kernels of their own that read or write an
+    activation per operation, about.
+    """
+    if not useful_flop:
+        return 0.0
+    touched = moved_bytes + element_flop * BYTES.get(machine.runs_in(precision), 2)
+    return touched / useful_flop * balance(machine, precision)
+
+
+def utilisation_features(traits: Traits) -> dict[str, float]:
+    """What the logarithm of the utilisation is linear in, of all but networks on images."""
+    sized = traits.kind == "transformer" and traits.active_params > 0
+    ratio = traits.balance / BALANCE if traits.balance > 0 else 1.0
     return {
         "intercept": 1.0,
-        "small": min(0.0, math.log10(traits.active_params / SMALL_PARAMS)) if sized else 0.0,
-        "short": -math.log1p(knee_s / traits.step_s) if cnn and traits.step_s > 0 else 0.0,
-        "devices": math.log10(max(1.0, traits.count / NODE_DEVICES)),
+        "small": min(0.0, math.log(traits.active_params / SMALL_PARAMS)) if sized else 0.0,
+        "devices": math.log(max(1.0, traits.count / NODE_DEVICES)),
         "moe": float(traits.moe),
         "tpu": float(traits.device_class == "tpu"),
-        "cap": math.log(traits.cap_ratio),
+        "balance": math.log(min(MOST_BALANCE, max(1 / MOST_BALANCE, ratio))),
         "steady": float(traits.steady),
     }
 
 
-def power_features(traits: Traits, utilisation: float) -> dict[str, float]:
-    """What log power ratio is linear in, at this *utilisation*."""
-    busy = min(max(utilisation, LEAST_UTILISATION), 1.0)
+def power_features(traits: Traits, duty: float) -> dict[str, float]:
+    """What log power ratio is linear in, where kernels run for *duty* of the time."""
+    cnn = traits.kind == "cnn"
     return {
         "intercept": 1.0,
-        "busy": math.log(busy / BUSY_CENTRE),
-        "cnn": float(traits.kind == "cnn"),
+        "busy": math.log(IDLE_RATIO + (1 - IDLE_RATIO) * min(1.0, max(0.0, duty))) if cnn else 0.0,
+        "cnn": float(cnn),
         "tiny": (
-            min(0.0, math.log10(traits.active_params / TINY_PARAMS))
-            if traits.active_params > 0
+            max(LEAST_TINY, min(0.0, math.log(traits.active_params / TINY_PARAMS)))
+            if traits.active_params > 0 and traits.kind == "transformer"
             else 0.0
         ),
         "tpu": float(traits.device_class == "tpu"),
@@ -134,6 +166,29 @@ def node_features(traits: Traits) -> dict[str, float]:
         "intercept": 1.0,
         "tpu": float(traits.device_class == "tpu"),
     }
+
+
+def utilisation_group(traits: Traits) -> str:
+    """Whose residuals calibrate the interval of the utilisation."""
+    if traits.kind == "cnn":
+        return "cnn" if traits.traffic_ratio > 0 else "other"
+    return "transformer" if traits.kind == "transformer" else "other"
+
+
+def unlike(traits: Traits) -> bool:
+    """Whether nothing tells how such a training loads its device: neither layers nor size."""
+    sized = traits.kind == "transformer" and traits.active_params > 0
+    return not sized and traits.kind != "cnn"
+
+
+def power_group(traits: Traits) -> str:
+    """Whose residuals calibrate the interval of the power ratio."""
+    if traits.device_class == "tpu":  # rated by other rules
+        return "tpu"
+    if traits.kind == "cnn":
+        return "cnn" if traits.traffic_ratio > 0 else "other"
+    large = traits.kind == "transformer" and traits.active_params >= TINY_PARAMS
+    return "transformer" if large else "other"
 
 
 class Priors:
@@ -150,32 +205,37 @@ class Priors:
 
     def utilisation(self, traits: Traits) -> Factor:
         """Useful FLOP rate over the peak, over the whole run [ratio]."""
-        knee_s = self._of("utilisation/knee-s").value
-        logged = self._sum("utilisation", utilisation_features(traits, knee_s))
-        value = min(max(math.exp(logged), LEAST_UTILISATION), MOST_UTILISATION)
+        value = min(max(self._utilisation(traits), LEAST_UTILISATION), MOST_UTILISATION)
         return self._factor("utilisation", traits, value, self._sd("utilisation", traits), 1.0)
 
+    def _utilisation(self, traits: Traits) -> float:
+        if traits.kind != "cnn":
+            return math.exp(self._sum("utilisation", utilisation_features(traits)))
+        limited = math.pow(traits.cap_ratio, self._of("images/cap").value)
+        if not traits.traffic_ratio:
+            return limited * math.exp(self._of("images/unknown").value)
+        products, traffic = self._of("images/products").value, self._of("images/traffic").value
+        return limited / (products + traffic * traits.traffic_ratio)
+
     def power_ratio(self, traits: Traits, *, utilisation: float | None = None) -> Factor:
-        """Mean device power over TDP [ratio], at a *utilisation* that is known or the prior."""
-        at = self.utilisation(traits).value if utilisation is None else utilisation
-        value = self._power_ratio(traits, at)
+        """Mean device power over TDP [ratio], at a *utilisation* that is known or the prior.
+
+        How far a known utilisation falls short of the roofline says how long the device idles.
+        """
+        value = self._power_ratio(traits, utilisation)
         sd = self._sd("power", traits)
-        if utilisation is None:
-            sd = math.hypot(sd, self._elasticity * self._sd("utilisation", traits))
+        if utilisation is None and traits.kind == "cnn":  # nothing says how it fills its device
+            sd = max(sd, self._of("power/log-sd-other").value)
         return self._factor("power", traits, value, sd, MOST_POWER_RATIO)
 
     def energy_ratio(self, traits: Traits) -> Factor:
         """Device energy over that of its useful operations at peak rate and TDP [ratio].
 
-        Power ratio over utilisation. A doubt of the utilisation counts by 1 - e, where e is how
-        much power follows it.
+        Power ratio over utilisation, with an interval of the quotient: a network on images that
+        leaves its device idle for a time also draws less.
         """
-        at = self.utilisation(traits).value
-        value = self._power_ratio(traits, at) / at
-        sd = math.hypot(
-            self._sd("power", traits), (1 - self._elasticity) * self._sd("utilisation", traits)
-        )
-        return self._factor("energy", traits, value, sd, math.inf)
+        value = self._power_ratio(traits, None) / self.utilisation(traits).value
+        return self._factor("energy", traits, value, self._quotient_sd(traits), math.inf)
 
     def node_ratio(self, traits: Traits) -> Factor:
         """Power of the whole node over that of its devices [ratio], at least one."""
@@ -185,25 +245,42 @@ class Priors:
         found = self._factor("node", traits, value, sd, math.inf)
         return msgspec.structs.replace(found, low=max(1.0, found.low))
 
-    @property
-    def _elasticity(self) -> float:
-        return min(1.0, max(0.0, self._of("power/busy").value))
+    def node_log_sd(self, traits: Traits) -> float:
+        """Deviation of the logarithm of a node's power as a whole.
 
-    def _power_ratio(self, traits: Traits, utilisation: float) -> float:
-        logged = self._sum("power", power_features(traits, utilisation))
-        return min(math.exp(logged), MOST_POWER_RATIO, traits.cap_ratio * MOST_POWER_RATIO)
+        Less than of its devices' power and of the rest, each for itself: nodes were metered as
+        a whole, and the two errors are one.
+        """
+        tpu = "-tpu" if traits.device_class == "tpu" else ""
+        return self._of(f"node/log-sd-whole{tpu}").value
+
+    def described_node_log_sd(self, traits: Traits) -> float:
+        """The same of a node's energy from a description alone."""
+        return math.hypot(self.node_log_sd(traits), self._quotient_sd(traits, power=False))
+
+    def _quotient_sd(self, traits: Traits, *, power: bool = True) -> float:
+        drawn = self._sd("power", traits) if power else 0.0
+        if utilisation_group(traits) == "cnn" and traits.device_class != "cpu":
+            return math.hypot(drawn, self._of("images/log-sd-energy").value)
+        return math.hypot(drawn, self._sd("utilisation", traits))
+
+    def _power_ratio(self, traits: Traits, utilisation: float | None) -> float:
+        duty = 1.0 if utilisation is None else utilisation / self._utilisation(traits)
+        features = power_features(traits, duty)
+        if unlike(traits):  # the mean of all trainings whose power was metered
+            logged = self._of("power/unlike").value + self._sum("power", {"tpu": features["tpu"]})
+        else:
+            logged = self._sum("power", features)
+        most = MOST_POWER_RATIO if traits.cap_ratio >= 1 else traits.cap_ratio
+        return min(math.exp(logged), most)
 
     def _sum(self, model: str, features: Mapping[str, float]) -> float:
         return sum(self._of(f"{model}/{name}").value * x for name, x in features.items() if x)
 
     def _sd(self, model: str, traits: Traits) -> float:
-        """Log standard deviation by kind; by none where the kind was not in the data."""
-        group = traits.kind if traits.kind in ("transformer", "cnn") else "other"
-        if model == "power" and traits.device_class == "tpu":  # rated by other rules
-            group = "tpu"
-        sd = self._of(f"{model}/log-sd-{group}").value
-        if traits.kind == "cnn" and not traits.step_s and model == "utilisation":
-            sd = self._of(f"{model}/log-sd-other").value
+        """Log standard deviation by group."""
+        groups = {"utilisation": utilisation_group, "power": power_group}
+        sd = self._of(f"{model}/log-sd-{groups[model](traits)}").value
         if traits.device_class == "cpu":  # none is in the data: twice as wide as the widest
             sd = 2 * max(sd, self._of(f"{model}/log-sd-other").value)
         return sd

@@ -34,6 +34,9 @@ UNSEEN_RATIO: Final = 0.01
 UNSEEN_LOG_SD: Final = math.log(5) / 1.96
 USUAL_KINDS: Final = 2
 SEEN_BY: Final = 0.1
+# What a program does behind its last step (a last evaluation, saving, its exit) over what it did
+# before its first one: an assumption, once more as much or nothing.
+END_RATIO: Final = 0.2
 _EVEN: Final = 0.25  # gaps that differ by less than this part are a period
 _RARE: Final = 0.5  # of the intervals; a phase in more of them belongs to the step
 _STALL_MADS: Final = 8.0
@@ -112,9 +115,9 @@ class Outlook(msgspec.Struct, frozen=True):
     """What a training will have used at its end, in the unit of the course that it was made from.
 
     ``value`` is the whole, of which ``spent`` is known. ``sds`` are standard deviations of the
-    rest by source: ``steps``, ``drift``, ``pauses``, ``unseen``. ``per_step`` is the steady cost,
-    ``trend_ratio`` its change while the steps double, ``settled_after`` the steps that were left
-    out as a warm-up.
+    rest by source: ``steps``, ``drift``, ``pauses``, ``unseen``, ``end``. ``per_step`` is the
+    steady cost, ``trend_ratio`` its change while the steps double, ``settled_after`` the steps
+    that were left out as a warm-up.
     """
 
     value: float
@@ -213,14 +216,16 @@ def outlook(
     steady = _Steady(parts, course, drift_ratio, change_ratio)
     pauses, pauses_sd = _pauses(parts, course, steady, total)
     unseen = ahead * steady.rate * _unseen_ratio(len(pauses), last.done / max(total, last.done))
+    end = END_RATIO * max(0.0, course.at(known[0].t_s) - steady.rate * known[0].done)
     rest = ahead * steady.ahead(last.done, total) + sum(p.left * p.cost for p in pauses)
     # what happened since the last logged step is part of the steps and pauses that are to come
-    value = max(course.at(last.t_s) + rest + unseen, spent)
+    value = max(course.at(last.t_s) + rest + unseen + end, spent)
     sds = {
         "steps": ahead * steady.noise_sd(ahead),
         "drift": ahead * steady.drift_sd(last.done, total),
         "pauses": pauses_sd,
         "unseen": unseen * math.sqrt(math.expm1(UNSEEN_LOG_SD**2)),
+        "end": end,
     }
     return Outlook(
         value=value,

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from submeter.estimating.machines import Machine
 from submeter.estimating.priors import Priors, shipped
 from submeter.estimating.published_rows import Published, read
 from submeter.records.factors import NORMAL_95, Factor
@@ -141,7 +142,7 @@ def validate(
     seen: dict[str, str] = {}
     for row in rows:
         published = read(row)
-        same = row.get("dup_group", "")
+        same = row.get("dup_group") or ""
         if same and same in seen and seen[same] != published.key:
             excluded += _both(published.key, "energy", f"the same run as {seen[same]}")
             continue
@@ -155,7 +156,7 @@ def validate(
 
 def cluster_of(row: Mapping[str, str]) -> str:
     """Laboratory or, without one, the publication a row is from."""
-    return row.get("lab", "") or row.get("source", "").split(",")[0].split("(")[0].strip()
+    return row.get("lab") or (row.get("source") or "").split(",")[0].split("(")[0].strip()
 
 
 def _both(key: str, quantity: str, reason: str) -> list[Excluded]:
@@ -208,7 +209,7 @@ def _hours(published: Published, priors: Priors, cluster: str) -> Scored:
     peak = machine.peak_flop_per_s(published.traits.precision)
     mfu = priors.utilisation(published.traits)
     value = published.flop / (peak.value * mfu.value) / 3600
-    sd = math.hypot(_sd(mfu), peak.log_sd)
+    sd = math.hypot(_sd(mfu), _doubt(machine, peak))
     return _one(
         published, cluster, "device-hours", "description", "h", value, sd, published.device_hours
     )
@@ -224,8 +225,7 @@ def _energy(
 ) -> list[Scored]:  # fmt: skip
     joules, sd = _device_energy(published, priors, given)
     if published.scope != "device":
-        node = priors.node_ratio(published.traits)
-        joules, sd = joules * node.value, math.hypot(sd, node.log_sd)
+        joules *= priors.node_ratio(published.traits).value
     if published.scope == "facility" and not published.pue_given:
         joules, sd = joules * PUE, math.hypot(sd, PUE_LOG_SD)
     else:
@@ -246,19 +246,30 @@ def _energy(
 
 
 def _device_energy(published: Published, priors: Priors, given: Given) -> tuple[float, float]:
-    """Energy of the devices alone [J] and the standard deviation of its logarithm."""
+    """Energy of the devices alone [J] and the standard deviation of its logarithm.
+
+    Where the row's figure holds the node, the deviation is that of the node as a whole.
+    """
     machine, traits = published.machine, published.traits
     assert machine is not None  # noqa: S101  # _score has looked
     peak = machine.peak_flop_per_s(traits.precision)
-    tdp = machine.tdp_w
+    tdp, whole = machine.tdp_w, published.scope != "device"
+    doubt = _doubt(machine, tdp)
     if given == "description":
         ratio = priors.energy_ratio(traits)
         joules = published.flop / peak.value * tdp.value * ratio.value
-        return joules, math.hypot(_sd(ratio), tdp.log_sd, peak.log_sd)
+        sd = priors.described_node_log_sd(traits) if whole else _sd(ratio)
+        return joules, math.hypot(sd, doubt, _doubt(machine, peak))
     seconds = published.device_hours * 3600
     busy = published.flop / (seconds * peak.value) if published.flop else None
     ratio = priors.power_ratio(traits, utilisation=busy)
-    return seconds * tdp.value * ratio.value, math.hypot(_sd(ratio), tdp.log_sd)
+    sd = priors.node_log_sd(traits) if whole else _sd(ratio)
+    return seconds * tdp.value * ratio.value, math.hypot(sd, doubt)
+
+
+def _doubt(machine: Machine, fact: Factor) -> float:
+    """Doubt of a data sheet's figure: of a known device it is within the priors' residuals."""
+    return 0.0 if machine.known else fact.log_sd
 
 
 # --- summaries ---------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ NAMES: Final = {  # of what the interval hangs on
     f"{KEY}/drift": "a step may become slower or hungrier",
     f"{KEY}/pauses": "evaluation and checkpoints differ",
     f"{KEY}/unseen": "evaluation or checkpoints not seen yet",
+    f"{KEY}/end": "what comes behind the last step",
 }
 _SLOTS: Final = 1200
 _SLOT_S: Final = 60.0

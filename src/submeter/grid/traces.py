@@ -155,9 +155,7 @@ def _shape(zone: Zone, annual: Annual, year: int, hours: float) -> _Shaped:
     if annual.factor.verified == DECLARED:
         flat = (1.0,) * (12 * _HOURS)
         return _Shaped(flat, "flat", (), ("as declared, at every hour",))
-    profile = next(
-        (_profiles()[code] for code in _near(zone, annual) if code in _profiles()), None
-    )
+    profile = profile_for(zone, annual)
     if profile is None:
         return _flat(annual.code, hours)
     sds = [profile_sd(profile.id, hours, other_year=year != profile.year)]
@@ -180,6 +178,12 @@ def _shape(zone: Zone, annual: Annual, year: int, hours: float) -> _Shaped:
         source=profile.source,
         licence=profile.licence,
     )
+
+
+def profile_for(zone: Zone, annual: Annual) -> Profile | None:
+    """Profile that gives an annual figure its shape; None if there is none of it or around it."""
+    known = _profiles()
+    return next((known[code] for code in _near(zone, annual) if code in known), None)
 
 
 def _near(zone: Zone, annual: Annual) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from submeter.records.runs import (
     DeviceEnergy,
     Host,
     MetricPoint,
+    Pause,
     PhaseEnergy,
     RankEnergy,
     Run,
@@ -176,7 +177,27 @@ class Result:
             interval_s=head.interval_s,
             gaps_s=max((m.hole_s for m in meters.values()), default=0.0),
             notes=tuple(self._notes(meters, end, end_ns)),
+            **self._planned(start_ns, end_ns),
         )
+
+    def _planned(self, start_ns: int, end_ns: int) -> dict[str, Any]:
+        """The plan that it was run by, and the pauses that this brought."""
+        found: dict[str, Any] = {}
+        pauses: list[Pause] = []
+        began_ns: int | None = None
+        for event in sorted(self.events, key=lambda e: e.t_ns):
+            if event.kind == "plan":
+                asked_ns = 0 if event.number is None else int(event.number * NS_PER_S)
+                found = {"plan": event.text, "asked_utc": _iso(asked_ns) if asked_ns else ""}
+            elif event.kind == "paused" and began_ns is None:
+                began_ns = event.t_ns
+            elif event.kind == "resumed" and began_ns is not None:
+                pauses.append(_pause(began_ns, event.t_ns, start_ns, event.number or 0.0))
+                began_ns = None
+        if began_ns is not None:
+            last = _pause(began_ns, max(began_ns, end_ns), start_ns, 0.0)
+            pauses.append(msgspec.structs.replace(last, over=False))
+        return {**found, "pauses": tuple(pauses)} if pauses else found
 
     def _devices(self, meters: Mapping[str, DeviceMeter]) -> tuple[DeviceEnergy, ...]:
         rows = []
@@ -318,6 +339,10 @@ class Result:
         elif end.reason:
             notes.append(end.reason)
         return notes
+
+
+def _pause(began_ns: int, ended_ns: int, start_ns: int, restart_s: float) -> Pause:
+    return Pause(max(0.0, ns_to_s(began_ns - start_ns)), ns_to_s(ended_ns - began_ns), restart_s)
 
 
 def _meter_notes(meter: DeviceMeter, end_ns: int) -> list[str]:

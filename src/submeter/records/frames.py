@@ -117,7 +117,10 @@ class Event(msgspec.Struct, frozen=True, tag="event"):
     """Something that a reader of the result should know.
 
     ``kind`` is one of: ``sensor-missing``, ``sensor-back``, ``sensor-slow``, ``clock-stepped``,
-    ``suspended``, ``rate-changed``, ``journal-moved``, ``frames-lost``, ``start``, ``note``.
+    ``suspended``, ``rate-changed``, ``journal-moved``, ``frames-lost``, ``start``, ``note``; of a
+    run that a plan starts and pauses, ``plan`` (its id; ``number``: when it could have begun
+    [s since 1970 UTC]), ``paused`` and ``resumed`` (``number``: time to be back at work,
+    as declared [s]).
     """
 
     t_ns: int

@@ -96,5 +96,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     worthwhile: bool = True
     instead: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    hours: str = ""  # of each day in which it may work, by the clock of the zone: 22:00-06:00
     source: str = ""  # of the forecast, and what it was made from
     notes: tuple[str, ...] = ()

@@ -70,6 +70,19 @@ class Series(msgspec.Struct, frozen=True):
     devices: dict[str, list[float]] = {}
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """A stretch of a run in which its work stood still, while its devices drew on.
+
+    ``start_s`` counts from the start of the run [s]; ``restart_s`` is the time that the work took
+    to be where it had been, as declared [s].
+    """
+
+    start_s: float
+    duration_s: float
+    restart_s: float = 0.0
+    over: bool = True
+
+
 class Run(msgspec.Struct, frozen=True):
     """Which devices drew what, in which phases, with what result."""
 
@@ -102,4 +115,7 @@ class Run(msgspec.Struct, frozen=True):
     interval_s: float = 0.0
     gaps_s: float = 0.0  # time bridged by interpolation
     notes: tuple[str, ...] = ()
+    plan: str = ""  # id of the plan that it was run by
+    asked_utc: str = ""  # when it could have been started at once, ISO 8601 with Z
+    pauses: tuple[Pause, ...] = ()
     schema: int = RUN_SCHEMA

@@ -47,7 +47,14 @@ _TOLD: Final = frozenset({"declared", "live"})  # by the user, by a provider: of
 _MARKS: Final = (("~", "modelled"), ("?", "assumed"))
 
 
-def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: int = 80) -> str:
+def details(
+    run: Run,
+    footprint: Footprint,
+    *,
+    by: Sequence[str] = WAYS,
+    width: int = 80,
+    plan: Sequence[str] = (),
+) -> str:
     """Everything that is known of *run*, split *by* the ways asked for.
 
     Parameters
@@ -60,6 +67,8 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
         Some of `WAYS`, in the order in which their tables come.
     width
         Most columns of a line.
+    plan
+        Lines about the plan that it was run by, if any.
     """
     writers: dict[str, Callable[[Run, Footprint], list[str]]] = {
         "device": lambda run, amount: _devices(run, amount, width, alone=not everything),
@@ -69,7 +78,7 @@ def details(run: Run, footprint: Footprint, *, by: Sequence[str] = WAYS, width: 
     }
     everything = tuple(by) == WAYS
     energy = [*_energy(run, footprint, width), *_legend(run, footprint, width)]
-    blocks = [_head(run, width), energy]
+    blocks = [_head(run, width), energy, list(plan) if everything else []]
     blocks += [writers[way](run, footprint) for way in by]
     if everything:
         blocks += [impacts(footprint, width), _rest(run, footprint, width)]

@@ -26,16 +26,13 @@ from submeter.running.attending import Attendance, Attendant
 from submeter.running.collectors import CollectorHandle, Warm, write_order
 from submeter.running.joined import RUN_VARIABLE, is_open
 from submeter.running.orders import code_state, new_order
+from submeter.running.pausing import stop_like
 from submeter.units import ns_to_s, s_to_ns
 
 __all__ = [
-    "NOT_EXECUTABLE",
-    "NOT_FOUND",
-    "Outcome",
-    "die_like",
-    "find_command",
-    "run_command",
-]
+    "ASKED_TO_STOP", "NOT_EXECUTABLE", "NOT_FOUND", "WAITED_FOR", "Launch", "Outcome", "become",
+    "die_like", "find_command", "run_command",
+]  # fmt: skip
 
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
@@ -53,8 +50,8 @@ _FORWARDED: Final = _signals("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 # The terminal sends these to the command as well; only what a process sends us goes on to it.
 _OF_TERMINAL: Final = _signals("SIGINT", "SIGQUIT", "SIGWINCH")
 _JOB_CONTROL: Final = _signals("SIGTSTP", "SIGTTIN", "SIGTTOU")
-_WAITED_FOR: Final = _signals("SIGCHLD", "SIGCONT") | _FORWARDED | _OF_TERMINAL | _JOB_CONTROL
-_ASKED_TO_STOP: Final = _signals("SIGINT", "SIGTERM", "SIGHUP")
+WAITED_FOR: Final = _signals("SIGCHLD", "SIGCONT") | _FORWARDED | _OF_TERMINAL | _JOB_CONTROL
+ASKED_TO_STOP: Final = _signals("SIGINT", "SIGTERM", "SIGHUP")
 _IGNORED_BY_PYTHON: Final = _signals("SIGPIPE", "SIGXFSZ")
 _USER_SENT: Final = 0  # si_code of kill(2) and below; the kernel's own are above
 
@@ -125,10 +122,10 @@ def run_command(
         return Outcome(missing)
     outer = os.environ.get(RUN_VARIABLE)
     if outer and is_open(Path(outer)):
-        _become(argv)
+        become(argv)
     if not hasattr(signal, "sigtimedwait"):
         return _unmetered(argv)
-    launch = _Launch(argv)
+    launch = Launch(argv)
     launch.attendance.attendant = attendant
     launch.prepare(name=name, tags=tags, interval_s=interval_s, project=project, zone=zone)
     return launch.run()
@@ -152,7 +149,7 @@ def die_like(outcome: Outcome) -> None:
     sys.exit(outcome.exit_code)
 
 
-class _Launch:
+class Launch:
     """One command, from its start to its end."""
 
     def __init__(self, argv: Sequence[str]) -> None:
@@ -253,7 +250,7 @@ class _Launch:
         if _asked_to_stop():
             self._discard()
             self._let_in()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
+        signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
         try:
             try:
                 self._start()
@@ -269,20 +266,27 @@ class _Launch:
         return self._settle()
 
     def _start(self) -> None:
-        environment = dict(os.environ)
-        environment.pop(RUN_VARIABLE, None)
-        if self.collector is not None:
-            environment[RUN_VARIABLE] = self.collector.order.folder
         started_ns = time.monotonic_ns()
         collector = self.collector
         if collector is not None:  # before it begins: else a run could begin that we die too soon
             collector.started(started_ns, 0)  # to speak of
-        self.pid = _spawn(self.argv, environment, self._mask)
+        self._begin(started_ns)
+
+    def _begin(self, started_ns: int) -> None:
+        """Start the command's process, and tell the collector of it."""
+        self.pid = _spawn(self.argv, self._environment(), self._mask)
+        collector = self.collector
         if collector is not None:
             collector.started(started_ns, self.pid)
             collector.order = msgspec.structs.replace(collector.order, leader_pid=self.pid)
             with contextlib.suppress(OSError):
                 write_order(collector.order)
+
+    def _environment(self) -> dict[str, str]:
+        environment = {k: v for k, v in os.environ.items() if k != RUN_VARIABLE}
+        if self.collector is not None:
+            environment[RUN_VARIABLE] = self.collector.order.folder
+        return environment
 
     def _did_not_start(self, exc: OSError) -> Outcome:
         self._discard()
@@ -293,15 +297,24 @@ class _Launch:
 
     def _step(self) -> None:
         """Take the next signal, or start the collector again when its time has come."""
-        if self._restart_at_ns is None:
-            info = signal.sigwaitinfo(_WAITED_FOR)
-        else:
-            wait_s = max(0.0, ns_to_s(self._restart_at_ns - time.monotonic_ns()))
-            found = signal.sigtimedwait(_WAITED_FOR, wait_s)
-            if found is None:
-                self._restart()
-                return
-            info = found
+        info = self._wait(None)
+        if info is not None:
+            self._hear(info)
+
+    def _wait(self, most_s: float | None) -> "signal.struct_siginfo | None":
+        """Wait for a signal, *most_s* at the most; the collector is started again meanwhile."""
+        if self._restart_at_ns is None and most_s is None:
+            return signal.sigwaitinfo(WAITED_FOR)
+        waits_s = [] if most_s is None else [max(0.0, most_s)]
+        if self._restart_at_ns is not None:
+            waits_s.append(max(0.0, ns_to_s(self._restart_at_ns - time.monotonic_ns())))
+        info = signal.sigtimedwait(WAITED_FOR, min(waits_s))
+        due = self._restart_at_ns is not None and time.monotonic_ns() >= self._restart_at_ns
+        if info is None and due:
+            self._restart()
+        return info
+
+    def _hear(self, info: "signal.struct_siginfo") -> None:
         number = info.si_signo
         if number == signal.SIGCHLD:
             self._reap()
@@ -324,8 +337,15 @@ class _Launch:
                 return
             if pid == self.pid:
                 self._changed(status)
-            elif self._is_collector(pid) and not os.WIFSTOPPED(status):
+            elif os.WIFSTOPPED(status):
+                continue
+            elif self._is_collector(pid):
                 self._collector_died()
+            else:
+                self._other_ended(pid)
+
+    def _other_ended(self, pid: int) -> None:
+        """Take note that an orphan of the command, or a process of ours, has ended."""
 
     def _is_collector(self, pid: int) -> bool:
         return self.collector is not None and pid == self.collector.pid
@@ -335,21 +355,13 @@ class _Launch:
         while os.WIFSTOPPED(status):
             if os.WSTOPSIG(status) not in _JOB_CONTROL:
                 return  # somebody stopped the command alone, and will continue it alone
-            self._stop_too(os.WSTOPSIG(status))
+            stop_like(os.WSTOPSIG(status))
             pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid == 0:  # who continued us meant only us
                 self._pass_on(signal.SIGCONT)
                 return
         if not os.WIFCONTINUED(status):
             self.status, self.ended_ns = status, time.monotonic_ns()
-
-    def _stop_too(self, number: int) -> None:
-        """Stop as the command did, so that the shell takes over, until we are continued."""
-        was = signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])  # here we stand still
-        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
-        signal.signal(number, was)
 
     def _collector_died(self) -> None:
         collector = self.collector
@@ -373,7 +385,7 @@ class _Launch:
 
     def _drain(self) -> None:
         """Drop what still waits: meant for a command that is no more."""
-        while signal.sigtimedwait(_WAITED_FOR, 0) is not None:
+        while signal.sigtimedwait(WAITED_FOR, 0) is not None:
             pass
 
     def _settle(self) -> Outcome:
@@ -411,18 +423,18 @@ class _Launch:
 
 def _hold() -> "set[int | signal.Signals]":
     """Have those wait who ask us to stop; the mask before that."""
-    return set(signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_STOP))
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP))
 
 
 def _asked_to_stop() -> bool:
     """Whether a signal waits that asks us to stop; one that is ignored may wait, and does not."""
-    waiting = signal.sigpending() & _ASKED_TO_STOP
+    waiting = signal.sigpending() & ASKED_TO_STOP
     return any(signal.getsignal(number) is not signal.SIG_IGN for number in waiting)
 
 
 def _status(killed_by: int, code: int) -> str:
     if killed_by:
-        return "stopped" if killed_by in _ASKED_TO_STOP else "killed"
+        return "stopped" if killed_by in ASKED_TO_STOP else "killed"
     return "failed" if code else "finished"
 
 
@@ -464,7 +476,7 @@ def _on_path(name: str) -> str:
     return shutil.which(name) or name
 
 
-def _become(argv: Sequence[str]) -> None:
+def become(argv: Sequence[str]) -> None:
     """Give this process to the command; the run that we are in goes on."""
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)

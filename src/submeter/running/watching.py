@@ -268,7 +268,7 @@ class Watch:
         view = view_of(progress, self._total)
         if self._budget is not None:
             self._forecast_budget(self._budget, view, progress)
-        early = isinstance(view.time, Missing) and view.elapsed_s < PATIENCE_S
+        early = isinstance(view.ahead, Missing) and view.elapsed_s < PATIENCE_S
         if self._every_s is not None and not early:
             self._tell(view)
         cost_s = time.thread_time() - began_s

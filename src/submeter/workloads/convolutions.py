@@ -386,6 +386,12 @@ def _shufflenet_v2(side: int, *, classes: int = CLASSES) -> Stack:
     return net.conv(1024).dense(classes)
 
 
+def _nasnet_mobile(side: int, *, classes: int) -> Stack:
+    from submeter.workloads.nasnet import nasnet_mobile  # it builds on this module
+
+    return nasnet_mobile(side, classes=classes)
+
+
 def _networks() -> Iterator[tuple[str, int, Callable[[int, int], Stack]]]:
     """Name, side of the image it was published for, and how to build it."""
     for n in _RESNETS:
@@ -410,11 +416,13 @@ def _networks() -> Iterator[tuple[str, int, Callable[[int, int], Stack]]]:
     yield "inceptionv3", 299, lambda s, c: _inception_v3(s, classes=c)
     yield "xception", 299, lambda s, c: _xception(s, classes=c)
     yield "shufflenetv2", 224, lambda s, c: _shufflenet_v2(s, classes=c)
+    yield "nasnetmobile", 224, lambda s, c: _nasnet_mobile(s, classes=c)
 
 
 _BUILT: Final = {name: (side, build) for name, side, build in _networks()}
 _ALIASES: Final = {
     "mobilenet2": "mobilenetv2", "shufflenetv2x10": "shufflenetv2", "inception3": "inceptionv3",
+    "nasnetamobile": "nasnetmobile",
     "inceptionv1": "googlenet", "resnext5032x4d": "resnext50",
     "resnext10132x8d": "resnext101", "wideresnet502": "wideresnet50",
     "wideresnet1012": "wideresnet101",

@@ -29,6 +29,7 @@ _METER, _LESS, _LOOK, _KEEP, _SETUP = "Meter", "Use less", "Look", "Keep", "Set 
 VERBS: Final = {
     "run": Verb("run:run", "Meter a command: submeter run -- python train.py", _METER),
     "estimate": Verb("estimate:estimate", "Predict what a training will use.", _METER),
+    "plan": Verb("plan:plan", "Say when and where a job brings least.", _METER),
     "prove": Verb("prove:prove", "Show that one way uses less than another.", _LESS),
     "tune": Verb("tune:tune", "Find settings that use less.", _LESS),
     "savings": Verb("prove:savings", "List the savings that were shown.", _LESS),
@@ -67,6 +68,8 @@ ALIASES: Final = {
     "settings": "config",
     "exec": "run",
     "predict": "estimate",
+    "schedule": "plan",
+    "when": "plan",
 }
 
 COMPLETE: Final = "_SUBMETER_COMPLETE"  # set by the shell's completion

@@ -12,6 +12,7 @@ import msgspec
 from submeter.errors import LedgerError
 from submeter.interfaces.cli.keeping import at_the_wall, pairs, settle_first
 from submeter.interfaces.cli.lookup import live_runs
+from submeter.interfaces.cli.waiting import left_words, waiting_runs
 from submeter.records.figures import Figure
 from submeter.storing import places
 from submeter.storing.documents import RunRow, order_key, row_of
@@ -50,7 +51,9 @@ def list_runs(
     origin: str | None,
     as_json: bool,
 ) -> None:
-    """List the runs, also those that go on, the latest first; times are local.
+    """List the runs, also those that go on or wait for their plan, the latest first.
+
+    Times are local. What waits has the id of its plan.
 
     \b
     Examples:
@@ -74,7 +77,7 @@ def list_runs(
             latest = max((row.started_utc for row in ledger.list(limit=1)), default="")
             if ledger.note:
                 click.echo(ledger.note, err=True)
-        live = {run.id: run for run in live_runs(home, ledger)}
+        live = {run.id: run for run in (*live_runs(home, ledger), *waiting_runs(home))}
         rows += [row for row in map(row_of, live.values()) if _fits(row, wanted, tags)]
         rows.sort(key=lambda row: (order_key(row.started_utc), row.id), reverse=True)
         shown = rows if show_all else rows[:limit]
@@ -94,6 +97,8 @@ def list_runs(
         click.echo("no run fits", err=True)
     else:
         click.echo("no run yet  → submeter run -- python train.py", err=True)
+    for words in left_words(home):
+        click.echo(words, err=True)
     for other in places.other_homes():
         click.echo(elsewhere(other, since=latest), err=True, nl=False)
 

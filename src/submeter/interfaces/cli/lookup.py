@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from msgspec import structs
 
 from submeter.errors import LedgerError, RunNotFoundError, SubmeterError
-from submeter.records.runs import NO_END, Run
+from submeter.records.runs import NO_END, Run, Status
 from submeter.running.recovery import is_over, read_order, settle_orphans
 from submeter.storing import places
 from submeter.storing.ledger import Ledger, open_ledger
@@ -128,7 +128,9 @@ def _so_far(folder: Path) -> Run:
         for p in run.phases
     )
     notes = (*(n for n in run.notes if n != NO_END), _SO_FAR)
-    return structs.replace(run, status="running", exit_code=None, phases=phases, notes=notes)
+    paused = bool(run.pauses) and not run.pauses[-1].over
+    status: Status = "paused" if paused else "running"
+    return structs.replace(run, status=status, exit_code=None, phases=phases, notes=notes)
 
 
 def live_runs(home: Path, ledger: Ledger | None) -> list[Run]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.interfaces.cli.run_budget import budget_options, watch_of
+from submeter.interfaces.cli.run_when import asks, carry_out, when_options
 
 if TYPE_CHECKING:
     from submeter.records.runs import Run
@@ -46,6 +47,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 @click.option("--project", help="Project that the run belongs to.")
 @click.option("--zone", metavar="ZONE", help="Where the electricity comes from, such as DE.")
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
+@when_options
 @budget_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
 def run(  # click gives them by name
@@ -64,6 +66,9 @@ def run(  # click gives them by name
     train. Inside another run the command joins that one: name, tags and options given here are
     then not used.
 
+    With --when it waits for its time first, with a countdown: Enter starts it at once, q gives it
+    up. A plan that pauses it asks it for a checkpoint by a signal: docs/waiting.md.
+
     With --forecast it says while it runs what it will have used in the end, from the steps that
     the program logs: submeter.log(step=…, total_steps=…). A budget counts what is used at the
     wall, its carbon, water or cost.
@@ -71,6 +76,9 @@ def run(  # click gives them by name
     \b
     Examples:
       submeter run -- python train.py
+      submeter run --when 22:30 -- python train.py
+      submeter run --when "cleanest, by 08:00" --duration 6h -- python train.py
+      submeter run --when last-plan --pause-by stop -- python train.py
       submeter run --forecast -- python train.py
       submeter run --budget 2kWh --on-budget stop -- python train.py
     """  # noqa: D301  # \b keeps click from refilling the examples
@@ -78,9 +86,10 @@ def run(  # click gives them by name
     from submeter.running.launcher import NOT_FOUND, die_like, run_command
 
     words = command[1:] if command[:1] == ("--",) else command
-    if not words:
+    waits = asks(given)
+    if not words and given["resume_plan"] is None:
         raise UsageError("there is no command to run", remedy="submeter run -- python train.py")
-    if words[0].startswith("-"):
+    if words and words[0].startswith("-"):
         raise UsageError(
             f"there is no option {words[0]}", remedy="submeter run --help; the command after --"
         )
@@ -97,11 +106,12 @@ def run(  # click gives them by name
         from submeter.storing.documents import check_name
 
         check_name(name, "submeter run --name baseline -- …")
-    name = name or default_name(words)
-    outcome = run_command(
-        words, name=name, tags=tags, interval_s=interval_s, project=project, zone=zone,
-        attendant=watch_of(given),
-    )  # fmt: skip
+    name = name or (default_name(words) if words else "")
+    about: dict[str, Any] = {
+        "name": name, "tags": tags, "interval_s": interval_s, "project": project, "zone": zone,
+        "attendant": watch_of(given),
+    }  # fmt: skip
+    outcome = carry_out(words, given, **about) if waits else run_command(words, **about)
     if not outcome.run_id and not outcome.notes and outcome.exit_code:
         what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
         click.echo(f"error: {words[0]}: {what}", err=True)

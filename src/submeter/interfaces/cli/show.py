@@ -58,8 +58,11 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: A
       submeter show last~1 --json
       submeter show last --zone SE --cooling immersion
     """  # noqa: D301  # \b keeps click from refilling the examples
+    from submeter.reporting.carried import carried_document, carried_words
+    from submeter.running.carried import carried_out
     from submeter.running.reckoning import reckoned
     from submeter.settings import load
+    from submeter.storing.places import home
 
     asked = asked_of(given)
     settings = load().settings  # what is wrong in the settings is said here, too
@@ -74,9 +77,12 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: A
         tell(found.run, asked, as_json=as_json, provider=provider)
         return
     amount = reckoned(found.run, provider=provider)
+    carried = carried_out(found.run, amount, home(), provider)
     view = forecast_of(found.run.id) if found.live else None
     if as_json:
         document = run_document(found.run, amount)
+        if carried is not None:
+            document["plan"] = carried_document(carried, found.run)
         if view is not None:
             from submeter.reporting.remaining import forecast_document
 
@@ -84,14 +90,17 @@ def show(run: str, *, as_json: bool, by: tuple[str, ...], live: bool, **given: A
         click.echo(to_json(document if by == WAYS else only(document, by)))
         return
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    first, _, others = details(found.run, amount, by=by, width=max(width, 60)).partition("\n")
+    width = max(width, 60)
+    plan = () if carried is None else carried_words(carried, width)
+    said = details(found.run, amount, by=by, width=width, plan=plan)
+    first, _, others = said.partition("\n")
     # click takes the style away again where stdout is no terminal.
     bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     click.echo(first if bare else click.style(first, bold=True))
     if view is not None and isinstance(view.ahead, Footprint):
         from submeter.reporting.remaining import forecast_line
 
-        click.echo(f"  forecast  {forecast_line(view, max(width, 60) - 12)}")
+        click.echo(f"  forecast  {forecast_line(view, width - 12)}")
     click.echo(others)
 
 
