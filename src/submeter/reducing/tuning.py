@@ -7,27 +7,35 @@ All that the search used is counted, trials that failed or were stopped among it
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from submeter.errors import SubmeterError, UsageError
+from submeter.errors import UsageError
 from submeter.records.figures import Figure, Missing
 from submeter.records.searches import SearchTrial, TrialState, Value
 from submeter.reducing.quality import Condition
 from submeter.reducing.spaces import Dimension
-from submeter.reducing.stopping import Curve, Point, Reason, prospect
+from submeter.reducing.stopping import (
+    Curve,
+    Point,
+    Reason,
+    prospect,
+    prospect_of_two,
+    thinned,
+)
+from submeter.reducing.studies import VIOLATIONS
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
     from optuna.trial import Trial as Asked
+    from optuna.trial import TrialState as State
 
 Sampler = Literal["auto", "tpe", "random", "grid"]
 MOST_POINTS: Final = 64  # of a curve that is kept
 MOST_REPEATS: Final = 50  # proposals of settings that were tried: it knows nothing else
-INSTALL: Final = "pip install 'submeter[tune]'"
+WORST: Final = 1e9  # violation of a condition on what is not known
+FAILED_DEFAULT: Final = "the default setting failed"
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,66 +70,6 @@ GoesOn = Callable[[float, float, Mapping[str, float]], Reason]
 RunOne = Callable[[int, dict[str, Value], GoesOn], Outcome]  # its first argument: the number
 
 
-def open_study(name: str, task: Task, storage: str | Path) -> "Study":
-    """Study of that name, a new one or the one that is there.
-
-    Parameters
-    ----------
-    storage
-        A file of ours, or an address that Optuna understands (``postgresql://…``), which workers
-        on other machines can join.
-    """
-    try:
-        import optuna
-    except ImportError as exc:
-        raise UsageError("a search needs Optuna", remedy=INSTALL) from exc
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kept: Any = storage
-    if isinstance(storage, Path):
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        kept = JournalStorage(JournalFileBackend(str(storage)))
-    directions: list[Literal["minimize", "maximize"]] = ["minimize"]
-    directions += ["maximize"] if task.maximise else []
-    try:
-        return optuna.create_study(
-            study_name=name, storage=kept, load_if_exists=True, directions=directions,
-            sampler=_sampler(task),
-        )  # fmt: skip
-    except (ImportError, ValueError, OSError) as exc:
-        raise UsageError(
-            f"the search cannot be kept there: {exc}", remedy="see --storage"
-        ) from exc
-
-
-def _sampler(task: Task) -> Any:
-    import warnings
-
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import GridSampler, RandomSampler, TPESampler
-
-    grid = {d.name: list(d.choices) for d in task.space if d.kind == "choice"}
-    points = math.prod(len(c) for c in grid.values())
-    fits = len(grid) == len(task.space) and points <= task.trials
-    if task.sampler == "grid" and len(grid) < len(task.space):
-        raise UsageError(
-            "a grid needs choices everywhere", remedy="--sampler tpe, or lr=1e-4,1e-3"
-        )
-    if task.sampler == "grid" or (task.sampler == "auto" and fits):
-        return GridSampler(grid, seed=task.seed)
-    if task.sampler == "random":
-        return RandomSampler(seed=task.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=task.seed, constraints_func=_violations, multivariate=True)
-
-
-def _violations(trial: "FrozenTrial") -> Sequence[float]:
-    """How far a trial is from what was asked for; at most 0 is kept."""
-    return tuple(trial.user_attrs.get("violations", (0.0,)))
-
-
 class Searching:
     """A search that goes on: asks, runs, judges, tells.
 
@@ -146,11 +94,14 @@ class Searching:
         self._run_one, self._told = run_one, told
         self.ended = ""
         self._repeats = 0  # proposals in a row that were tried before
+        self._trials: dict[int, SearchTrial] = {}  # that ended, of all workers, by number
+        self._curves: dict[int, Curve] = {}
 
     def go(self) -> list[SearchTrial]:
         """Run trials until they are enough, the budget is used up, or somebody interrupts."""
-        if not self.study.get_trials(deepcopy=False):
-            self.study.enqueue_trial(dict(self.task.default))
+        default = dict(self.task.default)
+        if not any(t.default for t in self.trials()):
+            self.study.enqueue_trial(default, skip_if_exists=True)
         try:
             while not self._enough():
                 self._one()
@@ -158,24 +109,52 @@ class Searching:
             self.ended = "interrupted"
         return self.trials()
 
+    def trials(self) -> list[SearchTrial]:
+        """All trials that ended, of all workers, in their order."""
+        for frozen in self.study.get_trials(deepcopy=False):
+            if frozen.number in self._trials or not frozen.state.is_finished():
+                continue
+            words = frozen.user_attrs.get("trial")
+            if isinstance(words, str):
+                self._trials[frozen.number] = msgspec.json.decode(words, type=SearchTrial)
+                self._curves[frozen.number] = Curve(
+                    (Point(float(e), float(t), s) for e, t, s in frozen.user_attrs["curve"]),
+                    finished=self._trials[frozen.number].state == "finished",
+                )
+        default = self._default()
+        return [
+            msgspec.structs.replace(t, kept=self._kept(t, default))
+            for _, t in sorted(self._trials.items())
+        ]
+
+    def _default(self) -> SearchTrial | None:
+        ended = (t for t in self._trials.values() if t.default and t.state == "finished")
+        return next(ended, None)
+
+    def _kept(self, trial: SearchTrial, default: SearchTrial | None) -> bool:
+        return trial.state == "finished" and all(v <= 0 for v in self.violations(trial, default))
+
     def _enough(self) -> bool:
         done = self.trials()
         if len(done) >= self.task.trials:
             self.ended = f"{len(done)} trials"
-        elif self._all_tried() or self._repeats >= MOST_REPEATS:
+        elif self._all_tried(done) or self._repeats >= MOST_REPEATS:
             self.ended = "every setting was tried"
+        elif any(t.default and t.state == "failed" for t in done):
+            self.ended = FAILED_DEFAULT
         elif self.task.budget_j is not None and done:
             spent = math.fsum(t.energy_j for t in done)
-            usual = min((t.energy_j for t in done if t.energy_j > 0), default=0.0)
-            if spent + usual > self.task.budget_j:
+            ran = [t.energy_j for t in done if t.state == "finished" and t.energy_j > 0]
+            least = min(ran, default=0.0) if not self.task.prune else 0.0
+            if spent + least >= self.task.budget_j:
                 self.ended = "the budget is used up"
         return bool(self.ended)
 
-    def _all_tried(self) -> bool:
+    def _all_tried(self, done: Sequence[SearchTrial]) -> bool:
         """Whether a space of choices has no setting left."""
         if any(d.kind != "choice" for d in self.task.space):
             return False
-        seen = {tuple(sorted(t.settings.items())) for t in self.trials()}
+        seen = {tuple(sorted(t.settings.items())) for t in done}
         return len(seen) >= math.prod(len(d.choices) for d in self.task.space)
 
     def _one(self) -> None:
@@ -183,65 +162,57 @@ class Searching:
 
         asked = self.study.ask()
         settings = {d.name: _suggested(asked, d) for d in self.task.space}
-        same = self._same_as_before(settings)
-        if same is not None:
+        same = next((t.number for t in self.trials() if t.settings == settings), None)
+        if same is not None:  # a second one would tell nothing
             asked.set_user_attr("repeats", same)
-            self.study.tell(asked, state=State.PRUNED)
+            self._tell(asked, None, State.PRUNED)
             self._repeats += 1
             return
         self._repeats = 0
-        curve = Curve(points=[])
+        curve = Curve()
         reason: list[Reason] = [""]
 
         def goes_on(node_j: float, time_s: float, metrics: Mapping[str, float]) -> Reason:
-            curve.points.append(Point(node_j, time_s, self._score(metrics)))
-            reason[0] = self._prospect(curve, asked.number, node_j)
+            curve.add(Point(node_j, time_s, self._score(metrics)))
+            reason[0] = self._prospect(curve)
             return reason[0]
 
         try:
             outcome = self._run_one(asked.number, settings, goes_on)
         except BaseException:
-            self.study.tell(asked, state=State.FAIL)
+            self._tell(asked, None, State.FAIL)
             raise
-        curve.points.append(
-            Point(outcome.node_j, outcome.duration_s, self._score(outcome.metrics))
-        )
+        curve.add(Point(outcome.node_j, outcome.duration_s, self._score(outcome.metrics)))
         self._keep(asked, settings, outcome, curve, reason[0])
+        if outcome.state == "interrupted":
+            raise KeyboardInterrupt
 
-    def _same_as_before(self, settings: Mapping[str, Value]) -> int | None:
-        """Number of an earlier trial of the same *settings*: a second one would tell nothing."""
-        return next((t.number for t in self.trials() if t.settings == settings), None)
-
-    def _prospect(self, curve: Curve, number: int, node_j: float) -> Reason:
-        if self.task.budget_j is not None:
-            ratio = self._wall_ratio()
-            spent = math.fsum(t.energy_j for t in self.trials())
-            if spent + ratio * node_j > self.task.budget_j:
+    def _prospect(self, curve: Curve) -> Reason:
+        trials = self.trials()
+        budget_j = self.task.budget_j
+        if budget_j is not None:
+            spent = math.fsum(t.energy_j for t in trials)
+            if spent + self._wall_ratio() * curve.energy_j > budget_j:
                 return "budget"
         if not self.task.prune:
             return ""
-        others = [c for n, c in self._curves().items() if n != number]
-        kept = [t for t in self.trials() if t.kept]
-        least = min((self._curves()[t.number].energy_j for t in kept), default=None)
-        default = next((t for t in self.trials() if t.default and t.state == "finished"), None)
-        slow = self.task.max_slowdown_ratio
+        default, slow = self._default(), self.task.max_slowdown_ratio
+        limit_s = None if slow is None or default is None else default.duration_s * (1 + slow)
+        others = list(self._curves.values())
+        if self.task.maximise:
+            return prospect_of_two(curve, others, max_time_s=limit_s)
+        kept = (self._curves[t.number].energy_j for t in trials if t.kept)
+        least_j = min(kept, default=None)
         return prospect(
-            curve,
-            others,
-            least_j=least,
-            enough=self._floor(),
-            max_time_s=None
-            if slow is None or default is None
-            else default.duration_s * (1 + slow),
-            two_objectives=bool(self.task.maximise),
+            curve, others, least_j=least_j, enough=self._floor(default), max_time_s=limit_s
         )
 
     def _wall_ratio(self) -> float:
         """Energy at the wall over that of the node, of the trials so far."""
         ratios = [
-            t.energy_j / c.energy_j
-            for t in self.trials()
-            if (c := self._curves().get(t.number)) is not None and c.energy_j > 0
+            t.energy_j / self._curves[n].energy_j
+            for n, t in self._trials.items()
+            if self._curves[n].energy_j > 0
         ]
         return max(ratios, default=1.0)
 
@@ -258,11 +229,17 @@ class Searching:
         higher = bool(self.task.maximise) or (watched is not None and watched.higher_is_better)
         return value if higher else -value
 
-    def _floor(self) -> float | None:
+    def _floor(self, default: SearchTrial | None) -> float | None:
+        """Score that keeps the first condition; None where none is asked for, or known yet."""
         watched = self._watched()
-        if watched is None or self.task.maximise or watched.bound is None:
+        if watched is None:
             return None
-        return watched.bound if watched.higher_is_better else -watched.bound
+        sign = 1 if watched.higher_is_better else -1
+        floors = [] if watched.bound is None else [sign * watched.bound]
+        before = None if default is None else default.metrics.get(watched.metric)
+        if watched.margin is not None and before is not None:
+            floors.append(sign * before - watched.margin * _scale(watched, before))
+        return max(floors, default=None)
 
     def _keep(
         self,
@@ -275,72 +252,72 @@ class Searching:
         """Tell Optuna, and keep what another worker has to know."""
         from optuna.trial import TrialState as State
 
-        points = curve.points[:: max(1, len(curve.points) // MOST_POINTS)] + curve.points[-1:]
         trial = SearchTrial(
             number=asked.number, settings=dict(settings), state=outcome.state,
             energy=outcome.energy, duration_s=outcome.duration_s, metrics=outcome.metrics,
             run=outcome.run, why=outcome.why or str(reason),
             default=settings == self.task.default,
         )  # fmt: skip
-        broken = self.violations(trial)
-        trial = msgspec.structs.replace(
-            trial, kept=outcome.state == "finished" and all(v <= 0 for v in broken)
-        )
+        default = trial if trial.default else self._default()
+        broken = self.violations(trial, default)
+        trial = msgspec.structs.replace(trial, kept=self._kept(trial, default))
+        points = thinned(curve.points, MOST_POINTS)
         asked.set_user_attr("trial", msgspec.json.encode(trial).decode())
         asked.set_user_attr("curve", [[p.energy_j, p.time_s, p.score] for p in points])
-        asked.set_user_attr("violations", list(broken))
-        if outcome.state == "finished":
-            score = self._score(outcome.metrics)
-            values = [outcome.node_j]
-            values += [-math.inf if score is None else score] if self.task.maximise else []
-            finite = all(map(math.isfinite, values))
-            if finite:
-                self.study.tell(asked, values)
-            else:
-                self.study.tell(asked, state=State.FAIL)
+        asked.set_user_attr(VIOLATIONS, list(broken))
+        score = self._score(outcome.metrics)
+        if outcome.state in {"failed", "interrupted"}:
+            self._tell(asked, None, State.FAIL)
+        elif outcome.state == "stopped" or (self.task.maximise and score is None):
+            self._tell(asked, None, State.PRUNED)
         else:
-            self.study.tell(asked, state=State.FAIL if outcome.state == "failed" else State.PRUNED)
+            values = [outcome.node_j]
+            values += [score] if self.task.maximise and score is not None else []
+            self._tell(asked, values, State.COMPLETE)
         self._told(trial)
 
-    def violations(self, trial: SearchTrial) -> tuple[float, ...]:
+    def _tell(self, asked: "Asked", values: Sequence[float] | None, state: "State") -> None:
+        """Tell Optuna how a trial ended."""
+        try:
+            self.study.tell(asked, values, state)
+        except (RuntimeError, KeyError):
+            # A grid that has no point left asks the study to stop, which works inside of
+            # Study.optimize only. The trial itself has been kept by then.
+            if not self.study.get_trials(deepcopy=False)[asked.number].state.is_finished():
+                raise
+
+    def violations(self, trial: SearchTrial, default: SearchTrial | None) -> tuple[float, ...]:
         """By how much *trial* misses each condition and the time allowed; at most 0 is kept."""
-        default = next((t for t in self.trials() if t.default), None)
         broken = [_violation(c, trial, default) for c in self.task.conditions]
-        if self.task.max_slowdown_ratio is not None and default is not None:
-            broken.append(trial.duration_s / default.duration_s - 1 - self.task.max_slowdown_ratio)
+        slow = self.task.max_slowdown_ratio
+        if slow is not None:
+            known = default is not None and default.duration_s > 0
+            broken.append(
+                trial.duration_s / default.duration_s - 1 - slow
+                if known and default is not None
+                else WORST
+            )
         return tuple(broken) or (0.0,)
 
-    def trials(self) -> list[SearchTrial]:
-        """All trials that ended, of all workers, in their order."""
-        return [
-            msgspec.json.decode(words, type=SearchTrial)
-            for t in self.study.get_trials(deepcopy=False)
-            if isinstance(words := t.user_attrs.get("trial"), str) and t.state.is_finished()
-        ]
 
-    def _curves(self) -> dict[int, Curve]:
-        found = {}
-        for trial in self.study.get_trials(deepcopy=False):
-            rows = trial.user_attrs.get("curve")
-            if rows is not None:
-                points = [Point(float(e), float(t), s) for e, t, s in rows]
-                found[trial.number] = Curve(points, finished=trial.state.name == "COMPLETE")
-        return found
+def _scale(condition: Condition, before: float) -> float:
+    """What a margin is a part of."""
+    return abs(before) if condition.relative else 1.0
 
 
 def _violation(condition: Condition, trial: SearchTrial, default: SearchTrial | None) -> float:
     value = trial.metrics.get(condition.metric)
     if value is None or not math.isfinite(value):
-        return math.inf
+        return WORST
     sign = 1 if condition.higher_is_better else -1
     misses = []
     if condition.bound is not None:
         misses.append(sign * (condition.bound - value))
-    if condition.margin is not None and default is not None:
-        before = default.metrics.get(condition.metric)
-        if before is not None:
-            margin = condition.margin * (abs(before) if condition.relative else 1)
-            misses.append(sign * (before - value) - margin)
+    if condition.margin is not None:
+        before = None if default is None else default.metrics.get(condition.metric)
+        if before is None:  # nothing to be not worse than, yet
+            return WORST
+        misses.append(sign * (before - value) - condition.margin * _scale(condition, before))
     return max(misses, default=0.0)
 
 
@@ -374,7 +351,3 @@ def default_setting(space: Sequence[Dimension], given: Mapping[str, str]) -> dic
             middle = math.sqrt(d.low * d.high) if d.log else (d.low + d.high) / 2
             values[d.name] = round(middle) if d.kind == "int" else float(f"{middle:.3g}")
     return values
-
-
-class NothingFoundError(SubmeterError):
-    """No trial of a search ended with a result."""
