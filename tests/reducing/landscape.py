@@ -35,6 +35,7 @@ class Landscape:
         return power_w * time_s
 
     def run_one(self, number: int, settings: dict[str, Value], goes_on: GoesOn) -> Outcome:
+        del number
         power_w, time_s, score = self.truth(settings)
         self.ran.append(settings)
         for look in range(1, LOOKS + 1):

@@ -76,8 +76,8 @@ def test_said(said: str, kind: str, rest: object) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["batch", "batch=", "=3", "1x=3", "lr=log:0..1", "lr=3..1", "n=int:1..2.5", "lr=a..b", "a=1,,2",
-     "lr=log:5", "lr=1..inf", "lr=1e..2"],
+    ["batch", "batch=", "=3", "1x=3", "lr=log:0..1", "lr=3..1", "n=int:1..2.5", "lr=a..b",
+     "a=1,,2", "lr=log:5", "lr=1..inf", "lr=1e..2"],
 )  # fmt: skip
 def test_nonsense_is_refused_with_a_remedy(said: str) -> None:
     with pytest.raises(UsageError) as refused:

@@ -3,6 +3,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from submeter.records.searches import SearchTrial
 from submeter.reducing.findings import pareto, payback, recommended, result
 from submeter.reducing.quality import parse_condition
 from submeter.reducing.spaces import Value, parse_space
-from submeter.reducing.studies import open_study
+from submeter.reducing.studies import open_study, this_worker
 from submeter.reducing.tuning import (
     FAILED_DEFAULT,
     GoesOn,
@@ -37,7 +39,8 @@ def task_of(sets: tuple[str, ...] = SETS, **fields: Any) -> Task:
         "trials": 24,
         "conditions": (parse_condition(f"accuracy >= {FLOOR}"),),
     }
-    return Task(space=space, default=default_setting(space, {}), **{**given, **fields})
+    given["default"] = default_setting(space, {})
+    return Task(space=space, **{**given, **fields})
 
 
 def searched(
@@ -88,7 +91,8 @@ def test_proposals_do_not_run_twice(tmp_path: Path, sampler: Any, seed: int) -> 
 def test_ranges(tmp_path: Path) -> None:
     sets = ("batch=int:16..128", "amp=none,bf16", "lr=log:1e-4..1")
     world = Landscape()
-    _, trials = searched(tmp_path, task_of(sets, trials=20), world.run_one)
+    default: dict[str, Value] = {"batch": 16, "amp": "none", "lr": 0.01}
+    _, trials = searched(tmp_path, task_of(sets, trials=20, default=default), world.run_one)
     best = recommended(trials)
     assert best is not None
     assert world.truth(best.settings)[2] >= FLOOR
@@ -211,7 +215,6 @@ def test_two_workers_share_what_they_found(tmp_path: Path) -> None:
         Searching(task, open_study("s", task, tmp_path / "study.log"), world.run_one)
         for _ in range(2)
     ]
-    msgspec.structs.replace(task)
     for turn in range(8):
         worker = workers[turn % 2]
         worker.task = msgspec.structs.replace(task, trials=turn + 1)
@@ -219,6 +222,26 @@ def test_two_workers_share_what_they_found(tmp_path: Path) -> None:
         worker.go()
     assert len(world.ran) == len({tuple(s.values()) for s in world.ran}) == 8
     assert workers[0].trials() == workers[1].trials()
+
+
+def test_a_setting_that_another_worker_runs_is_left_to_it(tmp_path: Path) -> None:
+    """Unless that worker is dead: then its trial never ends, and somebody else has to."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = this_worker().rpartition(":")[0]
+    for name, worker, ran in (
+        ("a", this_worker(), 1), ("b", "elsewhere:1", 1), ("c", f"{host}:{gone.pid}", 2),
+    ):  # fmt: skip
+        task = task_of(("batch=16,32", "amp=none", "lr=0.01"))
+        study = open_study(name, task, tmp_path / "study.log")
+        study.enqueue_trial({"batch": "32", "amp": "none", "lr": "0.01"})
+        asked = study.ask()
+        for dimension in task.space:
+            asked.suggest_categorical(dimension.name, list(dimension.choices))
+        asked.set_user_attr("worker", worker)
+        world = Landscape()
+        Searching(task, study, world.run_one).go()
+        assert len(world.ran) == ran
 
 
 def test_another_space_under_the_same_name_is_refused(tmp_path: Path) -> None:

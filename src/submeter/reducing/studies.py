@@ -6,6 +6,8 @@ A file of ours, or a database that workers on other machines join.
 
 import importlib.util
 import math
+import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,12 +17,14 @@ from submeter.errors import UsageError
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as Asked
 
     from submeter.reducing.tuning import Task
 
 INSTALL: Final = "pip install 'submeter[tune]'"
 INSTALL_SHARED: Final = "pip install 'submeter[tune]' 'psycopg[binary]'"
 SPACE: Final = "space"  # attribute of a study: what it searches
+WORKER: Final = "worker"  # attribute of a trial: who runs it
 VIOLATIONS: Final = "violations"  # attribute of a trial: by how much it misses what is asked for
 
 
@@ -65,6 +69,34 @@ def open_study(name: str, task: "Task", storage: str | Path) -> "Study":
     return study
 
 
+def close_study(study: "Study") -> None:
+    """Close what was opened for *study*, in the thread that used it."""
+    storage: Any = study._storage  # noqa: SLF001  # Optuna closes no database by itself
+    storage = getattr(storage, "_backend", storage)
+    if hasattr(storage, "engine"):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def this_worker() -> str:
+    """Who runs a trial: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def is_alive(worker: str) -> bool:
+    """Whether a worker goes on, as far as can be told: one on another machine is believed to."""
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdecimal():
+        return bool(host)
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _kept(storage: str | Path) -> Any:
     if isinstance(storage, str) and "://" in storage:
         return _address(storage)
@@ -107,6 +139,7 @@ def _sampler(task: "Task") -> Any:
 
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import GridSampler, RandomSampler, TPESampler
+    from optuna.trial import Trial
 
     grid = {d.name: list(d.choices) for d in task.space if d.kind == "choice"}
     points = math.prod(len(c) for c in grid.values())
@@ -119,11 +152,27 @@ def _sampler(task: "Task") -> Any:
         return GridSampler(grid, seed=task.seed)
     if task.sampler == "random":
         return RandomSampler(seed=task.seed)
+    # before Optuna 5 a sampler asks for what is violated; since then trials are told
+    older = {} if hasattr(Trial, "set_constraint") else {"constraints_func": _violations}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=task.seed, constraints_func=_violations, multivariate=True)
+        return TPESampler(seed=task.seed, multivariate=True, **older)
+
+
+def tell_violations(asked: "Asked", broken: Sequence[float]) -> None:
+    """Say by how much a trial misses each thing that was asked for; at most 0 is kept."""
+    import warnings
+
+    from optuna.exceptions import ExperimentalWarning
+
+    asked.set_user_attr(VIOLATIONS, list(broken))
+    if hasattr(asked, "set_constraint"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            for number, value in enumerate(broken):
+                asked.set_constraint(str(number), value)
 
 
 def _violations(trial: "FrozenTrial") -> Sequence[float]:
-    """How far a trial is from what was asked for; at most 0 is kept."""
+    """What `tell_violations` was told."""
     return tuple(trial.user_attrs.get(VIOLATIONS, (0.0,)))

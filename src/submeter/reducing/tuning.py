@@ -24,7 +24,7 @@ from submeter.reducing.stopping import (
     prospect_of_two,
     thinned,
 )
-from submeter.reducing.studies import VIOLATIONS
+from submeter.reducing.studies import WORKER, is_alive, tell_violations, this_worker
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -162,7 +162,8 @@ class Searching:
 
         asked = self.study.ask()
         settings = {d.name: _suggested(asked, d) for d in self.task.space}
-        same = next((t.number for t in self.trials() if t.settings == settings), None)
+        asked.set_user_attr(WORKER, this_worker())
+        same = self._same(settings, asked.number)
         if same is not None:  # a second one would tell nothing
             asked.set_user_attr("repeats", same)
             self._tell(asked, None, State.PRUNED)
@@ -186,6 +187,23 @@ class Searching:
         self._keep(asked, settings, outcome, curve, reason[0])
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
+
+    def _same(self, settings: Mapping[str, Value], number: int) -> int | None:
+        """Number of a trial of the same *settings*, ended or going on with another worker."""
+        ended = next((t.number for t in self.trials() if t.settings == settings), None)
+        if ended is not None:
+            return ended
+        return next(
+            (
+                t.number
+                for t in self.study.get_trials(deepcopy=False)
+                if t.number < number
+                and t.state.name == "RUNNING"
+                and t.params == settings
+                and is_alive(str(t.user_attrs.get(WORKER, "")))
+            ),
+            None,
+        )
 
     def _prospect(self, curve: Curve) -> Reason:
         trials = self.trials()
@@ -264,7 +282,7 @@ class Searching:
         points = thinned(curve.points, MOST_POINTS)
         asked.set_user_attr("trial", msgspec.json.encode(trial).decode())
         asked.set_user_attr("curve", [[p.energy_j, p.time_s, p.score] for p in points])
-        asked.set_user_attr(VIOLATIONS, list(broken))
+        tell_violations(asked, broken)
         score = self._score(outcome.metrics)
         if outcome.state in {"failed", "interrupted"}:
             self._tell(asked, None, State.FAIL)

@@ -24,6 +24,7 @@ from submeter.storing.ledger import LEDGER_FILE, open_ledger
 
 TRIAL_TAG: Final = "trial"
 LOOK_S: Final = 0.5
+GRACE_S: Final = 2.0
 LATEST: Final = 32  # runs among which one that has just begun is looked for
 _TAIL_LINES: Final = 4
 _TAIL_BYTES: Final = 4096
@@ -89,7 +90,7 @@ def metered(
         )  # fmt: skip
         stopped = watch is not None and _watched(child, key, output, patterns or {}, watch)
         code = _ended(child)
-    run = _run_tagged(key)
+    run = run_tagged(key)
     if code < 0:
         code = 128 - code
     said = _read(output, patterns or {})
@@ -114,7 +115,7 @@ def _watched(
         except subprocess.TimeoutExpired:
             pass
         except KeyboardInterrupt:
-            child.wait()
+            _interrupted(child)
             raise
         else:
             return False
@@ -152,15 +153,21 @@ def _ended(child: "subprocess.Popen[bytes]") -> int:
     try:
         return child.wait()
     except KeyboardInterrupt:
-        child.wait()
+        _interrupted(child)
         raise
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
 
 
-def _run_tagged(key: str) -> Run | Missing:
+def _interrupted(child: "subprocess.Popen[bytes]") -> None:
+    """Let a trial end after an interrupt: of a terminal it had its own, else it is asked to."""
+    try:
+        child.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        child.wait()
+
+
+def run_tagged(key: str) -> Run | Missing:
+    """Run of the trial of that key, if it has been settled."""
     path = places.home() / LEDGER_FILE
     try:
         with open_ledger(path, create=False) as ledger:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from submeter.errors import UsageError
+from submeter.errors import SubmeterError, UsageError
+from submeter.interfaces.cli.failures import INTERRUPTED_EXIT
 
 if TYPE_CHECKING:
     import re
 
-    from submeter.records.searches import SearchResult, SearchTrial, Value
+    from submeter.records.figures import Missing
+    from submeter.records.runs import Run
+    from submeter.records.searches import SearchResult, SearchTrial, TrialState, Value
     from submeter.reducing.tuning import GoesOn, Outcome, RunOne, Searching, Task
 
 _EXAMPLE: Final = "submeter tune --set batch=16,32,64 -- python train.py --batch {batch}"
@@ -73,7 +76,7 @@ def tune(
     seed: int,
     as_json: bool,
     command: tuple[str, ...],
-) -> None:
+) -> int:
     """Find settings that use less energy at the quality that is asked for.
 
     Each trial is a metered run of the command with {name} filled in; the first is the default.
@@ -94,10 +97,10 @@ def tune(
     words = command[1:] if command[:1] == ("--",) else command
     if show:
         _tell(searches.find(show), as_json=as_json)
-        return
+        return 0
     if proves:
-        _prove(searches.find(proves))
-        return
+        _prove(searches.find(proves), as_json=as_json)
+        return 0
     earlier = searches.find(resume) if resume else None
     if earlier is not None:
         words = words or earlier.command
@@ -113,7 +116,7 @@ def tune(
         words, sets, defaults, conditions, maximise, max_slowdown, budget,
         trials=trials, sampler=sampler, prune=not no_pruning, seed=seed,
     )  # fmt: skip
-    _search(task, words, name, storage, patterns, earlier, as_json=as_json)
+    return _search(task, words, name, storage, patterns, earlier, as_json=as_json)
 
 
 def _defaults_of(earlier: "SearchResult") -> tuple[str, ...]:
@@ -194,10 +197,11 @@ def _search(
     earlier: "SearchResult | None",
     *,
     as_json: bool,
-) -> None:
+) -> int:
     from submeter.interfaces.cli.prove import utc_now
     from submeter.reducing.findings import result
-    from submeter.reducing.tuning import Searching, open_study
+    from submeter.reducing.studies import close_study, open_study
+    from submeter.reducing.tuning import FAILED_DEFAULT, Searching
     from submeter.running.trials import compiled
     from submeter.storing import searches
     from submeter.storing.places import new_run_id
@@ -207,6 +211,10 @@ def _search(
     made_utc = earlier.made_utc if earlier else utc_now()
     folder = searches.search_folder(search_id)
     study = open_study(name or search_id, task, storage or folder / searches.STUDY)
+    if earlier is not None and earlier.trials and not study.get_trials(deepcopy=False):
+        raise UsageError(
+            f"the trials of search {search_id} are kept elsewhere", remedy="repeat --storage"
+        )
     teller = _Teller(task, quiet=as_json)
 
     def found_so_far() -> "SearchResult":
@@ -221,13 +229,20 @@ def _search(
     searching = Searching(task, study, _runner(search_id, words, name, folder, read, teller), told)
     try:
         searching.go()
+        found = found_so_far()
     finally:
         teller.end()
-    found = found_so_far()
+        close_study(study)
     searches.keep(found)
     if not found.trials:
-        raise UsageError("no trial ended", remedy=f"submeter tune --resume {search_id}")
+        raise SubmeterError("no trial ended", remedy=f"submeter tune --resume {search_id}")
+    failed = next((t for t in found.trials if t.default and t.state == "failed"), None)
+    if searching.ended == FAILED_DEFAULT and failed is not None:
+        raise SubmeterError(
+            f"the default setting failed: {failed.why}", remedy=f"see {folder}/*.log"
+        )
     _tell(found, as_json=as_json)
+    return INTERRUPTED_EXIT if searching.ended == "interrupted" else 0
 
 
 def _runner(
@@ -238,54 +253,67 @@ def _runner(
     patterns: "dict[str, re.Pattern[str]]",
     teller: "_Teller",
 ) -> "RunOne":
-    from submeter.accounting.boundaries import footprint
-    from submeter.records.amounts import Amount
-    from submeter.records.figures import Figure, Missing
-    from submeter.records.runs import Run
     from submeter.reducing.spaces import filled, written
-    from submeter.reducing.tuning import Outcome
-    from submeter.running.reckoning import reckoned
-    from submeter.running.trials import SoFar, last_words, metered
-
-    def node_j(run: Run) -> float:
-        node = footprint(run, 1.0).node
-        return node.value if isinstance(node, Amount) else 0.0
+    from submeter.running.trials import SoFar, last_words, metered, run_tagged
 
     def run_one(number: int, settings: "Mapping[str, Value]", goes_on: "GoesOn") -> "Outcome":
         teller.started(number)
         why: list[str] = [""]
 
         def watch(so_far: SoFar) -> bool:
-            why[0] = goes_on(node_j(so_far.run), so_far.run.duration_s, so_far.metrics)
+            why[0] = goes_on(_node_j(so_far.run), so_far.run.duration_s, so_far.metrics)
             return not why[0]
 
-        trial = metered(
-            filled(words, settings),
-            key=f"{search_id}/{number}-{time.time_ns()}",
-            output=folder / f"{number:04}.log",
-            name=name or "tune",
-            tags={"search": search_id, **{k: written(v) for k, v in settings.items()}},
-            patterns=patterns,
-            watch=watch,
-        )
-        energy: Figure | Missing = Missing("not metered")
-        run = trial.run
-        if isinstance(run, Run):
-            facility = reckoned(run).facility
-            energy = facility.figure("J") if isinstance(facility, Amount) else facility
+        key = f"{search_id}/{number}-{time.time_ns()}"
+        output = folder / f"{number:04}.log"
+        try:
+            trial = metered(
+                filled(words, settings), key=key, output=output, name=name or "tune",
+                tags={"search": search_id, **{k: written(v) for k, v in settings.items()}},
+                patterns=patterns, watch=watch,
+            )  # fmt: skip
+        except KeyboardInterrupt:  # what it used counts all the same
+            return _outcome(run_tagged(key), {}, "interrupted", "")
         failed = trial.exit_code != 0 and not trial.stopped
         said = last_words(trial.output).splitlines()[-1:] if failed else []
-        return Outcome(
-            state="stopped" if trial.stopped else "failed" if failed else "finished",
-            energy=energy,
-            node_j=node_j(run) if isinstance(run, Run) else 0.0,
-            duration_s=run.duration_s if isinstance(run, Run) else 0.0,
-            metrics=trial.metrics,
-            run=run.id if isinstance(run, Run) else "",
-            why=f"exit code {trial.exit_code}: {' '.join(said)}" if failed else why[0],
+        return _outcome(
+            trial.run,
+            trial.metrics,
+            "stopped" if trial.stopped else "failed" if failed else "finished",
+            f"exit code {trial.exit_code}: {' '.join(said)}" if failed else why[0],
         )
 
     return run_one
+
+
+def _outcome(
+    run: "Run | Missing", metrics: "dict[str, float]", state: "TrialState", why: str
+) -> "Outcome":
+    """What a trial used and reached."""
+    from submeter.records.amounts import Amount
+    from submeter.records.figures import Figure, Missing
+    from submeter.reducing.tuning import Outcome
+    from submeter.running.reckoning import reckoned
+
+    if isinstance(run, Missing):
+        return Outcome(
+            state=state, energy=run, node_j=0.0, duration_s=0.0, metrics=metrics, why=why
+        )
+    facility = reckoned(run).facility
+    energy: Figure | Missing = facility.figure("J") if isinstance(facility, Amount) else facility
+    return Outcome(
+        state=state, energy=energy, node_j=_node_j(run), duration_s=run.duration_s,
+        metrics=metrics, run=run.id, why=why,
+    )  # fmt: skip
+
+
+def _node_j(run: "Run") -> float:
+    """Energy of the node so far [J]; 0 before anything is known."""
+    from submeter.accounting.boundaries import footprint
+    from submeter.records.amounts import Amount
+
+    node = footprint(run, 1.0).node
+    return node.value if isinstance(node, Amount) else 0.0
 
 
 def _tell(found: "SearchResult", *, as_json: bool) -> None:
@@ -296,7 +324,7 @@ def _tell(found: "SearchResult", *, as_json: bool) -> None:
     click.echo(to_json(search_document(found)) if as_json else search_words(found, width))
 
 
-def _prove(found: "SearchResult") -> None:
+def _prove(found: "SearchResult", *, as_json: bool) -> None:
     """Hand the default and the best setting over to ``submeter prove``."""
     from submeter.interfaces.cli.prove import prove
     from submeter.reducing.spaces import filled
@@ -307,6 +335,7 @@ def _prove(found: "SearchResult") -> None:
         raise UsageError("there are no two settings to compare", remedy="submeter tune --show ID")
     words = [w for c in found.conditions for w in ("--keep", c)]
     a, b = (filled(found.command, t.settings) for t in (default, best))
+    words += ["--json"] if as_json else []
     prove.main([*words, "--", *a, "---", *b], standalone_mode=False)
 
 
