@@ -10,8 +10,8 @@ reading the data is counted once, and added to each. Epochs of the digits are no
 the rate falls by the epoch, so that a shorter training is the beginning of a longer one.
 
 The first setting of each is the default: what PyTorch publishes for digits
-(examples/digits_cnn.py), what nanoGPT publishes for a processor (rows of 12, 64 bytes each, 2000
-steps, a rate of 1e-3) [1].
+(examples/digits_widths.py), what nanoGPT publishes for a processor (rows of 12, 64 bytes each,
+2000 steps, a rate of 1e-3) [1].
 
 [1] Karpathy (2022), nanoGPT, README.md, "i only have a macbook".
 """
@@ -50,7 +50,7 @@ METRICS = {"digits": "accuracy", "language": "held_out_loss"}
 PREFIXES = {"digits": "epochs"}  # a shorter training is the beginning of a longer one
 
 
-EXAMPLES = {"digits": "examples.digits_cnn", "language": "examples.language_model"}
+EXAMPLES = {"digits": "examples.digits_widths", "language": "examples.language_model"}
 FIXED = {
     "digits": ("--threads", "1"),
     "language": (

@@ -33,7 +33,8 @@ def climbing(ease_j: float, end_j: float, points: int = 20) -> list[Point]:
 
 def ended_for(points: Sequence[Point], others: Sequence[Curve], least_j: float) -> list[str]:
     """Reasons that were given while a trial went along *points*, until it ended itself."""
-    trial, reasons = Curve(), []
+    trial = Curve()
+    reasons: list[str] = []
     for point in points[:-1]:
         trial.add(point)
         reasons.append(prospect(trial, others, least_j=least_j, enough=ENOUGH))

@@ -24,7 +24,7 @@ FEWEST: Final = 3  # finished trials, before one is called behind
 WARM_UP_RATIO: Final = 1 / 9  # of the least energy that was enough: nobody is judged before
 SLACK_RATIO: Final = 1.25  # so much more may be climbed than anybody has
 
-Reason = Literal["", "dominated", "behind", "too slow", "budget"]
+Reason = Literal["", "dominated", "behind", "too slow", "budget", "would use more"]
 
 
 class Point(NamedTuple):

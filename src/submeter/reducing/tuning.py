@@ -14,6 +14,7 @@ import msgspec
 from submeter.errors import UsageError
 from submeter.records.figures import Figure, Missing
 from submeter.records.searches import SearchTrial, TrialState, Value
+from submeter.reducing.foreseeing import foreseen_least_j
 from submeter.reducing.quality import Condition
 from submeter.reducing.spaces import Dimension
 from submeter.reducing.stopping import (
@@ -63,6 +64,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     run: str = ""
     why: str = ""
+
+
+NOT_STARTED: Final = Outcome(
+    state="stopped", energy=Figure(0.0, 0.0, 0.0, "J", source="not started"), node_j=0.0,
+    duration_s=0.0, metrics={},
+)  # fmt: skip
 
 
 # Given energy of the node so far [J], time [s] and metrics: "" to go on, or why not.
@@ -170,6 +177,9 @@ class Searching:
             self._repeats += 1
             return
         self._repeats = 0
+        if self._cannot_win(settings):
+            self._keep(asked, settings, NOT_STARTED, Curve(), "would use more")
+            return
         curve = Curve()
         reason: list[Reason] = [""]
 
@@ -187,6 +197,25 @@ class Searching:
         self._keep(asked, settings, outcome, curve, reason[0])
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
+
+    def _cannot_win(self, settings: Mapping[str, Value]) -> bool:
+        """Whether a setting would use more than one that is good enough, by all that is known."""
+        if not self.task.prune or self.task.maximise or settings == self.task.default:
+            return False
+        least_j = self._least_j()
+        if least_j is None:
+            return False
+        seen = [
+            (t.settings, self._curves[n].energy_j)
+            for n, t in self._trials.items()
+            if t.state == "finished" or t.why == "dominated"
+        ]
+        return foreseen_least_j(settings, seen) >= least_j
+
+    def _least_j(self) -> float | None:
+        """Least energy of the node of a trial that kept what is asked for [J]."""
+        kept = (self._curves[t.number].energy_j for t in self.trials() if t.kept)
+        return min(kept, default=None)
 
     def _same(self, settings: Mapping[str, Value], number: int) -> int | None:
         """Number of a trial of the same *settings*, ended or going on with another worker."""
@@ -219,10 +248,8 @@ class Searching:
         others = list(self._curves.values())
         if self.task.maximise:
             return prospect_of_two(curve, others, max_time_s=limit_s)
-        kept = (self._curves[t.number].energy_j for t in trials if t.kept)
-        least_j = min(kept, default=None)
         return prospect(
-            curve, others, least_j=least_j, enough=self._floor(default), max_time_s=limit_s
+            curve, others, least_j=self._least_j(), enough=self._floor(default), max_time_s=limit_s
         )
 
     def _wall_ratio(self) -> float:

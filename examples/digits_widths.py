@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a convolutional classifier of handwritten digits, metered.
+"""Train convolutional classifiers of handwritten digits of any width, metered.
 
-``submeter run -- python examples/digits_cnn.py --batch 64 --epochs 14``
+``submeter run -- python examples/digits_widths.py --batch 64 --epochs 14``
 
 The 1 797 images of 8 x 8 pixels ship with scikit-learn, so nothing is downloaded; a fifth is held
 out, the others are shifted by one pixel in all eight directions.
