@@ -100,7 +100,7 @@ def record(example: str, setting: Setting, seed: int) -> Iterator[dict[str, obje
             rows.append((time.process_time(), float(values[metric])))
 
     started_s = time.process_time()
-    logged, submeter.log = submeter.log, log  # type: ignore[assignment]
+    logged, submeter.log = submeter.log, log
     try:
         words = [w for k, v in setting.items() for w in (f"--{k}", v)]
         importlib.import_module(EXAMPLES[example]).main(

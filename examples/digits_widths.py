@@ -70,7 +70,7 @@ def train(model: nn.Module, data: tuple[Pair, Pair], given: argparse.Namespace) 
     optimiser = torch.optim.Adadelta(model.parameters(), lr=given.lr)
     falls = torch.optim.lr_scheduler.StepLR(optimiser, step_size=1, gamma=given.gamma)
     random = torch.Generator().manual_seed(given.seed)
-    reached = 0.0
+    reached, loss = 0.0, torch.tensor(0.0)
     for epoch in range(1, given.epochs + 1):
         with submeter.phase("train"):
             for rows in torch.randperm(len(images), generator=random).split(given.batch):

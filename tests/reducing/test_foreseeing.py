@@ -2,6 +2,7 @@
 """What a setting will use, from what others used."""
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ Rows = list[tuple[dict[str, Value], float]]
 
 
 def used_j(batch: int, amp: str, power: float = 0.5) -> float:
-    return 1000.0 * float(batch) ** -power * (0.6 if amp == "bf16" else 1.0)
+    return 1000.0 * math.pow(batch, -power) * (0.6 if amp == "bf16" else 1.0)
 
 
 def rows(batches: tuple[int, ...] = (8, 16, 32), power: float = 0.5) -> Rows:

@@ -153,7 +153,9 @@ def _sampler(task: "Task") -> Any:
     if task.sampler == "random":
         return RandomSampler(seed=task.seed)
     # before Optuna 5 a sampler asks for what is violated; since then trials are told
-    older = {} if hasattr(Trial, "set_constraint") else {"constraints_func": _violations}
+    older: dict[str, Any] = (
+        {} if hasattr(Trial, "set_constraint") else {"constraints_func": _violations}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(seed=task.seed, multivariate=True, **older)
