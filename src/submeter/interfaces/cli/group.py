@@ -31,6 +31,7 @@ VERBS: Final = {
     "estimate": Verb("estimate:estimate", "Predict what a training will use.", _METER),
     "plan": Verb("plan:plan", "Say when and where a job brings least.", _METER),
     "prove": Verb("prove:prove", "Show that one way uses less than another.", _LESS),
+    "tune": Verb("tune:tune", "Find settings that use less.", _LESS),
     "savings": Verb("prove:savings", "List the savings that were shown.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
