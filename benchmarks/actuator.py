@@ -24,8 +24,11 @@ from submeter.records.figures import Quantity
 from submeter.reducing.limits import Window, best
 from submeter.storing.ledger import LEDGER_FILE, open_ledger
 from submeter.testing import Board, FakeDriver, constant
+from submeter.testing.compiling import find_compiler
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+PAGE: Final = ROOT / "docs" / "power-limit.md"
+BEGIN, END = "<!-- search: begin -->", "<!-- search: end -->"
 NATURAL_W: Final = 380.0
 HOST_W: Final = 100.0
 STEP_S: Final = 0.04
@@ -158,19 +161,45 @@ def _told(
     }
 
 
+def words(curve: dict[int, float], found: dict[str, Any]) -> str:
+    """What the page says of a search."""
+    full = max(curve)
+    lines = [
+        "| limit | a step takes | energy of the node for it |",
+        "| ---: | ---: | ---: |",
+    ]
+    for limit_w, slower in curve.items():
+        ratio = node_j_per_step(curve, limit_w) / node_j_per_step(curve, full)
+        lines.append(f"| {limit_w} W | {slower:.3f} | {ratio:.3f} |")
+    return "\n".join([
+        *lines,
+        "",
+        f"At {MAX_SLOWDOWN_RATIO:.0%} slow-down allowed the search tried {found['limits_tried']} "
+        f"limits and ended at {found['found_w']} W, the oracle's {found['oracle_w']:g} W.",
+        f"The node then used {found['node_saving_ratio']:.1%} less for a step by the truth of the "
+        f"fake board, foretold by its curve {found['foretold_saving_ratio']:.1%}.",
+    ])  # fmt: skip
+
+
 def main() -> None:
-    """Print what a search came to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    """Search once, and write it into the page or print it."""
+    parser = argparse.ArgumentParser(description="A search for a power limit on a fake board.")
+    parser.add_argument("--json", action="store_true", help="print it, and leave the page")
     options = parser.parse_args()
+    if find_compiler() is None:
+        print("left as it is: the fake driver needs a C compiler")
+        return
     with tempfile.TemporaryDirectory() as folder:
         found = searched(Path(folder), CURVE, window_s=2.0, behind=100)
     if options.json:
         print(json.dumps(found, indent=2))
         return
-    print(f"found {found['found_w']} W, the oracle {found['oracle_w']:g} W;")
-    print(f"{100 * found['node_saving_ratio']:.1f} % less energy of the node for each step")
-    print("\n".join(found["said"]))
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = words(CURVE, found)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

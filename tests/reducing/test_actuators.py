@@ -211,7 +211,7 @@ def test_e06_no_room_for_the_intent_and_nothing_is_set(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(fd)
 
-    monkeypatch.setattr(intents.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     full = True
     with pytest.raises(ActuatorError, match="No space left"):
         control(tmp_path).arm()
@@ -227,7 +227,7 @@ def test_e06_no_room_for_the_intent_and_nothing_is_set(
     assert limits_w(two) == [FIRST_W, FIRST_W]
 
 
-# --- others ---------------------------------------------------------------------------------------
+# --- others ------------------------------------------------------------------------------------
 
 
 def test_e07_what_somebody_else_has_set_is_left_alone_and_said(
@@ -260,7 +260,7 @@ def test_e08_two_at_once_do_not_set_the_same_board(two: FakeDriver, tmp_path: Pa
     third.restore()
 
 
-# --- crashes ---------------------------------------------------------------------------------------
+# --- crashes -----------------------------------------------------------------------------------
 
 # Writes, syncs, changes of a limit and the end of the file: what a crash may come between.
 STEPS = 22
@@ -398,6 +398,23 @@ def test_e13_without_rights_what_was_left_stays_kept_and_is_said(
     rows = restore_left(tmp_path)
     assert {row.how for row in rows} == {"failed"}
     assert intent_paths(tmp_path) == [path]
+
+
+def test_e17_clocks_of_one_that_was_killed_are_let_go(two: FakeDriver, tmp_path: Path) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            held = Control(ClockLocks(), tmp_path, guarded=False)
+            held.arm()
+            held.settle(1200.0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(99)
+    os.waitpid(pid, 0)
+    assert two.locked_clock_mhz(0) == 1200
+    assert [row.how for row in restore_left(tmp_path)] == ["restored", "restored"]
+    assert [two.locked_clock_mhz(i) for i in (0, 1)] == [0, 0]
+    assert intent_paths(tmp_path) == []
 
 
 GUARDED = """

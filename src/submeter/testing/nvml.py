@@ -317,7 +317,7 @@ class FakeDriver:
         at = _HEADER_BYTES + index * _BOARD_BYTES + _LOCKED_AT
         return int(struct.unpack_from("<I", self._map, at)[0])
 
-    def clock_sets(self, index: int) -> int:
+    def lock_sets(self, index: int) -> int:
         """How often clocks of board *index* were locked or let go."""
         at = _HEADER_BYTES + index * _BOARD_BYTES + _CLOCK_SETS_AT
         return int(struct.unpack_from("<Q", self._map, at)[0])

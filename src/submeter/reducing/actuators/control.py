@@ -4,7 +4,6 @@
 Between any two calls of the driver there is a line on the disk from which the way back is known.
 """
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -223,9 +222,3 @@ class Control:
             f"the driver was given {value:g} {unit} for {board.name} and says {now:g} {unit}",
             remedy="submeter limits",
         )
-
-    def __del__(self) -> None:
-        """A control that was forgotten still puts back."""
-        with contextlib.suppress(Exception):
-            if self.state != "restored" and self._file is not None:
-                self.restore()

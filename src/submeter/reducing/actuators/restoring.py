@@ -57,6 +57,8 @@ def put_back(actuator: Actuator, kept: Kept) -> list[PutBack]:
             how, words = _put_one_back(actuator, kept, board.uuid, board.value)
         except ActuatorError as exc:
             how, words = "failed", str(exc)
+        except Exception as exc:  # noqa: BLE001  # the other boards still have to be put back
+            how, words = "failed", f"{type(exc).__name__}: {exc}"
         found.append(PutBack(board.uuid, board.name, how, words))
     return found
 
