@@ -31,6 +31,8 @@ MAKERS = (
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
     Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
+    Maker("benchmarks.planning", "docs/planning-method.md: time to plan a job", takes_data=True),
+    Maker("benchmarks.backtests", "docs/backtests.md: waiting, back-tested", takes_data=True),
     Maker("benchmarks.pausing", "docs/waiting.md: a training that is paused and resumed"),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
     Maker(

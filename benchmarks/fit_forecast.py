@@ -3,7 +3,7 @@
 
 `python -m benchmarks.fit_forecast --data DATA`, where DATA holds the folder ``traces``. All whole
 years of intensity count alike, but those of Germany, Great Britain and France, by which forecasts
-are scored.
+are scored. ``--choose`` tells what READY of submeter.forecasting.backtesting captures there.
 """
 
 import argparse
@@ -16,14 +16,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from submeter.forecasting.backtesting import Way, backtest
 from submeter.forecasting.features import Past
+from submeter.forecasting.forecaster import Forecaster
 from submeter.forecasting.reading import read_series
 from submeter.forecasting.regression import Pool, products
+from submeter.forecasting.scenarios import semi_weekly
 from submeter.forecasting.series import Series
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "src" / "submeter" / "forecasting" / "pool.npz"
 SCORED = ("DE", "GB", "FR")  # zones, in whatever year
+READIES = (0.0, 0.01, 0.02, 0.03, 0.05)
 
 
 class Held(NamedTuple):
@@ -79,13 +83,41 @@ def pool_of(years: Iterable[Held], *, without: Iterable[str] = ()) -> Pool:
     return Pool(mean, tuple(held.name for held in used))
 
 
+def captures(years: list[Held], readies: tuple[float, ...] = READIES) -> dict[float, float]:
+    """Mean capture ratio by readiness to run, over zones that are not scored.
+
+    Semi-weekly jobs with free pauses, each zone forecast without any year of it in the pool, where
+    over 5 % could be saved.
+    """
+    found: dict[float, list[float]] = {ready: [] for ready in readies}
+    for held in years:
+        if held.zone in SCORED:
+            continue
+        series = series_of(held)
+        jobs = semi_weekly(series)
+        prior = pool_of(years, without={*SCORED, held.zone})
+        ways = [(jobs, Way(ready=ready)) for ready in readies]
+        outcomes = backtest(series, ways, forecaster=Forecaster(prior))
+        if outcomes[0].perfect_saving_ratio > 0.05:
+            for ready, outcome in zip(readies, outcomes, strict=True):
+                found[ready].append(outcome.capture_ratio)
+            told = " ".join(f"{outcome.capture_ratio:.3f}" for outcome in outcomes)
+            print(f"  {held.name}: {told}", flush=True)
+    return {ready: float(np.mean(each)) for ready, each in found.items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the pool of forecasts.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--choose", action="store_true", help="try how ready to be to run")
     given = parser.parse_args()
     folder = given.data.resolve() / "traces"
     if not folder.is_dir():
         print(f"left as it is: there is no {folder}")
+        return 0
+    if given.choose:
+        for ready, capture in captures(whole_years(folder)).items():
+            print(f"ready {ready}: captured {capture:.4f}")
         return 0
     made = pool_of(whole_years(folder), without=SCORED)
     rows, columns = np.triu_indices(made.products.shape[1])

@@ -161,7 +161,7 @@ def test_a_start_that_both_signals_allow_is_the_best_of_all_tried(
     assert found.by_marginal.objective <= found.by_marginal.at_once + 1e-7
     assert found.by_average.objective <= min(tried) + 1e-9
     assert found.gap == 0
-    assert found.price == pytest.approx(found.by_average.objective - found.unbound.objective)
+    assert found.forgone == pytest.approx(found.by_average.objective - found.unbound.objective)
 
 
 @settings(max_examples=25, deadline=None)
@@ -182,7 +182,7 @@ def test_a_cautious_plan_with_pauses_is_worse_by_neither_signal_and_its_gap_hold
         and (b > a + 1 or restart_s == 0)
     ]
     assert found.by_average.objective - found.gap <= min(allowed, default=np.inf) + 1e-7
-    assert found.price >= 0
+    assert found.forgone >= 0
 
 
 def _two_hours(a: int, b: int) -> list[tuple[float, float]]:

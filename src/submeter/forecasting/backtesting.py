@@ -18,7 +18,7 @@ from submeter.forecasting.series import HOUR_S, Floats, Ints, Series
 
 WORSE_RATIO: Final = 1.01  # of a job's own emissions, started at once
 # A slot that is this much dearer than one later on is taken nevertheless: what is forecast for
-# later is less sure [spread of the series]. Chosen on zones that are not scored.
+# later is less sure [spread of the series]. The one of `fit_forecast --choose` that captured most.
 READY: Final = 0.02
 Progress = Callable[[float], None]
 ERROR_LEADS_H: Final = (1, 6, 24, 48, 96)
@@ -230,6 +230,7 @@ class Way:
 
     interruptible: bool = True
     checkpoint_s: float = 0.0
+    ready: float = READY
 
 
 class Errors:
@@ -281,7 +282,7 @@ class Errors:
 
 def backtest(
     series: Series, tests: Iterable[tuple[Jobs, Way]], *, forecaster: Forecaster | None = None,
-    errors: Errors | None = None, progress: Progress | None = None, ready: float = READY,
+    errors: Errors | None = None, progress: Progress | None = None,
 ) -> list[Outcome]:  # fmt: skip
     """Carry all *tests* out on one series of forecasts, from its own past, without any guard.
 
@@ -298,7 +299,7 @@ def backtest(
     replays = [
         Replay(
             series, jobs, interruptible=way.interruptible,
-            checkpoint_s=way.checkpoint_s, ready=ready,
+            checkpoint_s=way.checkpoint_s, ready=way.ready,
         )
         for jobs, way in tests
     ]  # fmt: skip

@@ -96,7 +96,7 @@ class Past:
     def _walk(self, first: int, values: Floats) -> None:
         """Fill gaps and lengthen the chains, slot by slot."""
         slots = np.arange(first, first + len(values), dtype=np.int64)
-        befores = {
+        forerunners = {
             "day": self.clock.earlier(slots, 1).tolist(),
             "week": self.clock.earlier(slots, 7).tolist(),
             "kind": self._kin[slots].tolist(),
@@ -105,8 +105,8 @@ class Past:
         x, residual = self._one["x"], self._one["residual"]
         for place, value in enumerate(values.tolist()):
             at = first + place
-            kin = befores["kind"][place]
-            day = befores["day"][place]
+            kin = forerunners["kind"][place]
+            day = forerunners["day"][place]
             usual = self._usual(at, kin, day)
             is_known = bool(self.known[at])
             if not is_known:
@@ -115,7 +115,7 @@ class Past:
             residual[at] = value - usual
             for name, (weight, before) in _CHAINS.items():
                 share = _WEEKEND if name == "kind" and weekends[place] else weight
-                self._lengthen(name, at, befores[before][place], share, is_known)
+                self._lengthen(name, at, forerunners[before][place], share, is_known)
 
     def _usual(self, at: int, kin: int, day: int) -> float:
         """What a slot holds by the profile known before it."""

@@ -107,6 +107,7 @@ class Forecaster:
             and past.timezone == old.timezone
             and shift >= 0
             and shift == round(shift)
+            and len(slots.values) - shift >= self._past.count
         )
         if not same:
             return self.fit(past)

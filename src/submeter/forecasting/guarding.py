@@ -5,6 +5,8 @@ Only jobs whose deadline lies before an instant count for a decision at that ins
 guard can be back-tested like the forecasts it judges.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +17,14 @@ from submeter.forecasting.forecaster import LEAST_S as LEAST_PAST_S
 from submeter.forecasting.forecaster import LONGEST_S, Forecaster
 from submeter.forecasting.scenarios import Jobs
 from submeter.forecasting.series import DAY_S, FINEST_S, Floats, Series
+from submeter.records.plans import Job
 
-MEMORY_S: Final = 56 * DAY_S  # older outcomes tell of another season
+MEMORY_S: Final = 42 * DAY_S  # older outcomes tell of another season
 LEAST_TRIALS: Final = 10
 LEAST_S: Final = 28 * DAY_S  # that outcomes have to span: those of one week tell of its weather
-LEAST_SAVING: Final = 0.0  # share that outcomes have to show
+# Standard errors under nought at which losses are more than luck: a guard that heeds each loss
+# stops waiting after bad weeks, which tell little of the next ones.
+LOSS_SDS: Final = 0.5
 _TRIALS_EACH_S: Final = DAY_S // 2
 
 
@@ -55,32 +60,41 @@ class Verdict:
         )
 
 
-def judge(at_once_g: Floats, realised_g: Floats) -> Verdict:
-    """Verdict on jobs that are over, each array of shape (n,) [g]."""
+def judge(at_once_g: Floats, realised_g: Floats, independent: float = math.inf) -> Verdict:
+    """Verdict on jobs that are over, each array of shape (n,) [g].
+
+    *independent* is how many of them did not share their hours with others.
+    """
     trials = len(at_once_g)
     if not trials or at_once_g.sum() <= 0:
         return Verdict(True, 0, float("nan"), 0.0)
     saving = 1 - float(realised_g.sum() / at_once_g.sum())
     outcome = Outcome(at_once_g, at_once_g, realised_g, np.zeros(trials, dtype=np.int64))
-    pays = trials < LEAST_TRIALS or saving >= LEAST_SAVING
+    saved = at_once_g - realised_g
+    error = float(saved.std()) / math.sqrt(max(1.0, min(trials, independent)))
+    pays = trials < LEAST_TRIALS or float(saved.mean()) >= -LOSS_SDS * error
     return Verdict(pays, trials, saving, outcome.worse_share)
 
 
 def guarded(series: Series, jobs: Jobs, outcome: Outcome) -> Outcome:
-    """*outcome* of *jobs*, had each waited only if jobs over before it showed that it pays."""
-    reach = round(MEMORY_S / series.step_s)
+    """*outcome* of *jobs*, had each waited only if jobs over before it did not tell against it."""
     order = np.argsort(jobs.deadline, kind="stable")
     ends = jobs.deadline[order]
-    sums = [np.append(0.0, np.cumsum(g[order])) for g in (outcome.at_once_g, outcome.realised_g)]
-    # What is asked for before its earliest start, as of nights, is decided then as well.
-    decided = np.minimum(jobs.earliest, jobs.at_once)
-    last = np.searchsorted(ends, decided, side="right")
-    first = np.searchsorted(ends, decided - reach, side="right")
-    at_once, realised = (total[last] - total[first] for total in sums)
-    pays = realised <= (1 - LEAST_SAVING) * at_once
-    spans = ends[np.maximum(last - 1, 0)] - ends[np.minimum(first, len(ends) - 1)]
-    few = (last - first < LEAST_TRIALS) | (spans * series.step_s < LEAST_S)
-    return outcome.only(pays | few)
+    saved = ((outcome.at_once_g - outcome.realised_g) / jobs.slots)[order]
+    room = (jobs.deadline - jobs.earliest)[order].astype(np.float64)
+    # What may be moved to before its own time, as of nights, is decided when that is possible.
+    last = np.searchsorted(ends, jobs.earliest, side="right")
+    first = np.searchsorted(ends, jobs.earliest - round(MEMORY_S / series.step_s), side="right")
+    count = np.maximum(last - first, 1)
+    mean, square, rooms = (
+        (total[last] - total[first]) / count
+        for total in (np.append(0.0, np.cumsum(each)) for each in (saved, saved**2, room))
+    )
+    span = ends[np.maximum(last - 1, 0)] - ends[np.minimum(first, len(ends) - 1)]
+    independent = np.maximum(np.minimum(count, span / np.maximum(rooms, 1.0)), 1.0)
+    error = np.sqrt(np.maximum(square - mean**2, 0.0) / independent)
+    few = (last - first < LEAST_TRIALS) | (span * series.step_s < LEAST_S)
+    return outcome.only((mean >= -LOSS_SDS * error) | few)
 
 
 def waiting_pays(
@@ -112,4 +126,18 @@ def waiting_pays(
     jobs = Jobs(earliest, np.full(len(earliest), work), earliest + room, earliest)
     way = Way(interruptible, checkpoint_s)
     outcome = backtest(slots, [(jobs, way)], forecaster=forecaster)[0]
-    return judge(outcome.at_once_g, outcome.realised_g)
+    independent = (earliest[-1] - earliest[0]) / room + 1
+    return judge(outcome.at_once_g, outcome.realised_g, float(independent))
+
+
+def guard_on(past: Series) -> Callable[[Job], tuple[bool, str]]:
+    """Guard of plans on readings until now: whether waiting pays for a job, and the words."""
+
+    def guard(job: Job) -> tuple[bool, str]:
+        verdict = waiting_pays(
+            past, job.duration_s, job.deadline_s - job.earliest_s - job.duration_s,
+            interruptible=job.interruptible, checkpoint_s=job.checkpoint_s + job.restart_s,
+        )  # fmt: skip
+        return verdict.pays, verdict.words
+
+    return guard

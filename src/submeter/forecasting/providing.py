@@ -42,12 +42,12 @@ class Contest:
         if self.trials < LEAST_FORECASTS:
             return f"own forecast: only {self.trials} of the provider's are over and can be judged"
         used, other = "own", "the provider's"
-        own, its = self.own_ratio, self.provider_ratio
+        good, less_good = self.own_ratio, self.provider_ratio
         if self.provider_wins:
-            used, other, own, its = other, "our own", its, own
+            used, other, good, less_good = "the provider's", "our own", less_good, good
         return (
-            f"{used} forecast: the hours that it called cheap were at {own:.1%} of the mean, "
-            f"those of {other} at {its:.1%}, in {self.trials} forecasts that are over"
+            f"{used} forecast: the hours that it called cheap were at {good:.1%} of the mean, "
+            f"those of {other} at {less_good:.1%}, in {self.trials} forecasts that are over"
         )
 
 

@@ -33,7 +33,7 @@ class Cautious:
         The same slices, by each signal.
     unbound
         The best plan by the average signal alone.
-    price
+    forgone
         Average carbon that the caution costs: of this plan less that of *unbound*, >= 0.
     gap
         At most so much average carbon a still better plan of this kind could save, >= 0;
@@ -43,13 +43,13 @@ class Cautious:
     by_average: Schedule
     by_marginal: Schedule
     unbound: Schedule
-    price: float
+    forgone: float
     gap: float
 
     @property
     def price_ratio(self) -> float:
         """The price of caution as a share of what starting at once brings [1]."""
-        return self.price / abs(self.by_average.at_once) if self.by_average.at_once else 0.0
+        return self.forgone / abs(self.by_average.at_once) if self.by_average.at_once else 0.0
 
 
 def best_by_both(average: Costs, marginal: Costs, job: Job, *, zone: str = "") -> Cautious:
@@ -92,9 +92,9 @@ def best_by_both(average: Costs, marginal: Costs, job: Job, *, zone: str = "") -
         if by_marginal.objective <= by_marginal.at_once + _SAFE * abs(by_marginal.at_once)
     ]
     by_average, by_marginal = min(allowed, key=lambda row: row[0].objective)
-    price = max(by_average.objective - unbound.objective, 0.0)
+    forgone = max(by_average.objective - unbound.objective, 0.0)
     gap = max(by_average.objective - max(bound, unbound.objective), 0.0)
-    return Cautious(by_average, by_marginal, unbound, price, gap if job.interruptible else 0.0)
+    return Cautious(by_average, by_marginal, unbound, forgone, gap if job.interruptible else 0.0)
 
 
 def _through(average: Costs, marginal: Costs, job: Job, zone: str) -> tuple[Slice, ...]:

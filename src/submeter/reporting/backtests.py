@@ -7,6 +7,8 @@ from typing import Any
 
 from submeter.forecasting.backtesting import Outcome
 from submeter.forecasting.benchmarking import Report, Row
+from submeter.reporting.footprint_words import missing
+from submeter.reporting.words import JSON_SCHEMA
 
 _HEAD = ("", "jobs", "could save", "saved", "captured", "worse")
 
@@ -42,6 +44,7 @@ def backtest_document(report: Report, name: str, notes: tuple[str, ...] = ()) ->
     """*report* as a document; words and units are in docs/json.md."""
     series = report.series
     return {
+        "schema": JSON_SCHEMA,
         "series": {
             "file": name,
             "zone": series.zone,
@@ -74,12 +77,12 @@ def backtest_document(report: Report, name: str, notes: tuple[str, ...] = ()) ->
     }
 
 
-def _ratios(outcome: Outcome) -> dict[str, float | None]:
+def _ratios(outcome: Outcome) -> dict[str, object]:
     capture = outcome.capture_ratio
     return {
         "perfect_saving_ratio": outcome.perfect_saving_ratio,
         "realised_saving_ratio": outcome.saving_ratio,
-        "capture_ratio": capture if math.isfinite(capture) else None,
+        "capture_ratio": capture if math.isfinite(capture) else missing("nothing could be saved"),
         "worse_share_ratio": outcome.worse_share,
         "mean_pauses": outcome.mean_pauses,
     }

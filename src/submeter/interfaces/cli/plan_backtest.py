@@ -56,14 +56,13 @@ def backtest(
 
 def _clock(zone: str, *, asked: bool) -> tuple[str, tuple[str, ...]]:
     """Time zone of *zone*, and what is to be said of it."""
-    from submeter.errors import UsageError
     from submeter.grid.place import resolve_place
 
     if not zone:
         return "UTC", ("days and weeks go by UTC; --zone names a place whose clock counts",)
     try:
         found = resolve_place(argument=zone)
-    except UsageError:
+    except SubmeterError:
         if asked:
             raise
         return "UTC", (f"the zone {zone} is not known; days and weeks go by UTC",)

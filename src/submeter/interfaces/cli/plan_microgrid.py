@@ -146,12 +146,14 @@ def _prices(words: str | None, instants_s: list[float], clock: str) -> list[floa
 def _shed(words: str, supply: "Supply", clock: str) -> Any:
     """The next such hours by the local clock, as slots."""
     from submeter.planning.microgrids import Shed
-    from submeter.planning.words import clock_of, power_w, window_s
+    from submeter.planning.objectives import Hours
+    from submeter.planning.words import clock_of, power_w
 
     found = _SHED.fullmatch(words)
     if found is None:
         raise UsageError(f"“{words[:40]}” is nothing to shed", remedy='--shed "2kW 17:00-19:00"')
-    begin_s, end_s = window_s(found[2])
+    hours = Hours.of(found[2])
+    begin_s, end_s = 60 * hours.from_min, 60 * hours.to_min
     day = datetime.fromtimestamp(supply.start_s, clock_of(clock))
     midnight_s = day.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     first_s = midnight_s + begin_s
