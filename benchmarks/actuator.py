@@ -116,7 +116,7 @@ def searched(
         host_w=HOST_W, window_s=window_s,
     )  # fmt: skip
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUBMETER", "PYTHON"))}
-    kept.pop("CUDA_VISIBLE_DEVICES", None)
+    kept["CUDA_VISIBLE_DEVICES"] = board.uuid  # no other driver has a board of that name
     env = kept | driver.env() | {"SUBMETER_HOME": str(home), "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
         [sys.executable, "-c", runner], env=env, capture_output=True, text=True, check=False

@@ -35,13 +35,19 @@ def driver_of(path: Path, *boards: Board, **quirks: Any) -> Iterator[FakeDriver]
     """A driver of *boards* in this process, which no board of the machine can be taken for."""
     driver = FakeDriver(path / f"nvml-{uuid.uuid4().hex[:8]}.state", boards, **quirks)
     driver.at(1.0)
-    with driver.installed():
+    with pytest.MonkeyPatch.context() as patch, driver.installed():
+        patch.setenv("CUDA_VISIBLE_DEVICES", mask(driver))
         pynvml = importlib.import_module("pynvml")
         library = pynvml.nvmlLib or ctypes.CDLL(SONAME)
         if not hasattr(library, RESET):
             pytest.fail("a real driver would be reached: nothing is set")
         yield driver
     driver.close()
+
+
+def mask(driver: FakeDriver) -> str:
+    """What lets the boards of *driver* through, and none of any other driver."""
+    return ",".join(one.uuid for one in driver.boards)
 
 
 def limits_w(driver: FakeDriver) -> list[float]:
@@ -51,6 +57,6 @@ def limits_w(driver: FakeDriver) -> list[float]:
 def program_environment(driver: FakeDriver, home: Path) -> dict[str, str]:
     """What a program of a test sees: the fake driver before any other."""
     env = environment(home, **driver.env())
-    env.pop("CUDA_VISIBLE_DEVICES", None)
+    env["CUDA_VISIBLE_DEVICES"] = mask(driver)
     assert "submeter-testing" in env["LD_LIBRARY_PATH"].split(os.pathsep)[0]
     return env

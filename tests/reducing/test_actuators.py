@@ -34,11 +34,6 @@ FIRST_W, LOW_W, LOWER_W = 400.0, 300.0, 250.0
 NO_PERMISSION, NOT_SUPPORTED = 4, 3
 
 
-@pytest.fixture(autouse=True)
-def no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[FakeDriver]:
     with driver_of(tmp_path, board(), board()) as driver:

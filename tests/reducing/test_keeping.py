@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import actuator
 from submeter.errors import UsageError
+from submeter.interfaces.cli import main
 from submeter.interfaces.cli.run_limits import limit_in_words, ratio_in_words
 from submeter.reducing.actuators.intents import intent_paths
 from submeter.reducing.actuators.seeking import STEP_W, Pace, Seeker, candidates
@@ -102,7 +103,7 @@ def test_a_command_that_is_not_there_leaves_no_limit(two: FakeDriver, tmp_path: 
     assert limits_w(two) == [FIRST_W, FIRST_W]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_e15_asked_to_leave_it_restores(
     two: FakeDriver, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -165,9 +166,16 @@ def _words_of(pid: str) -> bytes:
         return b""
 
 
-def test_restoring_says_what_it_did(two: FakeDriver, tmp_path: Path) -> None:
-    done = call(two, tmp_path, "limits", "--restore", "--json")
-    document = json.loads(done.stdout)
+def test_restoring_where_nothing_was_left_says_so(
+    two: FakeDriver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
+    assert main(["limits", "--restore", "--json"]) == 0
+    assert two.limit_sets(0) == 0
+    document = json.loads(capsys.readouterr().out)
     assert (document["held"], document["restored"]) == ([], [])
     assert document["boards"][0]["least_w"] == 100.0
     assert document["boards"][0]["default_w"] == FIRST_W
@@ -186,11 +194,15 @@ def test_restoring_says_what_it_did(two: FakeDriver, tmp_path: Path) -> None:
     ids=" ".join,
 )
 def test_e01_nonsense_is_an_error_with_a_remedy(
-    two: FakeDriver, tmp_path: Path, args: tuple[str, ...]
+    two: FakeDriver,
+    tmp_path: Path,
+    args: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = call(two, tmp_path, "run", *args, "--", "true")
-    assert done.returncode == 2
-    assert "try:" in done.stderr
+    monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
+    assert main(["run", *args, "--", "true"]) == 2
+    assert "try:" in capsys.readouterr().err
     assert two.limit_sets(0) == 0
 
 
@@ -231,7 +243,7 @@ def test_without_steps_no_window_is_full() -> None:
 
 def test_a_search_ends_at_the_limit_of_the_oracle_and_the_node_uses_less(tmp_path: Path) -> None:
     """A real run beside a fake board whose curve nobody told the search."""
-    found = actuator.searched(tmp_path, actuator.SHORT, window_s=0.8, behind=40)
+    found = actuator.searched(tmp_path, actuator.SHORT, window_s=0.8, behind=25)
     assert found["found_w"] == found["oracle_w"] == 350
     assert found["limits_tried"] == 4
     assert found["node_saving_ratio"] == pytest.approx(found["foretold_saving_ratio"], abs=0.015)
