@@ -157,8 +157,9 @@ def test_e03_a_driver_that_fails_midway_is_put_back(tmp_path: Path, *, late: boo
         ({"range_code": NOT_SUPPORTED}, "not supported"),
         ({"mig_instances": 2}, "MIG"),
         ({"processes": [BoardProcess(pid=1)]}, "somebody else"),
+        ({"processes": [BoardProcess(os.getpid()), BoardProcess(pid=1)]}, "somebody else"),
     ],
-    ids=["not supported", "MIG", "others work"],
+    ids=["not supported", "MIG", "others work", "others work too"],
 )
 def test_e04_a_board_that_may_not_be_set_is_not_touched(
     tmp_path: Path, about: dict[str, Any], said: str
@@ -179,6 +180,22 @@ def test_a_mask_leaves_the_other_boards_alone(
     held.settle(LOW_W)
     assert limits_w(two) == [FIRST_W, LOW_W]
     held.restore()
+
+
+@pytest.mark.parametrize(
+    "process",
+    [BoardProcess(os.getpid()), BoardProcess(pid=1, graphics=True, sm_ratio=0.0)],
+    ids=["ours", "a desktop's"],
+)
+def test_a_program_on_the_board_that_is_ours_or_a_desktop_is_no_hindrance(
+    tmp_path: Path, process: BoardProcess
+) -> None:
+    with driver_of(tmp_path, board(processes=[process])) as driver:
+        held = control(tmp_path)
+        held.arm()
+        held.settle(LOW_W)
+        assert limits_w(driver) == [LOW_W]
+        held.restore()
 
 
 @pytest.mark.parametrize("limit_w", [99.0, 401.0])

@@ -85,7 +85,9 @@ class _Nvml:
     def _why_not(self, sensor: NvmlSensor) -> str:
         if sensor.mig:
             return "MIG is on: its limit is that of all instances"
-        mine = set(tree(os.getpid()))
+        if sensor.tenancy(()).how in _FREE:  # usually nobody is there, and /proc is long
+            return ""
+        mine = {os.getpid(), *tree(os.getpid())}
         if sensor.tenancy(mine).how in _FREE:
             return ""
         others = sensor.computing()  # a desktop's windows do not count
