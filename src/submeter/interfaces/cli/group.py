@@ -31,6 +31,7 @@ VERBS: Final = {
     "estimate": Verb("estimate:estimate", "Predict what a training will use.", _METER),
     "prove": Verb("prove:prove", "Show that one way uses less than another.", _LESS),
     "savings": Verb("prove:savings", "List the savings that were shown.", _LESS),
+    "techniques": Verb("techniques:techniques", "List ways to use less, and explain one.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
