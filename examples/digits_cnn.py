@@ -3,10 +3,10 @@
 
 ``submeter run -- python examples/digits_cnn.py --epochs 14``
 
-Nothing is downloaded: the 1 797 images of 8 x 8 pixels ship with scikit-learn; one in five is held
-out. Network and defaults are those of PyTorch's example for MNIST [1]: two 3 x 3 convolutions of 32
-and 64 channels, dropout of 0.25 and 0.5, 128 hidden units; batches of 64, Adadelta at a rate of 1,
-times 0.7 after each of 14 epochs. Its images of 28 pixels become 8 here, all else is as published.
+Nothing is downloaded: the 1 797 images of 8 x 8 pixels ship with scikit-learn; one in five is
+held out. Network and defaults are those of PyTorch's example for MNIST [1]: two 3 x 3 convolutions
+of 32 and 64 channels, dropout of 0.25 and 0.5, 128 hidden units; batches of 64, Adadelta at a rate
+of 1, times 0.7 after each of 14 epochs. Its images of 28 pixels become 8 here, all else is as published.
 Without a run around it the script trains just the same.
 
 [1] github.com/pytorch/examples, mnist/main.py.
@@ -79,7 +79,7 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--amp", choices=("none", "bf16", "fp16"), default="none")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--price", type=float, default=0.0,
-                        help="stop when a kWh is expected to bring less accuracy than this")  # fmt: skip
+                        help="stop when a kWh is expected to bring less")  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, help="0: as torch")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(argv)

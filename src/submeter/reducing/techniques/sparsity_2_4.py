@@ -60,7 +60,7 @@ class Sparsity24(Method):
         if not fit.gains:
             zeros = sum(int((modules[n].weight == 0).sum()) for n in names)
         return Applied(
-            self.name, target, back=kept.restore, fit=fit, 
+            self.name, target, back=kept.restore, fit=fit,
             found={"zeros": zeros, "weights": whole},
             notes=(f"{zeros} of {whole} weights are zero, two in each four",),
         )  # fmt: skip
