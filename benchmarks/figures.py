@@ -34,6 +34,7 @@ MAKERS = (
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.readme_picture", "docs/terminal.svg and its place in the README"),
 )

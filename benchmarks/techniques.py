@@ -20,13 +20,16 @@ import time
 from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import techniques_many
 from submeter.reducing import evidence, student
 from submeter.reducing.techniques import NAMES, Technique, technique
 from submeter.reducing.techniques.machine import here
 from submeter.reporting.techniques import percent_range
+
+if TYPE_CHECKING:
+    from benchmarks.techniques_cases import Case, Work
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks" / "data" / "techniques.csv"
@@ -64,47 +67,51 @@ def measure(pairs: int, minutes: float) -> list[Reading]:
     """Go through all cases, round by round, as long as there is time."""
     import torch
 
-    import submeter
-    from benchmarks.techniques_cases import CASES
-    from submeter.records.figures import Figure
+    from benchmarks.techniques_cases import CASES, Work
     from submeter.reducing.techniques.libraries import quietly
 
     torch.set_num_threads(1)
     started_s, chance = time.monotonic(), random.Random(6)  # noqa: S311  # a coin
     found: list[Reading] = []
-    ready = []
+    ready: dict[str, dict[str, Work]] = {}
     with quietly():
-        for case in CASES:
-            before_s = time.process_time()
-            sides = dict(zip(("before", "after"), case.make(), strict=True))
-            for work in sides.values():
-                work(0)  # warm-up
-            made_s = time.process_time() - before_s
-            ready.append((case, sides))
-            found.append(Reading(case.technique, case.words, 0, "made", made_s, 0.0, 0.0, "", 0.0))
         for pair in range(1, pairs + 1):
             spent_s = time.monotonic() - started_s
-            if pair > FEWEST_PAIRS and spent_s * (1 + 1 / pair) > 60 * minutes:
+            if pair > FEWEST_PAIRS and spent_s * pair / (pair - 1) > 60 * minutes:
                 break
-            for case, sides in ready:
-                for side in chance.sample(sorted(sides), 2):
-                    with submeter.measure(f"{case.technique} {side}") as run:
-                        begun = time.process_time(), time.perf_counter()
-                        quality = sides[side](pair)
-                        cpu_s, time_s = (
-                            time.process_time() - begun[0],
-                            time.perf_counter() - begun[1],
-                        )
-                    energy = run.energy
-                    joules = energy.value if isinstance(energy, Figure) else math.nan
+            for case in CASES:
+                if case.words not in ready:  # made and warmed up in the first round
+                    before_s = time.process_time()
+                    ready[case.words] = dict(zip(("before", "after"), case.make(), strict=True))
+                    made_s = time.process_time() - before_s
                     found.append(
-                        Reading(
-                            case.technique, case.words, pair, side, cpu_s, time_s, joules,
-                            case.quality, quality,
-                        )
-                    )  # fmt: skip
+                        Reading(case.technique, case.words, 0, "made", made_s, 0.0, 0.0, "", 0.0)
+                    )
+                    ready[case.words]["after"](0)
+                sides = ready[case.words]
+                found += [
+                    reading(case, pair, side, sides[side])
+                    for side in chance.sample(sorted(sides), 2)
+                ]
+            keep(found)
             print(f"pair {pair}, {time.monotonic() - started_s:.0f} s", flush=True)
     return found
+
+
+def reading(case: "Case", pair: int, side: str, work: "Work") -> Reading:
+    """One run of one side under the meter."""
+    import submeter
+    from submeter.records.figures import Figure
+
+    with submeter.measure(f"{case.technique} {side}") as run:
+        cpu_s, time_s = time.process_time(), time.perf_counter()
+        quality = work(pair)
+        cpu_s, time_s = time.process_time() - cpu_s, time.perf_counter() - time_s
+    energy = run.energy
+    joules = energy.value if isinstance(energy, Figure) else math.nan
+    return Reading(
+        case.technique, case.words, pair, side, cpu_s, time_s, joules, case.quality, quality
+    )
 
 
 def keep(found: list[Reading]) -> None:
@@ -223,14 +230,14 @@ def section(one: Technique, found: list[Reading]) -> list[str]:
     fit = one.applies_to()
     lines.append(f"- *Where this page was made.* {fit.words[0].upper()}{fit.words[1:]}.")
     made = {r.case: r.cpu_s for r in found if r.technique == one.name and not r.pair}
-    if one.name in {"distil", "compile"}:
+    if one.name == "distil":
         for case, cpu_s in made.items():
             before, after = sides_of([r for r in found if r.case == case], "cpu_s")
             gain_s = statistics.fmean(before) - statistics.fmean(after)
             back = f"{cpu_s / gain_s:.0f} times that work" if gain_s > 0 else "never"
             lines.append(
-                f"- *Paid back.* Making it took {cpu_s:.0f} s of CPU time (teaching or "
-                f"compiling, and a first use): {back}."
+                f"- *Paid back.* Teaching it took {cpu_s:.0f} s of CPU time, the teacher's "
+                f"answers included: {back}."
             )
     return [*lines, ""]
 
@@ -292,13 +299,15 @@ def main() -> int:
     parser.add_argument("--measure", action="store_true", help="else from what was stored")
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--alone", action="store_true", help="not those of many processes")
     options = parser.parse_args()
     if options.measure:
         with tempfile.TemporaryDirectory() as home:
             os.environ["SUBMETER_HOME"] = home
-            exchange = [r for n in techniques_many.COUNTS for r in techniques_many.measured(n)]
-            techniques_many.keep(exchange)
-            keep(measure(options.pairs, options.minutes))
+            if not options.alone:
+                exchange = [r for n in techniques_many.COUNTS for r in techniques_many.measured(n)]
+                techniques_many.keep(exchange)
+            measure(options.pairs, options.minutes)
     words = page(stored(), techniques_many.stored())
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

@@ -81,7 +81,8 @@ def worker(rank: int, count: int, store: str) -> None:
         distributed.all_reduce(here)
         loss_now = held_out(plain, given)
         if rank == 0:
-            found.append(Row(count, way, *here.tolist(), time_s, loss_now))
+            sent, plain_bytes, cpu_s = here.tolist()
+            found.append(Row(count, way, sent, plain_bytes, cpu_s, time_s, loss_now))
     if rank == 0:
         print(json.dumps(found))
     distributed.destroy_process_group()

@@ -6,7 +6,8 @@
 Nothing is downloaded: the 1 797 images of 8 x 8 pixels ship with scikit-learn; one in five is
 held out. Network and defaults are those of PyTorch's example for MNIST [1]: two 3 x 3 convolutions
 of 32 and 64 channels, dropout of 0.25 and 0.5, 128 hidden units; batches of 64, Adadelta at a rate
-of 1, times 0.7 after each of 14 epochs. Its images of 28 pixels become 8 here, all else is as published.
+of 1, times 0.7 after each of 14 epochs. Its images of 28 pixels are of 8 here,
+all else is as published.
 Without a run around it the script trains just the same.
 
 [1] github.com/pytorch/examples, mnist/main.py.

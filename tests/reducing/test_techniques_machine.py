@@ -204,6 +204,7 @@ def test_accumulated_gradients_are_the_mean_and_their_count_follows_the_noise() 
     model = network(8)
     accumulator = reduce.adaptive_batch(model, micro_batch=4, least=2, most=6).target
     x, y = torch.randn(8, 8), torch.randn(8, 16)
+    due = False
     for part in (slice(0, 4), slice(4, 8)):
         (model(x[part]) - y[part]).square().mean().backward()
         due = accumulator.after_backward()

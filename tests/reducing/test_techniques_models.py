@@ -85,7 +85,7 @@ def test_products_run_in_16_bits_and_answers_come_back_in_32(
 def test_what_a_model_gives_is_widened_wherever_it_stands() -> None:
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    class Gives(nn.Module):
+    class Gives(nn.Module):  # type: ignore[misc]  # torch has no types where they are checked
         def forward(self, x: torch.Tensor) -> Any:
             y = x @ x.t()
             return {"a": (y, [y])}, SequenceClassifierOutput(logits=y), "word"
