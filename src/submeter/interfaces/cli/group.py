@@ -34,6 +34,7 @@ VERBS: Final = {
     "tune": Verb("tune:tune", "Find settings that use less.", _LESS),
     "savings": Verb("prove:savings", "List the savings that were shown.", _LESS),
     "limits": Verb("limits:limits", "Show power limits of boards; put them back.", _LESS),
+    "techniques": Verb("techniques:techniques", "List ways to use less, and explain one.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
     "report": Verb("report:report", "Write what a run used as a document.", _LOOK),
