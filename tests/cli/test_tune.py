@@ -69,7 +69,8 @@ def test_a_search_from_the_first_trial_to_the_proof(stage: Stage, program: str) 
     shown = stage.call("tune", "--show", "last")
     assert "cpu=0.05 accuracy=0.97 used" in shown.out
     assert "to be proven" in shown.out
-    assert max(map(len, shown.out.splitlines())) <= 80
+    words = [line for line in shown.out.splitlines() if not line.startswith("  → ")]
+    assert max(map(len, words)) <= 80
     assert stage.call("tune", "--show", "last", "--json").document == found
 
 
