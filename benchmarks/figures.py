@@ -31,12 +31,16 @@ MAKERS = (
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
     Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
+    Maker("benchmarks.planning", "docs/planning-method.md: time to plan a job", takes_data=True),
     Maker("benchmarks.backtests", "docs/backtests.md: waiting, back-tested", takes_data=True),
     Maker("benchmarks.pausing", "docs/waiting.md: a training that is paused and resumed"),
     Maker("benchmarks.proving", "docs/proving.md: how often the prover errs"),
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
+    Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
+    Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
     Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),

@@ -29,6 +29,14 @@ from submeter.records.footprints import Carbon, Footprint, Money, Water
         ("€5", "cost", 5, "EUR"),
         ("7.5£", "cost", 7.5, "GBP"),
         ("1e3 kWh", "energy", 3.6e9, "J"),
+        ("1GWh", "energy", 3.6e12, "J"),
+        ("0.5 kilowatt hours", "energy", 1.8e6, "J"),
+        ("3 kilowatt-hours", "energy", 1.08e7, "J"),
+        ("5 tonnes of CO2e", "carbon", 5e6, "gCO2e"),
+        ("500 gCO2", "carbon", 500, "gCO2e"),
+        ("10 litres of water", "water", 10, "L"),
+        ("5 euros", "cost", 5, "EUR"),
+        ("3CHF", "cost", 3, "CHF"),
     ],
 )
 def test_a_budget_is_understood(words: str, kind: str, limit: float, unit: str) -> None:
@@ -38,7 +46,23 @@ def test_a_budget_is_understood(words: str, kind: str, limit: float, unit: str) 
 
 
 @pytest.mark.parametrize(
-    "words", ["", "kWh", "5", "-2kWh", "0kWh", "2 bananas", "2kWh 3g", "€5EUR", "1e999 g", "2mWh"]
+    "words",
+    [
+        "",
+        "kWh",
+        "5",
+        "-2kWh",
+        "0kWh",
+        "2 bananas",
+        "2kWh 3g",
+        "€5EUR",
+        "1e999 g",
+        "2mWh",
+        "10gal",
+        "2XYZ",
+        "2,5kWh",
+        "nan kWh",
+    ],
 )
 def test_e01_what_is_no_budget_is_refused_with_a_remedy(words: str) -> None:
     with pytest.raises(UsageError) as refused:

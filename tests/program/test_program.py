@@ -437,3 +437,48 @@ else:
     done = finish([PYTHON, python_file(tmp_path, code)], tmp_path / "home")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(b"JoinWarning") == 1
+
+
+def test_a_program_is_told_when_its_budget_is_used_up(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import submeter, threading
+heard = threading.Event()
+with submeter.measure(forecast=True, budget="1e-9 kWh", on_budget=heard.set) as run:
+    assert not run.over_budget
+    while not heard.wait(0.02):
+        sum(range(20_000))
+    assert run.over_budget
+assert run.run.status == "finished"
+with submeter.measure() as other:
+    pass
+assert not other.over_budget
+""",
+    )
+    assert "the budget of 1e-9 kWh (energy at the wall) is used up" in done.stderr.decode()
+
+
+def test_e01_a_budget_that_makes_no_sense_is_one_warning_or_with_strict_an_error(
+    tmp_path: Path,
+) -> None:
+    done = program(
+        tmp_path,
+        """
+import submeter, warnings
+from submeter.errors import UsageError
+with warnings.catch_warnings(record=True) as heard:
+    warnings.simplefilter("always")
+    with submeter.measure(budget="2 bananas") as run:
+        assert run.id
+assert ["bananas" in str(w.message) for w in heard] == [True], heard
+for wrong in ({"budget": 3}, {"budget": "2kWh", "on_budget": "stop"}):
+    try:
+        submeter.measure(**wrong, strict=True).__enter__()
+    except UsageError as error:
+        assert error.remedy
+    else:
+        raise SystemExit(1)
+""",
+    )
+    assert not done.stderr

@@ -8,8 +8,11 @@ import pytest
 from benchmarks.probing_jobs import PROCESS, UP_NS, Job, Piece, Watched
 from submeter.collecting.marks import MarksWriter
 from submeter.errors import LedgerError
+from submeter.estimating.remaining import Outlook
+from submeter.records.figures import Missing
 from submeter.records.frames import TOTAL_STEPS, Frame, Metric, Process
 from submeter.running.progress import Following, Progress, Steps, followed
+from submeter.running.watching import forecast
 from submeter.storing.journal import JournalWriter
 from submeter.units import NS_PER_S
 
@@ -124,3 +127,33 @@ def test_memory_does_not_grow_with_the_run() -> None:
     assert len(steps.marks) < 5000
     assert steps.marks[0][1] == 1
     assert steps.marks[-1][1] > 49_900
+
+
+def epochs_alone(*, first: int = 1, **values: float) -> Progress:
+    progress = Progress()
+    progress.started_ns = UP_NS
+    for n in range(6):
+        said = {"epoch": float(first + n), "loss": 1.0, **values}
+        metric = Metric(UP_NS + round(3.0 * (n + 1) * NS_PER_S), said)
+        progress._processes.setdefault(1, Steps()).take(metric)
+    return progress
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_program_that_logs_epochs_alone_is_counted_by_them(first: int) -> None:
+    progress = epochs_alone(first=first, total_epochs=20.0)
+    assert progress.by_epochs
+    assert progress.total == 20
+    assert progress.marks() == [(3.0 * n, n) for n in range(1, 7)]
+    energy, time_left = forecast(progress)
+    assert isinstance(energy, Missing)  # nothing was metered
+    assert isinstance(time_left, Outlook)
+    assert time_left.value == pytest.approx(60, rel=0.05)
+
+
+def test_steps_go_before_epochs() -> None:
+    progress = epochs_alone()
+    assert progress.total is None
+    progress._processes[1].take(point(1, 30.0, epoch=7.0))
+    assert not progress.by_epochs
+    assert [mark.done for mark in progress.marks()] == [1]

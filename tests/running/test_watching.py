@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.probing_jobs import UP_NS, Watched
 from submeter.estimating.budgets import Budget, budget_of
+from submeter.estimating.remaining import Outlook
 from submeter.records.amounts import Amount
 from submeter.records.figures import Missing
 from submeter.reporting.remaining import forecast_document, forecast_line
@@ -113,6 +114,21 @@ def test_a_view_tells_the_whole_with_its_interval_and_its_end(early: Path) -> No
     assert document["total"] == 60
     assert document["whole"]["energy"]["unit"] == "J"
     assert document["left"]["duration"]["value"] == pytest.approx(view.duration.value - 20, abs=2)
+
+
+def test_nothing_is_to_come_of_a_run_that_did_all_its_steps(early: Path) -> None:
+    made = job()
+    with Watched(made, progress=Written(early)) as watched:
+        watched.until(made.duration_s)
+        view = view_of(followed(early), over=True)
+    assert view.done == view.total == 60
+    assert isinstance(view.time, Outlook)
+    assert view.time.left == 0
+    assert view.time.interval() == (view.time.spent, view.time.spent)
+    assert isinstance(view.footprint.devices, Amount)
+    assert isinstance(view.ahead, type(view.footprint))
+    assert isinstance(view.ahead.devices, Amount)
+    assert view.ahead.devices.value == pytest.approx(view.footprint.devices.value)
 
 
 def test_without_steps_a_view_says_what_is_missing(early: Path) -> None:

@@ -2,6 +2,7 @@
 """Operations of models come to what a hand counts, and what escapes is listed."""
 
 import itertools
+import math
 import random
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from torch.nn import functional
 
 from submeter.errors import UsageError
 from submeter.workloads.building import load_builder
-from submeter.workloads.counting import count, workload_of_model
+from submeter.workloads.counting import OPTIMISERS, count, workload_of_model
+from submeter.workloads.layers import optimiser_of
 from submeter.workloads.tallies import Counted
 from tests.workloads import hand_counts as hand
 
@@ -405,6 +407,52 @@ def test_what_cannot_be_counted_gives_one_clear_error(
     with pytest.raises(UsageError, match=said) as caught:
         count(build, batch, **options)
     assert caught.value.remedy
+
+
+def asks(question: Any) -> Any:
+    """A module that multiplies once more if the answer to *question* is no."""
+
+    def forward(x: Any, weight: Any) -> Any:
+        return x @ weight if bool(question(x)) else x @ weight @ weight
+
+    return lambda: hand.Fn(forward, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda x: (x < math.inf).all(),
+        lambda x: (x < math.inf).sum() == x.numel(),
+        lambda x: not torch.isnan(x).any(),
+        lambda _: torch.rand([]) >= 0.1,
+    ],
+)
+def test_what_programs_ask_of_content_has_the_usual_answer_and_is_noted(question: Any) -> None:
+    counted = count(asks(question), X)
+    assert counted.total("forward").flop == 2.0 * X.numel() * 8
+    assert any("asked for the content of a tensor" in note for note in counted.notes)
+
+
+def test_ragged_products_are_counted_in_any_precision() -> None:
+    ends = torch.tensor([3, 8], dtype=torch.int32)
+    made = [
+        count(
+            lambda dtype=dtype: hand.Fn(
+                lambda x, w: torch._grouped_mm(x.to(w.dtype), w, offs=ends.to(x.device)), 2, 16, 24
+            ).to(dtype),
+            torch.zeros(8, 16),
+        )
+        for dtype in (torch.bfloat16, torch.float32)
+    ]
+    assert [c.total("forward").flop for c in made] == [2.0 * 8 * 16 * 24] * 2
+    assert {c.total("backward").flop for c in made} == {2.0 * 8 * 16 * 24}
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+def test_every_optimiser_named_is_there(name: str) -> None:
+    spent = count(lambda: nn.Linear(8, 8), X, optimiser=name).total("optimiser")
+    described = optimiser_of(name).flop if name != "radam" else 16
+    assert spent.pointwise_flop == pytest.approx(described * 72, rel=0.35)  # other spellings
 
 
 def test_what_reads_content_is_counted_on_the_processor() -> None:

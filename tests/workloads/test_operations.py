@@ -195,6 +195,25 @@ def test_steps_of_the_optimiser_by_hand() -> None:
     assert full.bytes_moved == n * (4 + 2 * 4)
 
 
+@pytest.mark.parametrize(
+    ("word", "flop", "state_bytes"),
+    [  # state: moments read and written beside the weight
+        ("SGD with momentum", 4, 2 * 4),
+        ("sgd_nesterov", 6, 2 * 4),
+        ("RMSprop", 9, 2 * 4),
+        ("lion", 11, 2 * 4),
+        ("LAMB", 20, 4 * 4),
+        ("adafactor", 14, 0),
+        ("AdamW-8bit", 20, 4 * 1),
+    ],
+)
+def test_optimisers_as_people_write_them(word: str, flop: float, state_bytes: float) -> None:
+    step = small(batch_tokens=TOKENS, optimiser=word, precision="bf16").parts["optimiser"]
+    n = params_of_shape(SMALL)
+    assert step.optimiser_flop == flop * n
+    assert step.bytes_moved == n * (2 + 2 * 4 + 2 + state_bytes)
+
+
 @settings(deadline=None)
 @given(st.integers(1, 400), st.none() | st.integers(1, 500))
 def test_pairs_of_tokens_are_those_that_a_mask_leaves(tokens: int, window: int | None) -> None:
@@ -340,15 +359,20 @@ def test_a_mixture_with_all_experts_active_is_a_dense_model_of_that_width(
 @settings(deadline=None)
 @given(st.integers(1, 64), st.floats(0.1, 8.0))
 def test_capacity_pads_and_drops(active: int, capacity: float) -> None:
-    def counted(ratio: float | None) -> Operations:
+    def counted(ratio: float | None, **how: Any) -> Operations:
         experts = Experts(routed=64, active=active, ffn=512, capacity_ratio=ratio)
-        mixed = mixture_of_experts(SMALL, experts, tokens=1e6, context_tokens=512, fused=False)
+        said = {"tokens": 1e6, "context_tokens": 512, "fused": False} | how
+        mixed = mixture_of_experts(SMALL, experts, **said)
         return mixed.parts["experts"]
 
     even, got = counted(None), counted(capacity)
     slots = min(capacity, 64 / active)
     assert got.forward_flop == pytest.approx(even.forward_flop * min(slots, 1))
-    assert got.recomputed_flop == pytest.approx(even.forward_flop * max(slots - 1, 0))
+    # an empty slot goes forward, and backward for its weights and for its input
+    padded = even.forward_flop * max(slots - 1, 0)
+    assert got.recomputed_flop == pytest.approx(3 * padded)
+    again = counted(capacity, recomputation="full")
+    assert again.recomputed_flop == pytest.approx(4 * padded + got.forward_flop)
 
 
 def test_shared_experts_and_dense_layers_count() -> None:

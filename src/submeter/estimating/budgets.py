@@ -22,7 +22,10 @@ _SIZES: Final[dict[str, tuple[Kind, float, str]]] = {
     "wh": ("energy", J_PER_WH, "J"),
     "kwh": ("energy", J_PER_KWH, "J"),
     "mwh": ("energy", 1e3 * J_PER_KWH, "J"),
+    "gj": ("energy", 1e9, "J"),
+    "gwh": ("energy", 1e6 * J_PER_KWH, "J"),
     "g": ("carbon", 1.0, "gCO2e"),
+    "mg": ("carbon", 1e-3, "gCO2e"),
     "kg": ("carbon", float(G_PER_KG), "gCO2e"),
     "t": ("carbon", float(G_PER_T), "gCO2e"),
     "ml": ("water", 1e-3, "L"),
@@ -31,12 +34,29 @@ _SIZES: Final[dict[str, tuple[Kind, float, str]]] = {
     "m³": ("water", 1e3, "L"),
 }
 _SIGNS: Final = {"€": "EUR", "$": "USD", "£": "GBP"}
+_SPELT: Final = {  # singular; an s at the end is taken off
+    "joule": "j", "wh": "wh", "watthour": "wh", "kilowatthour": "kwh", "megawatthour": "mwh",
+    "gram": "g", "gramme": "g", "kilogram": "kg", "kilo": "kg", "tonne": "t", "ton": "t",
+    "litre": "l", "liter": "l", "millilitre": "ml", "milliliter": "ml", "cubicmetre": "m3",
+    "cubicmeter": "m3", "euro": "EUR", "dollar": "USD", "pound": "GBP",
+}  # fmt: skip
+# ISO 4217, currencies in use
+_CURRENCY_WORDS: Final = """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
+    BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL
+    GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF
+    KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN
+    MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD
+    SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
+    UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
+"""
+_CURRENCIES: Final = frozenset(_CURRENCY_WORDS.split())
+_OF: Final = r"(?:\s*(?:of\s+)?(?:co2e?|co₂e?|water))?"
 _WORDS: Final = re.compile(
     r"\s*(?P<before>[€$£]?)\s*(?P<number>\d[\d_ ]*(?:\.\d+)?(?:e[+-]?\d+)?)\s*"
-    r"(?P<unit>[A-Za-z€$£³]+3?)?(?:\s*(?:co2e?|of water))?\s*",
+    r"(?P<unit>[A-Za-z€$£³]+(?:[ -](?:hours?|met(?:re|er)s?))?3?)??" + _OF + r"\s*",
     re.IGNORECASE,
 )
-_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _TRY: Final = "--budget 2kWh, 500g, 10L or 5EUR"
 _SAID: Final = {
     "energy": "energy at the wall",
@@ -77,16 +97,16 @@ def budget_of(words: str) -> Budget:
     value = float(found["number"].replace(" ", "").replace("_", ""))
     if value <= 0 or value == float("inf"):
         raise UsageError(f"a budget of “{words}” allows nothing", remedy=_TRY)
+    plain = unit.lower().replace(" ", "").replace("-", "")
+    unit = _SPELT.get(plain) or _SPELT.get(plain.removesuffix("s")) or unit
     if unit.lower() in _SIZES:
         kind, size, base = _SIZES[unit.lower()]
-        if unit in {
-            "mJ",
-            "mWh",
-        }:  # nobody has a budget of millijoules, and none is ten to the nine
-            raise UsageError(f"“{words}” may be milli or mega", remedy=f"--budget {value:g}MWh")
+        if unit in {"mJ", "mWh"}:  # nobody has a budget of millijoules
+            mega = f"{value:g}{unit.replace('m', 'M')}"
+            raise UsageError(f"“{words}” may be milli or mega", remedy=f"--budget {mega}")
         return Budget(kind, value * size, base, words.strip())
     unit = _SIGNS.get(unit, unit)
-    if _CURRENCY.fullmatch(unit):
+    if unit.upper() in _CURRENCIES:
         return Budget("cost", value, unit.upper(), words.strip())
     what = f"“{unit}” is no unit of a budget" if unit else f"“{words}” has no unit"
     raise UsageError(what, remedy=_TRY)

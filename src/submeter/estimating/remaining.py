@@ -34,8 +34,7 @@ UNSEEN_RATIO: Final = 0.01
 UNSEEN_LOG_SD: Final = math.log(5) / 1.96
 USUAL_KINDS: Final = 2
 SEEN_BY: Final = 0.1
-# What a program does behind its last step (a last evaluation, saving, its exit) over what it did
-# before its first one: an assumption, once more as much or nothing.
+# What a program does behind its last step over what it did before its first one: an assumption.
 END_RATIO: Final = 0.2
 _EVEN: Final = 0.25  # gaps that differ by less than this part are a period
 _RARE: Final = 0.5  # of the intervals; a phase in more of them belongs to the step
@@ -112,7 +111,7 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Outlook(msgspec.Struct, frozen=True):
-    """What a training will have used at its end, in the unit of the course that it was made from.
+    """What a training will have used at its end, in the unit of its course.
 
     ``value`` is the whole, of which ``spent`` is known. ``sds`` are standard deviations of the
     rest by source: ``steps``, ``drift``, ``pauses``, ``unseen``, ``end``. ``per_step`` is the
@@ -371,6 +370,11 @@ def _rhythm(
 def _unseen_ratio(kinds: int, part: float) -> float:
     """What pauses that nobody has seen yet are taken to add to the steps."""
     return UNSEEN_RATIO * max(0, USUAL_KINDS - kinds) * math.exp(-part / SEEN_BY)
+
+
+def unseen_of(found: Outlook) -> float:
+    """What *found* holds for pauses that nobody has seen, in its unit."""
+    return found.sds.get("unseen", 0.0) / math.sqrt(math.expm1(UNSEEN_LOG_SD**2))
 
 
 def _used(part: Interval, course: Course) -> float:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from submeter.records.runs import Run
     from submeter.running.measuring import Session
     from submeter.running.tracker import Open
+    from submeter.running.watching import Watch
 
 __all__ = ["MeasuredRun", "log", "measure", "phase"]
 
@@ -131,13 +132,19 @@ class MeasuredRun:
     Energies are figures [J], or `Missing` with the reason as long as there are none.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, watch: Watch | None = None) -> None:
         self._session = session
+        self._watch = watch
 
     @property
     def id(self) -> str:
         """Id of the run in the ledger, "" if there is none."""
         return self._session.run_id
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the budget given to `measure` is used up."""
+        return self._watch is not None and self._watch.over_budget
 
     @property
     def run(self) -> Run | Missing:
@@ -287,6 +294,9 @@ def measure(
     interval_s: float | None = None,
     project: str | None = None,
     zone: str | None = None,
+    forecast: bool = False,
+    budget: str | None = None,
+    on_budget: Callable[[], object] | None = None,
     strict: bool = False,
 ) -> Measurement: ...
 
@@ -298,6 +308,9 @@ def measure(
     interval_s: float | None = None,
     project: str | None = None,
     zone: str | None = None,
+    forecast: bool = False,
+    budget: str | None = None,
+    on_budget: Callable[[], object] | None = None,
     strict: bool = False,
 ) -> Measurement | Callable[P, R]:
     """Meter what this program does, as a context manager or a decorator.
@@ -315,6 +328,14 @@ def measure(
     zone
         Where its electricity comes from: a country, a grid zone, a cloud region; what is
         configured if None.
+    forecast
+        Say on stderr, once a minute, what the whole will use; it needs `log` with ``step`` and
+        ``total_steps``.
+    budget
+        ``2kWh``, ``500g``, ``10L``, ``5EUR``: say when it will not do, and when it is used up.
+    on_budget
+        Called once in a thread when the budget is used up; `MeasuredRun.over_budget` tells the
+        same to a loop, which may then write a checkpoint and end.
     strict
         Raise what keeps us from metering. Otherwise that is one warning, and the program goes on.
 
@@ -343,6 +364,9 @@ def measure(
         "interval_s": interval_s,
         "project": project,
         "zone": zone,
+        "forecast": forecast,
+        "budget": budget,
+        "on_budget": on_budget,
         "strict": strict,
     }
     if callable(name):
@@ -361,8 +385,25 @@ def _begin(name: str, options: Mapping[str, Any]) -> MeasuredRun:
         if _session and _session[0].belongs_here:
             _session[0].depth += 1
             return MeasuredRun(_session[0])
-        _session[:] = [begin(_checked_name(name, options), **_checked(options))]
-        return MeasuredRun(_session[0])
+        given = _checked(options)
+        watch = _watch_taken(given)
+        _session[:] = [begin(_checked_name(name, options), **given)]
+        if watch is not None:
+            from submeter.interfaces.foreseeing import begin_watch
+
+            begin_watch(watch, _session[0])
+        return MeasuredRun(_session[0], watch)
+
+
+def _watch_taken(given: dict[str, Any]) -> Watch | None:
+    """Who watches the run; the options of that are taken out of *given*."""
+    if not given["forecast"] and given["budget"] is None:  # nothing more is imported
+        for name in ("forecast", "budget", "on_budget"):
+            del given[name]
+        return None
+    from submeter.interfaces.foreseeing import take_watch
+
+    return take_watch(given)
 
 
 def _finish(run: MeasuredRun, error: BaseException | None) -> None:
@@ -373,6 +414,8 @@ def _finish(run: MeasuredRun, error: BaseException | None) -> None:
             return
         if _session and _session[0] is session:
             _session.clear()
+        if run._watch is not None:  # noqa: SLF001
+            run._watch.leave()  # noqa: SLF001
         status, exit_code, reason = _outcome(error)
         try:
             session.end(status, exit_code, reason)

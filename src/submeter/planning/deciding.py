@@ -115,7 +115,7 @@ def decide(
         signal=question.signal,
         objective=question.objective,
         slices=chosen.slices,
-        expected_saving=_ratio_figure(chosen, home),
+        expected_saving=_ratio_figure(chosen, weighing.source(home)),
         chance_worse=chosen.chance_worse,
         expected=weighing.figures(chosen),
         at_once=weighing.figures(now),
@@ -195,10 +195,9 @@ def _instead(moves: Sequence[Choice]) -> tuple[str, ...]:
     return (f"Running in {found.site.zone} would gain {100 * found.saving_ratio:.0f} %.",)
 
 
-def _ratio_figure(choice: Choice, home: Site) -> Figure:
+def _ratio_figure(choice: Choice, source: str) -> Figure:
     low, high = interval(choice.saving_ratios, choice.saving_ratio)
-    outlook = next(iter(home.outlooks.values()))
     return Figure(
-        choice.saving_ratio, low, high, "ratio", source=outlook.source,
+        choice.saving_ratio, low, high, "ratio", source=source,
         basis_shares={Basis.MODELLED: 1.0},
     )  # fmt: skip

@@ -23,6 +23,7 @@ from submeter.units import J_PER_KWH
 FEW: Final = 1500  # slots that are cheaper to look at than to exclude
 _LENGTHS: Final = 4  # of the job, that are as cheap
 _TRIES: Final = 9  # prices for work that are tried
+_MANY: Final = 5000  # slots that take too long one by one
 _SAFE: Final = 1e-9  # of the cost: what rounding may hide
 
 
@@ -46,9 +47,20 @@ class Bounds:
 
     @classmethod
     def of(
-        cls, ground: Ground, frame: Frame, job: Job, *, head: bool, tail: bool, few: int = FEW
+        cls,
+        ground: Ground,
+        frame: Frame,
+        job: Job,
+        *,
+        head: bool,
+        tail: bool,
+        upper: float = math.inf,
+        few: int = FEW,
     ) -> "Bounds":
-        """Bounds for one frame; *head* and *tail* say which part slots are worked through."""
+        """Bounds for one frame; *head* and *tail* say which part slots are worked through.
+
+        They are made no sharper than it takes to see that nothing here is below *upper*.
+        """
         course = Course.of(job)
         lost_s = job.checkpoint_s + job.restart_s
         apart = whole(lost_s + frame.step_s, frame.step_s) + 2
@@ -56,7 +68,7 @@ class Bounds:
         cost = np.diff(ground.sum) / ground.step_s
         least = np.zeros(0)
         if frame.slots > 2 * wanted and cost.min() >= 0:
-            least = _least_costs(_Market(ground, frame, job, course, head=head, tail=tail))
+            least = _least_costs(_Market(ground, frame, job, course, head=head, tail=tail), upper)
         return cls(apart, frame.slots, wanted, least)
 
     def kept(self, upper: float, tried: Bools | None) -> Bools | None:
@@ -125,7 +137,7 @@ class _Market:
         return np.where(gain > 0, gain * self.high_kwh, gain * self.low_kwh)
 
 
-def _least_costs(market: _Market) -> Floats:
+def _least_costs(market: _Market, upper: float) -> Floats:
     """Least cost with work in each slot: the highest of the bounds of several prices."""
     best = np.full(market.cost.size, -np.inf)
     for bounding in (_bound, _span_bound) if market.idle_kwh else (_bound,):
@@ -134,6 +146,8 @@ def _least_costs(market: _Market) -> Floats:
             price_per_kwh = (low + high) / 2
             least, offered_kwh = bounding(market, price_per_kwh)
             np.maximum(best, least, out=best)
+            if best.min() > upper + _SAFE * abs(upper):
+                return best  # nothing here is as cheap as what is known
             if offered_kwh < market.work_kwh:
                 low = price_per_kwh
             else:
@@ -155,9 +169,7 @@ def _bound(market: _Market, price_per_kwh: float) -> tuple[Floats, float]:
     through -= market.pause
     good = through > 0
     gains = np.where(good, np.maximum(worth, 0.0), 0.0)
-    steps = np.flatnonzero(np.diff(good, prepend=False))
-    sums = np.add.reduceat(np.append(gains, 0.0), steps) if steps.size else np.zeros(0)
-    total = market.pause + float(np.maximum(sums - market.pause, 0.0).sum())
+    total = market.pause + _best_slices(worth, good, market.pause)
     offered_kwh = float((gains > 0).sum()) * market.high_kwh
     beyond = np.full(worth.size, -np.inf)  # worth of the slice at an end that reaches a slot
     for end in market.ends:
@@ -173,6 +185,26 @@ def _bound(market: _Market, price_per_kwh: float) -> tuple[Floats, float]:
             beyond = np.maximum(beyond, up_to[worth.size - few] - up_to[:-1])
     bound = price_per_kwh * market.work_kwh - total
     return bound - np.minimum(np.maximum(through, beyond), 0.0), offered_kwh
+
+
+def _best_slices(worth: Floats, good: Bools, pause: float) -> float:
+    """Most that slices within the *good* slots are worth together, less a *pause* for each.
+
+    Where there are very many of them, what their slots are worth without the pauses inside a run.
+    """
+    places = np.flatnonzero(good)
+    if places.size > _MANY:
+        steps = np.flatnonzero(np.diff(good, prepend=False))
+        gains = np.append(np.where(good, np.maximum(worth, 0.0), 0.0), 0.0)
+        sums = np.add.reduceat(gains, steps) if steps.size else np.zeros(0)
+        return float(np.maximum(sums - pause, 0.0).sum())
+    fresh = np.diff(places, prepend=-2) > 1
+    paused, running = 0.0, -math.inf
+    for value, alone in zip(worth[places].tolist(), fresh.tolist(), strict=True):
+        before = -math.inf if alone else running
+        running = max(before, paused - pause) + value
+        paused = max(paused, running)
+    return paused
 
 
 def _span_bound(market: _Market, price_per_kwh: float) -> tuple[Floats, float]:

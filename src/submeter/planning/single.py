@@ -175,7 +175,7 @@ def interrupted(
     for head in (False, True) if frame.head_s > TINY else (False,):
         for tail in (False, True) if frame.tail_s > TINY else (False,):
             tried: Bools | None = None
-            bounds = Bounds.of(ground, frame, job, head=head, tail=tail, few=few)
+            bounds = Bounds.of(ground, frame, job, head=head, tail=tail, upper=upper, few=few)
             while (kept := bounds.kept(upper, tried)) is not None:
                 rows = Rows(ground, frame.only(kept, bounds.apart), job, head=head, tail=tail)
                 programme = Programme(rows) if rows.possible else None

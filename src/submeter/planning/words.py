@@ -9,7 +9,6 @@ import math
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from submeter.errors import UsageError
 
@@ -106,6 +105,8 @@ def clock_of(timezone: str) -> tzinfo:
     UsageError
         If there is no such zone.
     """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     if not timezone:
         return UTC
     try:

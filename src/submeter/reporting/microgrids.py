@@ -4,7 +4,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from submeter.reporting.series import blocks
 from submeter.reporting.text import table
@@ -24,6 +23,8 @@ def dispatch_text(
 
     What is not there (panels, a battery, a price) has no line.
     """
+    from zoneinfo import ZoneInfo
+
     zone: tzinfo = ZoneInfo(clock) if clock else UTC
     lines = [f"panels, battery and grid · {place}"]
     for begin_s, end_s in _stretches(supply, made.work[0].tolist()):

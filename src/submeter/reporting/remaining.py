@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from submeter.estimating.remaining import Outlook
+from submeter.estimating.remaining import Outlook, unseen_of
 from submeter.estimating.whole import KEY, NAMES, left_of
 from submeter.records.amounts import Amount
 from submeter.records.figures import Missing
@@ -31,6 +31,7 @@ __all__ = ["forecast_document", "forecast_line", "probe_document", "probe_words"
 
 _TREND_RATIO: Final = 0.005  # below it a step is said to stay as it is
 _NARROW: Final = 60
+_ARTICLES: Final = {"step": "a step", "epoch": "an epoch"}
 
 
 def forecast_line(view: View, width: int = 100) -> str:
@@ -127,9 +128,11 @@ def probe_document(view: View) -> dict[str, Any]:
 
 def _way(view: View) -> str:
     if view.total is None:
-        return f"step {write_count(view.done)}, {write_duration(view.elapsed_s)}"
+        return f"{view.unit} {write_count(view.done)}, {write_duration(view.elapsed_s)}"
     ratio = view.done / view.total if view.total > 0 else 1.0
-    return f"step {write_count(view.done)} of {write_count(view.total)} ({write_ratio(ratio)})"
+    return (
+        f"{view.unit} {write_count(view.done)} of {write_count(view.total)} ({write_ratio(ratio)})"
+    )
 
 
 def _end(view: View) -> str:
@@ -173,7 +176,7 @@ def _trend(view: View) -> str:
     if not isinstance(found, Outlook) or abs(found.trend_ratio) < _TREND_RATIO:
         return ""
     word = "rising" if found.trend_ratio > 0 else "falling"
-    return f"a step {word} {write_ratio(abs(found.trend_ratio))} a doubling"
+    return f"{_ARTICLES[view.unit]} {word} {write_ratio(abs(found.trend_ratio))} a doubling"
 
 
 def _figure(amount: Amount | Missing, unit: str, *, ends: bool = False) -> str:
@@ -195,15 +198,21 @@ def _seen(view: View) -> list[str]:
     found = view.time
     if not isinstance(found, Outlook):
         return []
-    said = [f"{write_count(view.done)} of {write_count(found.total)} steps"]
-    said.append(f"{write(found.per_step, 's')} a step")
+    said = [f"{write_count(view.done)} of {write_count(found.total)} {view.unit}s"]
+    said.append(f"{write(found.per_step, 's')} {_ARTICLES[view.unit]}")
     if found.settled_after:
         said.append(f"steady after {write_count(found.settled_after)}")
     for pause in found.pauses:
-        often = f"every {write_count(round(pause.every))} steps" if pause.every else "now and then"
+        often = (
+            f"every {write_count(round(pause.every))} {view.unit}s"
+            if pause.every
+            else "now and then"
+        )
         said.append(f"{plain(pause.name)} {write(pause.cost, 's')} {often}")
-    if not found.pauses:
-        said.append("no evaluation or checkpoint seen: about a hundredth each is added")
+    added = unseen_of(found) / found.left if found.left > 0 else 0.0
+    if not found.pauses and added >= _TREND_RATIO:
+        percent = write_ratio(added)
+        said.append(f"no evaluation or checkpoint seen: {percent} is added to the rest for them")
     trend = _trend(view)
     return [*said, trend] if trend else said
 
@@ -257,6 +266,5 @@ def _row(label: str, pieces: Sequence[str], width: int) -> list[str]:
     if not pieces:
         return []
     indent = f"  {label:<11}" if label else "  "
-    words = [word for i, p in enumerate(pieces) for word in (("·", p) if i else (p,))]
-    body = fill(words, width - len(indent))
+    body = fill(pieces, width - len(indent), between=" · ")
     return [(indent if i == 0 else " " * len(indent)) + line for i, line in enumerate(body)]

@@ -33,6 +33,7 @@ MOST_POINTS: Final = 4096
 MOST_STRETCHES: Final = 4096
 UNITS: Final = ("steps", "samples", "tokens")
 EPOCH: Final = "epoch"
+TOTAL_EPOCHS: Final = "total_epochs"
 
 
 class Steps:
@@ -45,6 +46,9 @@ class Steps:
         self._zero_based: bool | None = None
         self._epoch: float | None = None
         self._epoch_ends: list[float] = []  # steps done when a new one began
+        self._first_epoch: float | None = None
+        self.epochs: list[tuple[int, float]] = []  # as the marks, of a program that says no steps
+        self.total_epochs: float | None = None
         self._stride, self._seen = 1, 0
 
     def take(self, metric: Metric) -> None:
@@ -58,6 +62,9 @@ class Steps:
                 self._epoch_ends.append(self.marks[-1][1] if self.marks else done)
                 del self._epoch_ends[:-MOST_POINTS]
             self._epoch = epoch
+        if epoch is not None and not self.marks:
+            self._take_epoch(metric.t_ns, epoch)
+        self.total_epochs = metric.values.get(TOTAL_EPOCHS, self.total_epochs)
         if done is None or (self.marks and done == self.marks[-1][1]):
             return
         self._seen += 1
@@ -66,6 +73,15 @@ class Steps:
         if len(self.marks) > MOST_POINTS:
             del self.marks[1::2]
             self._stride *= 2
+
+    def _take_epoch(self, t_ns: int, epoch: float) -> None:
+        """Keep that *epoch* was said, which is when it is done; the first may be 0 or 1."""
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+        done = epoch + (self._first_epoch == 0)
+        if not self.epochs or done > self.epochs[-1][1]:
+            self.epochs.append((t_ns, done))
+            del self.epochs[:-MOST_POINTS]
 
     def _done(self, metric: Metric) -> float | None:
         if self._unit == "steps" and metric.step is not None:
@@ -162,17 +178,29 @@ class Progress:
         return max(rows, key=lambda p: len(p.marks), default=None)
 
     @property
+    def by_epochs(self) -> bool:
+        """Whether the way is told in epochs, since no process logged a step."""
+        return self._unit == "steps" and self.steps is None and bool(self._epochs())
+
+    def _epochs(self) -> list[tuple[int, float]]:
+        return max((p.epochs for p in self._processes.values()), key=len, default=[])
+
+    @property
     def total(self) -> float | None:
-        """Steps of the whole training, if the program said so."""
+        """Steps of the whole training (or epochs, `by_epochs`), if the program said so."""
+        if self.by_epochs:
+            said = (p.total_epochs for p in self._processes.values())
+            return next((total for total in said if total is not None), None)
         return next((p.total for p in self._processes.values() if p.total is not None), None)
 
     def marks(self) -> list[Mark]:
         """Logged steps since the run began."""
         found = self.steps
-        if found is None or self.started_ns is None:
+        rows = self._epochs() if self.by_epochs else [] if found is None else found.marks
+        if self.started_ns is None:
             return []
         start_ns = self.started_ns
-        return [Mark(ns_to_s(t - start_ns), done) for t, done in found.marks if t >= start_ns]
+        return [Mark(ns_to_s(t - start_ns), done) for t, done in rows if t >= start_ns]
 
     def stretches(self) -> list[Stretch]:
         """Time in phases since the run began."""

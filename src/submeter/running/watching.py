@@ -62,6 +62,7 @@ class View(msgspec.Struct, frozen=True):
     rest: Footprint | Missing  # of what is still to come
     duration: Amount | Missing
     now_utc_s: float = 0.0
+    unit: Literal["step", "epoch"] = "step"  # what is counted, if no other was asked for
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -89,7 +90,10 @@ def forecast(
         why = Missing("no step was logged: submeter.log(step=…, total_steps=…)")
         return why, why
     if total is None:
-        why = Missing("how many steps there will be was not said: log(total_steps=…), or --steps")
+        unit = "epochs" if progress.by_epochs else "steps"
+        why = Missing(
+            f"how many {unit} there will be was not said: log(total_{unit}=…), or --steps"
+        )
         return why, why
     energy = progress.energy()
     stretches = progress.stretches()
@@ -124,7 +128,7 @@ def view_of(
     so_far = progress.so_far()
     if not over:
         so_far = msgspec.structs.replace(so_far, status="running", exit_code=None)
-    energy, time_left = forecast(progress, total)
+    energy, time_left = (_ended(x) if over else x for x in forecast(progress, total))
     marks = progress.marks()
     whole: Run | Missing
     ahead: Footprint | Missing
@@ -152,7 +156,15 @@ def view_of(
         rest=rest,
         duration=duration,
         now_utc_s=time.time(),
+        unit="epoch" if progress.by_epochs else "step",
     )
+
+
+def _ended(found: Outlook | Missing) -> Outlook | Missing:
+    """*found* of a run that is over: if all its steps were done, nothing is to come."""
+    if isinstance(found, Missing) or found.done < found.total:
+        return found
+    return msgspec.structs.replace(found, value=found.spent, sds={})
 
 
 class Watch:
@@ -172,6 +184,8 @@ class Watch:
         for the next checkpoint [s].
     probe
         Ends the command when it has been seen for so long.
+    reached
+        Called once, when the budget is used up.
     left
         Called when the command is over.
     """
@@ -187,6 +201,7 @@ class Watch:
         number: int = signal.SIGTERM,
         grace_s: float = GRACE_S,
         probe: Probe | None = None,
+        reached: Callable[[], None] = lambda: None,
         left: Callable[[], None] = lambda: None,
     ) -> None:
         self._tell = tell
@@ -197,6 +212,7 @@ class Watch:
         self._number = number
         self._grace_s = grace_s
         self._probe = probe
+        self._reached = reached
         self._left = left
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -214,6 +230,11 @@ class Watch:
     def stopped(self) -> bool:
         """Whether the command was stopped here."""
         return bool(self._why)
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the budget is used up."""
+        return self._limit_s is not None
 
     # --- as an attendant --------------------------------------------------------------------
 
@@ -300,9 +321,9 @@ class Watch:
         if self._per_joule is None:
             return
         ratio = progress.energy().totals[-1] * self._per_joule / budget.limit
-        if ratio >= WARN_RATIO:
+        if WARN_RATIO <= ratio < 1:
             self._once(
-                f"{100 * min(ratio, 1):.0f} % of the budget of {budget.words} is used up",
+                f"{100 * ratio:.0f} % of the budget of {budget.words} is used up",
                 key="most of it",
             )
         if ratio < 1:
@@ -310,6 +331,7 @@ class Watch:
         if self._limit_s is None:
             self._limit_s = now_s
             self._at_limit(budget)
+            self._reached()
         if self._on_budget == "stop" and self._stopped_s is None:
             waited = now_s - self._limit_s >= self._grace_s
             if waited or self._checkpointed(progress):

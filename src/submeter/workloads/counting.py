@@ -13,6 +13,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from submeter.errors import UsageError
@@ -20,7 +21,19 @@ from submeter.workloads.tallies import PRODUCTS, Cost, Counted, Row, escaped, su
 from submeter.workloads.workloads import Kind, Operations, Workload
 
 PRECISIONS = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-OPTIMISERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "adagrad": "Adagrad", "lion": "Lion"}
+# Names of torch.optim, with what its class is given besides.
+OPTIMISERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "adamw": ("AdamW", {}),
+    "adam": ("Adam", {}),
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "adamax": ("Adamax", {}),
+    "nadam": ("NAdam", {}),
+    "radam": ("RAdam", {}),
+}
 
 
 class Fed(NamedTuple):
@@ -56,7 +69,8 @@ def count(
         one, otherwise the sum of what the model gives.
     optimiser
         A function of the parameters that makes a ``torch.optim.Optimizer``, or one of the names
-        ``adamw``, ``adam``, ``sgd``, ``adagrad``; its second step is counted. By default none is.
+        of `OPTIMISERS` (``adamw``, ``sgd``, ``momentum``, …); its second step is counted. By
+        default none is.
     train
         Whether to go backward too. Decides between ``model.train()`` and ``model.eval()``.
     device
@@ -371,13 +385,7 @@ def update(torch: Any, tracer: Any, model: Any, optimiser: Any) -> None:
     """Step the optimiser twice and count the second, for the first also makes its state."""
     params = [p for p in model.parameters() if p.requires_grad]
     if isinstance(optimiser, str):
-        kind = getattr(torch.optim, OPTIMISERS.get(optimiser.lower(), ""), None)
-        if kind is None:
-            raise UsageError(
-                f"unknown optimiser {optimiser!r}",
-                remedy=f"one of {', '.join(OPTIMISERS)}, or a function of the parameters",
-            )
-        optimiser = kind
+        optimiser = optimiser_called(torch, optimiser)
     try:
         own = optimiser(params)
         own.step()
@@ -386,9 +394,22 @@ def update(torch: Any, tracer: Any, model: Any, optimiser: Any) -> None:
         with tracer.watching():
             own.step()
     except Exception as error:
-        raise failed(f"the optimiser failed: {said(error)}", None) from error
+        device = None if tracer.timed else "meta"
+        raise failed(f"the optimiser failed: {said(error)}", device) from error
     finally:
         tracer.optimising = False
+
+
+def optimiser_called(torch: Any, name: str) -> Callable[[Any], Any]:
+    """What makes the optimiser *name* of torch.optim."""
+    word, more = OPTIMISERS.get(name.strip().lower(), ("", {}))
+    kind = getattr(torch.optim, word, None) if word else None
+    if kind is None:
+        raise UsageError(
+            f"unknown optimiser {name[:40]!r}",
+            remedy=f"one of {', '.join(OPTIMISERS)}; or from Python, a function that makes it",
+        )
+    return partial(kind, **more)
 
 
 def gathered(
@@ -405,6 +426,12 @@ def gathered(
         main = str(tracer.autocast).removeprefix("torch.")
         if device == "meta":
             notes.append("autocast was on: bytes are those of the weights' own precision")
+    if tracer.assumed:
+        where = ", ".join(name or "the model itself" for name in list(tracer.assumed)[:3])
+        notes.append(
+            f"{where} asked for the content of a tensor: masks were taken to hold everything, "
+            "numbers to be finite, chance to be in the middle"
+        )
     return Counted(
         rows=tuple(rows),
         not_counted=escaped(rows, tracer.own.rows(), tracer.why),
@@ -461,5 +488,6 @@ def failed(message: str, device: str | None) -> UsageError:
     """Give the error to raise, with what to do next."""
     remedy = "run one step of the model on its own to see the whole error"
     if device == "meta":
-        remedy += "; if it needs the content of tensors, count it with device='cpu'"
+        remedy += "; if it needs the content of tensors, run it to count it: --count-on cpu"
+        remedy += ", or device='cpu' from Python"
     return UsageError(message, remedy=remedy)

@@ -326,7 +326,7 @@ POINTWISE = words(
     grid_sampler_2d grid_sampler_2d_backward grid_sampler_3d grid_sampler_3d_backward
     cumsum cumprod logcumsumexp cummax cummin renorm _fused_adamw _fused_adam _fused_sgd
     _amp_foreach_non_finite_check_and_unscale _amp_update_scale bernoulli equal is_same_size
-    _euclidean_dist normal mse_loss smooth_l1_loss huber_loss addcmul addcdiv lerp
+    _euclidean_dist normal mse_loss smooth_l1_loss huber_loss addcmul addcdiv lerp floor_divide
     """
 )
 REDUCTIONS = words(
@@ -356,7 +356,7 @@ MOVES = words(
     pixel_unshuffle channel_shuffle nonzero unfold_backward value_selecting_reduction_backward
     split_with_sizes_copy split_copy _local_scalar_dense _pin_memory _pack_padded_sequence
     _pack_padded_sequence_backward _reshape_copy resize set _copy_from _foreach_copy
-    _chunk_cat kthvalue histc isin one_hot _resize_output is_nonzero item
+    _chunk_cat kthvalue histc isin one_hot _resize_output is_nonzero item as_strided_
     """
 )
 CREATIONS = words(

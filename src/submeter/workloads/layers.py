@@ -38,16 +38,27 @@ class Optimiser(msgspec.Struct, frozen=True):
     """What one step costs for each parameter.
 
     ``flop`` counts additions, products, roots and quotients of the update rule; ``moments`` are
-    the numbers kept beside the weight.
+    the numbers kept beside the weight, of ``moment_bytes`` each.
     """
 
     flop: float
     moments: int
+    moment_bytes: float = 4.0
 
 
 # SGD: w -= lr·g. Momentum (Polyak 1964): v = μv + g. Adam (Kingma & Ba 2015, algorithm 1): two
 # moments 3 + 4, two corrections 2, root, epsilon, quotient, rate, difference 5. AdamW (Loshchilov
 # & Hutter 2019) takes the decayed weight off: 2. LAMB (You et al. 2020) has two norms: 4 more.
+# LARS (You et al. 2017): the norms of weight and gradient 4, decay 2, v = μv + λ·g 3, w -= v 1.
+# Nesterov (Sutskever et al. 2013): v = μv + g, then g + μv, then the step, 2 each. Adagrad (Duchi
+# et al. 2011): h += g² 2; RMSProp (Tieleman & Hinton 2012): v = αv + (1-α)g² 4; both then root,
+# epsilon, quotient, rate, difference 5. Adamax (Kingma & Ba 2015, algorithm 2): first moment 3,
+# β₂u, |g| and the maximum 3, quotient, rate, difference 3. NAdam (Dozat 2016): Adam, and the
+# gradient joins the first moment by 3. Lion (Chen et al. 2023): two averages 3 + 3, sign, decay,
+# sum, rate, difference 5. Adafactor (Shazeer & Stern 2018, algorithm 4): g² + ε 2, sums of rows
+# and columns 2, their product and its root 2, quotient 1, norms of update and weight 4, clipping,
+# rate, difference 3; it keeps a row and a column, next to nothing. Moments of 8 bits (Dettmers et
+# al. 2022) add their two scalings each way: 4.
 OPTIMISERS: Final[Mapping[str, Optimiser]] = {
     "none": Optimiser(0, 0),
     "sgd": Optimiser(2, 0),
@@ -55,7 +66,22 @@ OPTIMISERS: Final[Mapping[str, Optimiser]] = {
     "adam": Optimiser(14, 2),
     "adamw": Optimiser(16, 2),
     "lamb": Optimiser(20, 2),
+    "lars": Optimiser(10, 1),
+    "nesterov": Optimiser(6, 1),
+    "adagrad": Optimiser(7, 1),
+    "rmsprop": Optimiser(9, 1),
+    "adamax": Optimiser(9, 2),
+    "nadam": Optimiser(17, 2),
+    "lion": Optimiser(11, 1),
+    "adafactor": Optimiser(14, 0),
+    "adamw8bit": Optimiser(20, 2, 1.0),
 }
+_OPTIMISER_WORDS: Final = {
+    "sgdm": "momentum", "sgdmomentum": "momentum", "sgdwithmomentum": "momentum",
+    "sgdnesterov": "nesterov", "sgdwithnesterov": "nesterov", "nesterovmomentum": "nesterov",
+    "adam8bit": "adamw8bit", "8bitadam": "adamw8bit", "8bitadamw": "adamw8bit",
+    "fusedadam": "adam", "fusedadamw": "adamw", "adamwtorch": "adamw", "adamwtorchfused": "adamw",
+}  # fmt: skip
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -78,6 +104,8 @@ class Layer(msgspec.Struct, frozen=True):
         with its block.
     again_flop
         Products that nobody needs but the machine does all the same [FLOP].
+    padded_flop
+        Forward products of empty slots, whose backward pass is done as well [FLOP].
     input_gradient
         Whether the backward pass needs the gradient of its input.
     """
@@ -91,6 +119,7 @@ class Layer(msgspec.Struct, frozen=True):
     elementwise_flop: float = 0.0
     repeat: Repeat = "block"
     again_flop: float = 0.0
+    padded_flop: float = 0.0
     input_gradient: bool = True
 
     def times(self, n: float) -> "Layer":
@@ -104,6 +133,7 @@ class Layer(msgspec.Struct, frozen=True):
             outputs=self.outputs * n,
             elementwise_flop=self.elementwise_flop * n,
             again_flop=self.again_flop * n,
+            padded_flop=self.padded_flop * n,
         )
 
     @property
@@ -143,8 +173,15 @@ def precision_of(word: str) -> str:
 
 
 def optimiser_of(word: str) -> Optimiser:
-    """Give what one step of the optimiser *word* costs."""
-    found = OPTIMISERS.get(word.strip().lower())
+    """Give what one step of the optimiser *word* costs.
+
+    Examples
+    --------
+    >>> optimiser_of("SGD with momentum") == optimiser_of("momentum")
+    True
+    """
+    plain = "".join(c for c in word.lower() if c.isalnum())
+    found = OPTIMISERS.get(_OPTIMISER_WORDS.get(plain, plain))
     if found is None:
         raise UsageError(
             f"“{word[:40]}” is no optimiser that we know", remedy=f"use {', '.join(OPTIMISERS)}"
@@ -230,12 +267,13 @@ def train(
 def _trained(
     layer: Layer, samples: float, steps: float, width_bytes: float, recomputation: Recomputation
 ) -> Operations:
-    again = layer.again_flop
+    passes = 2 if layer.input_gradient else 1
+    again = layer.again_flop + layer.padded_flop * (1 + passes)
     repeated = layer.repeat == "core" and recomputation == "selective"
     if repeated or (layer.repeat != "never" and recomputation == "full"):
+        done = layer.products_flop + layer.padded_flop
         # a fused kernel that repeats the scores anyway repeats them once more with its block
-        again = max(again, layer.products_flop) if repeated else again + layer.products_flop
-    passes = 2 if layer.input_gradient else 1
+        again = max(again, layer.products_flop) if repeated else again + done
     moved = (layer.inputs + layer.outputs) * (1 + passes)
     weights = layer.params * (1 + passes)  # read forward, read for the input, gradient written
     return Operations(
@@ -249,7 +287,8 @@ def _trained(
 
 def _stepped(rule: Optimiser, params: float, steps: float, width_bytes: float) -> Operations:
     copy = width_bytes if width_bytes < MASTER_BYTES else 0.0  # the weight that products use
-    state = 2 * (1 + rule.moments) * max(MASTER_BYTES, width_bytes)
+    moment = max(rule.moment_bytes, width_bytes if rule.moment_bytes >= MASTER_BYTES else 0.0)
+    state = 2 * (max(MASTER_BYTES, width_bytes) + rule.moments * moment)
     return Operations(
         0.0,
         0.0,

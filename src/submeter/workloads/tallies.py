@@ -16,6 +16,8 @@ Class = Literal[
     "matmul", "convolution", "attention", "recurrent",
     "pointwise", "reduction", "move", "creation", "view", "unknown",
 ]  # fmt: skip
+UNKNOWN = "no formula is known for this operator"
+UNSEEN = "what it does through torch was counted, anything else was not"
 PRODUCTS: frozenset[Class] = frozenset({"matmul", "convolution", "attention", "recurrent"})
 
 
@@ -227,7 +229,7 @@ def escaped(
                     calls_ratio=weight * its_calls / max(calls, 1),
                     bytes_ratio=weight * its_bytes / moved if moved else 0.0,
                     duration_ratio=(weight * its_s / took_s if timed and took_s else None),
-                    why=why.get(name, "no formula is known for this operator"),
+                    why=why.get(name, UNSEEN if seen_partly else UNKNOWN),
                     partly=seen_partly,
                 )
             )

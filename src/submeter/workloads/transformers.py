@@ -361,7 +361,7 @@ def _mixture(shape: TransformerShape, experts: Experts, tokens: float) -> list[L
         routed,
         params=one.params * n,
         active_params=one.params * experts.active,
-        again_flop=one.products_flop * experts.active * max(slots - 1.0, 0.0),
+        padded_flop=one.products_flop * experts.active * max(slots - 1.0, 0.0),
     )
     gates = n + (1 if experts.shared_gate else 0)
     bias = n if experts.router_bias else 0

@@ -236,28 +236,39 @@ def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None
 
 
 def _validate(path: str, *, as_json: bool) -> None:
-    import csv
-
     from submeter.estimating.validating import validate
     from submeter.reporting.validation import validation_data, validation_text
 
-    try:
-        with open(path, newline="", encoding="utf-8") as file:  # noqa: PTH123  # any path
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise UsageError(f"{path}: {why}", remedy="give a table in CSV") from None
-    if not rows or "id" not in rows[0]:
-        raise UsageError(
-            f"{path} is no table of runs", remedy="the first line names id, hardware, …"
-        )
-    report = validate(rows)
+    report = validate(_runs(path))
     if as_json:
         from submeter.reporting.words import JSON_SCHEMA, to_json
 
         click.echo(to_json({"schema": JSON_SCHEMA, **validation_data(report)}))
         return
     click.echo(validation_text(report), nl=False)
+
+
+def _runs(path: str) -> list[dict[str, str]]:
+    """Rows of a table of runs, as spreadsheets write it: any of three separators, any case."""
+    import csv
+
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123  # any path
+            head = file.readline()
+            file.seek(0)
+            separator = max(",;\t", key=head.count)
+            rows = [
+                {name.strip().lower(): cell or "" for name, cell in row.items() if name}
+                for row in csv.DictReader(file, delimiter=separator)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise UsageError(f"{path}: {why}", remedy="give a table in CSV, as UTF-8") from None
+    if not rows or not {"id", "hardware"} & set(rows[0]):
+        raise UsageError(
+            f"{path} is no table of runs", remedy="the first line names id, hardware, …"
+        )
+    return rows
 
 
 def _width(most: int = 100) -> int:

@@ -201,6 +201,8 @@ def _view(outcome: "Outcome", unit: str, total: float | None, epochs: object) ->
 def _of_epochs(progress: "Following", words: str) -> float:
     """Steps of so many epochs, of which one was seen from its beginning to its end."""
     epochs = count_of(words, "--epochs")
+    if progress.by_epochs:
+        return epochs
     steps = progress.steps
     if steps is None or steps.per_epoch is None:
         raise CoverageError(
