@@ -6,11 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import submeter
 import submeter.errors
+from submeter.interfaces.cli.estimate import estimate
 from submeter.storing.ledger import open_ledger
+from submeter.workloads.shapes import known_shape
 from tests.cli.stage import Stage, stage
 
 __all__ = ["stage"]
@@ -342,3 +345,9 @@ def test_a_program_may_give_numbers(stage: Stage) -> None:
     assert words.duration.value == numbers.duration.value
     with pytest.raises(submeter.errors.UsageError):
         submeter.estimate(params=7e9, tokens=-1, hardware="h100-sxm:512")
+
+
+def test_the_model_that_the_help_names_is_known() -> None:
+    (option,) = (p for p in estimate.params if isinstance(p, click.Option) and p.name == "model")
+    named = str(option.help).rpartition(" ")[2].rstrip(".")
+    assert known_shape(named).key == named

@@ -21,8 +21,10 @@ import pytest
 from msgspec import structs
 
 from submeter.errors import SubmeterError, UsageError
+from submeter.grid.place import resolve_place
 from submeter.interfaces.cli.countdown import Countdown, line_of, waiting_line
 from submeter.interfaces.cli.run_when import replan_of, signal_name
+from submeter.interfaces.planning import clock_for, clock_here
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Plan
 from submeter.records.runs import Pause, Run, Series
@@ -416,3 +418,12 @@ def test_silence_when_stderr_is_gone(tmp_path: Path) -> None:
         teller.tell(conductor, Next(Do.WAIT, T0 + 5 * H))
         assert teller.key() == ""
         teller.leave()
+
+
+def test_times_are_meant_by_the_same_clock_as_in_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokyo = resolve_place(argument="JP")
+    for machine in ("Europe/Paris", "UTC"):
+        monkeypatch.setenv("TZ", machine)
+        assert clock_for("JP") == clock_here(tokyo)
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    assert (clock_for("JP"), clock_for(None)) == ("Europe/Paris", "Europe/Paris")

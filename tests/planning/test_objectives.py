@@ -115,7 +115,7 @@ def test_hours_that_cut_slots_make_them_finer_and_work_stays_within() -> None:
     assert costs.step_s == 900
     found = best(costs, Job(1.5 * H, 0, 5 * H, 1000.0))
     assert (found.slices[0].start_s, found.slices[0].end_s) == (1.5 * H, 3 * H)
-    with pytest.raises(InfeasibleError, match="hours that are allowed"):
+    with pytest.raises(InfeasibleError, match="hours that are allowed before"):
         best(costs, Job(2 * H, 0, 5 * H, 1000.0, interruptible=True))
 
 

@@ -59,6 +59,14 @@ def clock_here(zone: Zone) -> str:
     return own if "/" in own and not own.startswith("Etc/") else zone.timezone or "UTC"
 
 
+def clock_for(zone: str | None) -> str:
+    """The clock of `clock_here` for the words of a *zone*; that of this machine without."""
+    from submeter.grid.place import resolve_place
+    from submeter.grid.timezone import machine_timezone
+
+    return clock_here(resolve_place(argument=zone)) if zone else machine_timezone() or ""
+
+
 def allowed_hours(words: str, zone: Zone) -> Allowed:
     """Confine work to hours of the day such as ``22:00-06:00``, by the clock of *zone*.
 

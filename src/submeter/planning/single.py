@@ -105,9 +105,9 @@ def best(costs: Costs, job: Job, *, zone: str = "") -> Schedule:
             lowest, pieces = upper, found
     if math.isinf(lowest):
         raise InfeasibleError(
-            f"{_hours(job.duration_s)} do not fit into the hours that are allowed "
-            "between earliest start and deadline",
-            remedy="allow more hours, a later deadline, or pauses",
+            f"{_hours(job.duration_s)} do not fit into the hours that are allowed before "
+            "the deadline",
+            remedy="allow more hours (--off-peak), a later --deadline, or --interruptible",
         )
     slices = _slices(pieces, job, near.start_utc_s, zone)
     return priced(costs, job, slices)

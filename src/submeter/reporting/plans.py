@@ -144,7 +144,8 @@ def _answer(made: Decision, told: Told) -> str:
     if len(plan.slices) > 1 or first.workers > 1:
         spans = [_span(s, plan.made_s, clock) for s in plan.slices[:_MOST_SLICES]]
         more = len(plan.slices) - len(spans)
-        words = f"run {', '.join(spans)}" + (f" and {more} more times" if more else "")
+        times = "time" if more == 1 else "times"
+        words = f"run {', '.join(spans)}" + (f" and {more} more {times}" if more else "")
     else:
         words = f"start {_time(first.start_s, plan.made_s, clock)}, done {done}"
     words = f"{where}{words}"

@@ -266,6 +266,5 @@ def _row(label: str, pieces: Sequence[str], width: int) -> list[str]:
     if not pieces:
         return []
     indent = f"  {label:<11}" if label else "  "
-    words = [word for i, p in enumerate(pieces) for word in (("·", p) if i else (p,))]
-    body = fill(words, width - len(indent))
+    body = fill(pieces, width - len(indent), between=" · ")
     return [(indent if i == 0 else " " * len(indent)) + line for i, line in enumerate(body)]

@@ -32,7 +32,7 @@ _OPTIONS: Final = (
     click.option("--params", metavar="COUNT", help="Parameters of a transformer: 7B, 350M, 7e9."),
     click.option("--tokens", metavar="COUNT", help="Tokens that it is trained on: 2T, 300B."),
     click.option("--active-params", metavar="COUNT", help="Those that a token meets, of experts."),
-    click.option("--model", metavar="NAME", help="A published model, for its shape: llama-2-7b."),
+    click.option("--model", metavar="NAME", help="A published model, for its shape: llama-7b."),
     click.option("--config", metavar="PATH", help="A config.json of Hugging Face's."),
     click.option("--cnn", metavar="NAME", help="A network on images: resnet50, …"),
     click.option("--images", metavar="COUNT", help="Images of one epoch."),

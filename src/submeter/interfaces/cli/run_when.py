@@ -150,8 +150,8 @@ def carry_out(
     """
     import time
 
-    from submeter.grid.timezone import machine_timezone
     from submeter.interfaces.cli.countdown import Countdown
+    from submeter.interfaces.planning import clock_for
     from submeter.running.adopting import release
     from submeter.running.conducting import Replanner
     from submeter.running.planned import run_planned, signals_held
@@ -160,7 +160,7 @@ def carry_out(
     home = writable_home()[0]
     for said in release(home):
         click.echo(f"submeter: {said}", err=True)
-    timezone, now_s = machine_timezone() or "", time.time()
+    timezone, now_s = clock_for(about["zone"]), time.time()
     with signals_held():  # planning loads numpy, which begins threads
         order, replan = _asked(words, given, about, now_s, timezone, home)
     if Path(order.folder).is_dir():
@@ -396,7 +396,7 @@ def _planned(
     }
     plan = decided(asked)[0].plan
     if not plan.worthwhile:
-        click.echo(f"submeter: waiting does not pay here: {'; '.join(plan.instead)}", err=True)
+        click.echo(f"submeter: {' '.join(plan.instead)}", err=True)
     keep(plan, home)
     return plan, replan_of(plan, live=given["live"])
 
