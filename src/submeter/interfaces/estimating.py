@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from submeter.estimating.asking import Answer, Question
     from submeter.estimating.varying import Axis, Table
-    from submeter.grid.place import Zone
     from submeter.records.amounts import Amount
     from submeter.records.figures import Figure, Missing
     from submeter.records.footprints import Footprint
+    from submeter.records.places import Zone
     from submeter.records.runs import Run
     from submeter.workloads.tallies import Counted
 

@@ -59,9 +59,9 @@ def count(
         Of the output, or of the output and the target. By default ``output.loss`` if there is
         one, otherwise the sum of what the model gives.
     optimiser
-        A function of the parameters that makes a ``torch.optim.Optimizer``, or one of the names
-        of `submeter.workloads.optimisers` (``adamw``, ``sgd``, ``momentum``, …); its second step is counted. By
-        default none is.
+        A function of the parameters that makes a ``torch.optim.Optimizer``, or a name
+        (``adamw``, ``sgd``, ``momentum``, … of `submeter.workloads.optimisers`); its second step
+        is counted. By default none is.
     train
         Whether to go backward too. Decides between ``model.train()`` and ``model.eval()``.
     device
@@ -128,8 +128,10 @@ def small_calls(counted: Counted) -> list[str]:
     if whole.executed_flop >= SMALL_FLOP * calls or whole.bytes_moved >= SMALL_BYTES * calls:
         return []
     return [
-        f"{calls} small operators a step: on an accelerator, starting them may take longer than "
-        "what they compute, and is not reckoned"
+        (
+            f"{calls} small operators a step: on an accelerator, starting them may take longer "
+            "than what they compute, and is not reckoned"
+        )
     ]
 
 
