@@ -45,6 +45,7 @@ demo: $(VENV)/.demo  ## train on handwritten digits under the meter and see what
 	@echo "  submeter show digits      submeter list      submeter doctor"
 
 test: check  ## everything: style, types, architecture, then the whole test suite
+	@sh scripts/check-postgres
 	$(PY) -m pytest
 
 test-offline: $(VENV)/.test  ## tests of carbon, water and money in a network namespace of their own

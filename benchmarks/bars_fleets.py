@@ -11,14 +11,18 @@ def thousand_jobs(options: Options) -> Outcome:
         return absent("numpy and highspy are not installed")
     from benchmarks import fleets
 
-    row = fleets.measured(options.data, 0.35)
-    over = fleets.worst_overrun(row)
-    figure = (
-        f"{len(row.plan.placed)} of 1 000 placed, gap {100 * row.plan.gap_ratio:.2f} % (≤ 2), "
-        f"{row.wall_s:.0f} s (≤ 120), {row.cpu_s:.0f} s of processor; fullest slot {over:.3f}"
-    )
-    whole = not row.plan.unplaced and over <= 1 + 1e-6
-    return Outcome(figure, whole and row.plan.gap_ratio <= 0.02 and row.wall_s <= 120)
+    said, good = [], True
+    for load, seed in fleets.WORST.items():  # the draws with the widest gap of those on the page
+        row = fleets.measured(options.data, load, seed)
+        over = fleets.worst_overrun(row)
+        said.append(
+            f"load {load:.0%}: {len(row.plan.placed)} of 1 000 placed, "
+            f"gap {100 * row.plan.gap_ratio:.2f} % (≤ 2), {row.wall_s:.0f} s (≤ 120), "
+            f"{row.cpu_s:.0f} s of processor; fullest slot {over:.3f}"
+        )
+        whole = not row.plan.unplaced and over <= 1 + 1e-6
+        good = good and whole and row.plan.gap_ratio <= 0.02 and row.wall_s <= 120
+    return Outcome("; ".join(said), good)
 
 
 def plain_model(options: Options) -> Outcome:

@@ -38,6 +38,9 @@ MAKERS = (
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
+    Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
+    Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
     Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),

@@ -24,7 +24,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -32,16 +32,26 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from benchmarks import training_data, training_text
-from benchmarks.training_spread import NORMAL_90, Residuals, Vector, all_alike, spreads, weights_of
+from benchmarks.training_spread import (
+    CALIBRATIONS,
+    NODE_SPREADS,
+    POWER_SPREADS,
+    Vector,
+    all_alike,
+    named,
+    power_spreads,
+    spreads,
+    weights_of,
+)
 from submeter.estimating import priors as models
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.priors import Priors, Traits
+from submeter.estimating.spreads import NORMAL_90, Spread
 from submeter.records.factors import Factor
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOG = ROOT / "src" / "submeter" / "catalog" / "data" / "training_priors.csv"
 PENALTIES = tuple(10.0**p for p in (-3, -2.5, -2, -1.5, -1, -0.5, 0))
-SEVERAL = 2  # laboratories, of which one can be left out
 # Levels of what is not alike: not drawn towards each other.
 LEVELS = (
     "intercept", "power/intercept", "power/cnn", "power/tiny", "power/busy", "power/tpu",
@@ -55,9 +65,9 @@ SOURCE = (
 NUMBERS = ("mfu", "device_w", "node_w", "node_ratio", "energy_ratio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """A line of training_runs.csv."""
+    """A line of training_runs.csv; one is the same as itself alone, which keeps `fit` quick."""
 
     key: str
     lab: str
@@ -300,19 +310,27 @@ def _factor(key: str, value: float) -> Factor:
     )  # fmt: skip
 
 
-def fit(runs: Sequence[Run]) -> Fit:
-    """Fit all models: power at a first guess of the utilisation, then both once more."""
+def fit(runs: Sequence[Run], how: str = CALIBRATIONS[0]) -> Fit:
+    """Fit all models: power at a first guess of the utilisation, then both once more.
+
+    *how* the spreads are calibrated is one of `CALIBRATIONS`.
+    """
+    return _fit(tuple(runs), how)
+
+
+@lru_cache(maxsize=128)
+def _fit(runs: tuple[Run, ...], how: str) -> Fit:
     rated = [run for run in runs if 0 < run.mfu <= 1 and not run.probe]
-    first = fit_utilisation(rated, {})
-    power, _ = fit_power(runs, first[1])
+    first = fit_utilisation(rated, {}, how)
+    power, _ = fit_power(runs, first[1], how)
     implied = {
         run.key: implied_mfu(run, power) for run in runs if run.energy_ratio and not run.mfu
     }
     utilisation, images = fit_utilisation(
-        rated + [run for run in runs if 0 < implied.get(run.key, 0) <= 1], implied
+        rated + [run for run in runs if 0 < implied.get(run.key, 0) <= 1], implied, how
     )
-    power, node = fit_power(runs, images)
-    images.sds["log-sd-energy"] = energy_sd(images, power)
+    power, node = fit_power(runs, images, how)
+    images.sds.update(named("-energy", energy_spread(images, power, how)))
     return Fit(utilisation, images, power, node)
 
 
@@ -321,7 +339,9 @@ def implied_mfu(run: Run, power: Model) -> float:
     return math.exp(power.at(models.power_features(run.traits, 1.0))) / run.energy_ratio
 
 
-def fit_utilisation(runs: Sequence[Run], implied: dict[str, float]) -> tuple[Model, Model]:
+def fit_utilisation(
+    runs: Sequence[Run], implied: dict[str, float], how: str
+) -> tuple[Model, Model]:
     """Utilisation of all but networks on images, and of those; the former holds the spreads."""
 
     def target(run: Run) -> float:
@@ -332,15 +352,11 @@ def fit_utilisation(runs: Sequence[Run], implied: dict[str, float]) -> tuple[Mod
     model = regress(others, target, lambda run: models.utilisation_features(run.traits))
     on_images = roofline(images, target)
     residuals = model.residuals + on_images.residuals
-    model.sds = {
-        f"log-sd-{name}": sd
-        for name, sd in spreads(
-            residuals, lambda run: models.utilisation_group(run.traits)
-        ).items()
-    }
+    groups = spreads(residuals, lambda run: models.utilisation_group(run.traits), how)
     # Of other kinds no run is in the data: the worst residual of any stands for them.
-    model.sds["log-sd-other"] = max(abs(e) for _, _, e in residuals) / NORMAL_90
-    model.sds.setdefault("log-sd-cnn", model.sds["log-sd-other"])
+    other = groups["other"] = Spread(max(abs(e) for _, _, e in residuals) / NORMAL_90)
+    for name in ("transformer", "cnn", "other"):
+        model.sds.update(named(f"-{name}", groups.get(name, other)))
     return model, on_images
 
 
@@ -351,8 +367,8 @@ def duty_of(run: Run, images: Model) -> float:
     return run.mfu / roof(run.traits, images.values)
 
 
-def energy_sd(images: Model, power: Model) -> float:
-    """Log standard deviation of the energy of networks on images, power known at full duty."""
+def energy_spread(images: Model, power: Model, how: str) -> Spread:
+    """Of the energy of networks on images, power known at full duty."""
     slope = power.values[power.names.index("busy")]
 
     def error(run: Run, off: float) -> float:
@@ -361,10 +377,11 @@ def energy_sd(images: Model, power: Model) -> float:
         return float(slope * duty - off)
 
     found = [(run, how, error(run, off)) for run, how, off in images.residuals]
-    return spreads(found, lambda _: "cnn").get("cnn", max(1.0, slope)) if found else 1.0
+    worst = max((abs(off) for _, _, off in found), default=NORMAL_90)
+    return spreads(found, lambda _: "cnn", how).get("cnn", Spread(worst / NORMAL_90))
 
 
-def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
+def fit_power(runs: Sequence[Run], images: Model, how: str) -> tuple[Model, Model]:
     """Device power over TDP from devices that were metered, then what a node adds to it.
 
     Power at full limit alone: a lower limit caps it by construction. Of TPUs none was metered
@@ -378,7 +395,8 @@ def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
 
     devices = [run for run in full if run.device_ratio and (run.mfu or not run.probe)]
     like = [run for run in devices if not models.unlike(run.traits)]
-    mean, others = all_alike([run for run in devices if not run.probe])
+    usual = [run for run in devices if not run.probe]
+    mean, others = all_alike(usual, lambda r: r.device_ratio, lambda r: models.unlike(r.traits))
     both = regress(like, lambda run: run.device_ratio, power_features)
 
     def rest(run: Run) -> float:
@@ -394,53 +412,34 @@ def fit_power(runs: Sequence[Run], images: Model) -> tuple[Model, Model]:
         rest, features,
     )  # fmt: skip
     node, tpu = part(nodes, "node/"), part(nodes, "power/")
+
+    def alone(run: Run) -> float:
+        """Power of the devices, of nodes without what a node adds in the mean."""
+        added = math.exp(node.at(models.node_features(run.traits)))
+        return run.device_ratio or run.node_power_ratio / added
+
+    whole_nodes = [
+        r for r in full
+        if r.node_power_ratio and not r.device_ratio and r.traits.device_class != "tpu"
+    ]  # fmt: skip
+    unknown, mixed = all_alike(usual + whole_nodes, alone, lambda _: True)
+    if not any(run.traits.device_class == "tpu" for run, _, _ in nodes.residuals):
+        # Of devices that nobody metered nothing says how they are loaded: one of all trainings.
+        tpu.values = np.array([unknown - both.values[both.names.index("power/intercept")]])
     power = part(both, "power/")
     power.residuals = [one for one in power.residuals if not one[0].probe]
     power = replace(
         power,
-        names=[*power.names, *tpu.names, "unlike"],
-        values=np.append(power.values, [*tpu.values, mean]),
+        names=[*power.names, *tpu.names, "unlike", "unknown"],
+        values=np.append(power.values, [*tpu.values, mean, unknown]),
     )
-    power.sds = {
-        f"log-sd-{name}": sd for name, sd in spreads(power.residuals, _group_of_power).items()
+    found = power_spreads(power.residuals, nodes.residuals, others, mixed, how)
+    node.sds = {
+        k: v for name in NODE_SPREADS for k, v in named(name, found[f"node{name}"]).items()
     }
-    widest = max([*power.sds.values(), *spreads(others, lambda _: "unlike").values()])
-    whole = [one for one in nodes.residuals if one[0].node_power_ratio]
-    of_whole = spreads(whole, _group_of_node).get("", widest)
-    for name in ("transformer", "cnn"):  # a node's power is in no less doubt than its devices'
-        labs = {run.lab for run, _, _ in power.residuals if _group_of_power(run) == name}
-        if len(labs) < SEVERAL:
-            power.sds[f"log-sd-{name}"] = min(widest, of_whole)
-    power.sds["log-sd-other"] = widest
-    node.sds = _node_sds(power.sds, whole, [one for one in nodes.residuals if one[0].node_ratio])
-    power.sds["log-sd-tpu"] = max(node.sds["log-sd-whole-tpu"], power.sds["log-sd-transformer"])
+    for name in POWER_SPREADS:
+        power.sds.update(named(name, found[name]))
     return power, node
-
-
-def _group_of_node(run: Run) -> str:
-    return "-tpu" if run.traits.device_class == "tpu" else ""
-
-
-def _group_of_power(run: Run) -> str:
-    known = run.mfu or run.traits.kind != "cnn"
-    return models.power_group(run.traits) if known else "other"
-
-
-def _node_sds(power: dict[str, float], whole: Residuals, ratio: Residuals) -> dict[str, float]:
-    """Spread of a node's power as a whole, and of its ratio to that of the devices.
-
-    What nodes were metered with holds the doubt of their devices: it is taken out of the ratio,
-    which is no less in doubt than where it was measured by itself.
-    """
-
-    of_whole, of_ratio = spreads(whole, _group_of_node), spreads(ratio, _group_of_node)
-    found = {}
-    for name in ("", "-tpu"):
-        own = of_whole.get(name) or max([*of_whole.values(), *of_ratio.values(), *power.values()])
-        rest = math.sqrt(max(0.0, own**2 - power["log-sd-transformer"] ** 2))
-        found[f"log-sd-whole{name}"] = own
-        found[f"log-sd{name}"] = max(rest, of_ratio.get(name, 0.0)) or own
-    return found
 
 
 def part(both: Model, prefix: str) -> Model:
@@ -470,6 +469,7 @@ def write_catalog(found: Fit, runs: Sequence[Run]) -> None:
             )
 
 
+@cache
 def load() -> list[Run]:
     """Runs of the reduced table."""
     return [run_of(row) for row in training_data.table(training_data.RUNS)]

@@ -139,6 +139,8 @@ def from_row(row: Mapping[str, str], *, fits: bool = True) -> dict[str, Any] | N
 def _power(row: Mapping[str, str], run: Published, seconds: float) -> dict[str, float]:
     """Device or node power, of measured rows alone."""
     basis = row["energy_basis"]
+    if run.in_parts:  # neither the devices alone nor the whole node
+        return {}
     if run.measured and seconds and not _coarse(row):
         name = "device_w" if run.scope == "device" else "node_w"
         return {name: run.energy_j / run.pue / seconds}

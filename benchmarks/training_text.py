@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import training_data
+from benchmarks.training_spread import CALIBRATIONS
 from submeter.estimating.machines import machine_of
 from submeter.estimating.priors import Priors, Traits, balance
-from submeter.estimating.published_rows import read
+from submeter.estimating.published_rows import LIMIT, read
 from submeter.estimating.validating import Report, Scored, Summary, validate
 from submeter.records.factors import NORMAL_95, Factor
 
@@ -34,22 +35,24 @@ MOST_WIDTH = 4.0
 
 
 def without(
-    fit: Callable[[Sequence[Run]], Fit], runs: Sequence[Run], what: str
+    fit: Callable[..., Fit], runs: Sequence[Run], what: str, how: str = CALIBRATIONS[0]
 ) -> Callable[[str], Priors]:
     """Priors that never saw runs of one laboratory, or of one hardware."""
 
     @cache
     def held_out(group: str) -> Priors:
-        return fit([run for run in runs if getattr(run, what) != group]).priors
+        return fit([run for run in runs if getattr(run, what) != group], how).priors
 
     return held_out
 
 
-def score(rows: Sequence[dict[str, str]], runs: Sequence[Run], what: str) -> Report:
+def score(
+    rows: Sequence[dict[str, str]], runs: Sequence[Run], what: str, how: str = CALIBRATIONS[0]
+) -> Report:
     """Score published *rows*, each by priors that never saw its laboratory (or hardware)."""
     from benchmarks.fit_training import fit
 
-    held_out = without(fit, runs, what)
+    held_out = without(fit, runs, what, how)
 
     def priors(row: object) -> Priors:
         assert isinstance(row, dict)
@@ -70,6 +73,8 @@ def write(found: Fit, runs: Sequence[Run]) -> None:
         *_between(found),
         *_coverage(by_lab, by_hardware),
         *_bars(by_lab),
+        *_variants(rows, runs),
+        *_unsaid(rows, runs),
         *_by_hardware(by_lab),
         *_steps(runs),
         *_llmcarbon(runs),
@@ -102,7 +107,10 @@ def _coefficients(found: Fit) -> list[str]:
         terms = ", ".join(
             f"{n} {v:+.3f}" for n, v in zip(model.names, model.values, strict=True)
         ).replace("-", "−")
-        sds = ", ".join(f"{n.removeprefix('log-sd-')} {v:.2f}" for n, v in model.sds.items())
+        sds = ", ".join(
+            f"{n.removeprefix('log-sd').removeprefix('-') or 'all'} {v:.2f}"
+            for n, v in model.sds.items() if n.startswith("log-sd")
+        )  # fmt: skip
         lines.append(f"| {name} | {len(model.residuals) // 2} | {len(labs)} | {terms} | {sds} |")
     return ["### Coefficients", "", *_table(
         "| model | configurations | laboratories | coefficients | spread of the logarithm |",
@@ -148,6 +156,51 @@ def _coverage(by_lab: Report, by_hardware: Report) -> list[str]:
         for one in report.overall
     ]
     return ["### Errors and coverage of 90 % intervals on what was held out", "", *_table(
+        "| held out | quantity | given | rows | labs | median error | held "
+        "| 95 % interval of that | binomial p | median width |", lines
+    )]  # fmt: skip
+
+
+def _variants(rows: Sequence[dict[str, str]], runs: Sequence[Run]) -> list[str]:
+    lines = [
+        _summary(f"*{how}*" if how == CALIBRATIONS[0] else how, one)
+        for how in sorted(CALIBRATIONS)
+        for one in score(rows, runs, "lab", how).overall
+        if one.quantity in ("device energy", "device-hours", "carbon")
+    ]
+    return ["### The three calibrations, laboratory held out", "", *_table(
+        "| calibration | quantity | given | rows | labs | median error | held "
+        "| 95 % interval of that | binomial p | median width |", lines
+    )]  # fmt: skip
+
+
+OF_THE_WORK = (
+    "model", "params", "active_params", "total_train_flops", "dataset_tokens_or_samples",
+    "architecture",
+)  # fmt: skip
+
+
+def hours_alone(rows: Sequence[dict[str, str]], runs: Sequence[Run], what: str) -> Summary:
+    """Device energy from hours of which nobody says what they were spent on."""
+    plain = [
+        row | dict.fromkeys(OF_THE_WORK, "") | {"id": f"run-{i}{_limit(row['id'])}"}
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+    overall = score(plain, runs, what).overall
+    return next(one for one in overall if one.quantity == "device energy")
+
+
+def _limit(words: str) -> str:
+    found = LIMIT.search(words)
+    return found[0] if found else ""
+
+
+def _unsaid(rows: Sequence[dict[str, str]], runs: Sequence[Run]) -> list[str]:
+    lines = [
+        _summary(words, hours_alone(rows, runs, what))
+        for words, what in (("laboratory", "lab"), ("hardware", "hardware"))
+    ]
+    return ["### Device-hours of work that nobody names", "", *_table(
         "| held out | quantity | given | rows | labs | median error | held "
         "| 95 % interval of that | binomial p | median width |", lines
     )]  # fmt: skip

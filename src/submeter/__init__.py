@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from submeter.interfaces.estimating import Prediction, Predictions, estimate
     from submeter.interfaces.frameworks.checkpoints import checkpointing
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
+    from submeter.interfaces.reducing import reduce
     from submeter.records.devices import Device, DeviceKind
     from submeter.records.figures import Basis, Figure, Missing, Quantity
     from submeter.records.runs import Run
@@ -39,6 +40,7 @@ __all__ = [
     "measure",
     "phase",
     "published_run",
+    "reduce",
 ]
 
 # Loaded when asked for: a program pays for nothing that it does not use.
@@ -62,6 +64,7 @@ _PLACES = {
     "measure": "interfaces.program",
     "phase": "interfaces.program",
     "published_run": "accounting.published",
+    "reduce": "interfaces.reducing",
 }
 
 

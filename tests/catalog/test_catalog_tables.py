@@ -137,16 +137,13 @@ assert "numpy" not in sys.modules
 
 
 def test_a_cold_match_costs_at_most_15_ms_of_cpu() -> None:
+    """Others on the same core evict its caches, which CPU time holds: the least of many counts."""
     src = str(Path(tables.__file__).parents[2])
-    spent = [
-        float(
-            subprocess.run(
-                [sys.executable, "-I", "-c", COLD.format(src=src)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
-        for _ in range(5)
-    ]
-    assert min(spent) <= 0.015
+    command = [sys.executable, "-I", "-c", COLD.format(src=src)]
+    spent = []
+    for _ in range(20):
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        spent.append(float(found.stdout))
+        if spent[-1] <= 0.015:
+            return
+    pytest.fail(f"the least of 20 starts took {1000 * min(spent):.1f} ms")

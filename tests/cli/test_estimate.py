@@ -297,6 +297,31 @@ def test_published_runs_are_scored(stage: Stage) -> None:
     assert stage.call("estimate", "--validate", str(path)).code == 0
 
 
+def test_tables_as_spreadsheets_write_them_are_read(stage: Stage) -> None:
+    path = Path("runs.csv")
+    path.write_text(
+        "\ufeffId;Hardware ;Params;Dataset_tokens_or_samples;Device_hours;n_devices\n"
+        "one;H100 SXM;7B;2T tokens;80,000;512;one;cell too many\n\ntwo;frobnicator\n",
+        encoding="utf-8",
+    )
+    done = stage.call("estimate", "--validate", str(path), "--json")
+    assert done.code == 0, done.err
+    assert [(row["id"], row["quantity"]) for row in done.document["scored"]] == [
+        ("one", "device-hours")
+    ]
+    assert any("frobnicator" in row["reason"] for row in done.document["excluded"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"id\n" + b"a" * 200_000]
+)
+def test_what_is_no_table_of_runs_is_one_error(content: bytes, stage: Stage) -> None:
+    path = Path("odd.csv")
+    path.write_bytes(content)
+    done = stage.call("estimate", "--validate", str(path))
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 2)
+
+
 def test_a_program_asks_the_same(stage: Stage) -> None:
     made = submeter.estimate(
         params="7B", tokens="2T", hardware="h100-sxm:512", zone="us-west-2", at="2026-01-10"

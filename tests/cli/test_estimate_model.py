@@ -333,3 +333,8 @@ def test_a_repeated_name_is_one_prediction(stage: Stage) -> None:
     del stage
     made = submeter.estimate(params="7B", tokens="2T", hardware=("v100", "v100"), zone="SE")
     assert len(made) == 1
+
+
+def test_steps_that_are_shorter_than_their_launch_are_told(stage: Stage) -> None:
+    words = " ".join(stage.call("estimate", "nets:pair", "--steps", "1000", *ON).out.split())
+    assert "starting its kernels takes longer" in words

@@ -52,6 +52,21 @@ def test_a_drawing_is_well_formed_and_has_its_points(stage: Stage) -> None:
         assert 0 < float(circle.attrib["cx"]) < width
 
 
+def test_where_places_are_compared_carbon_is_the_last_to_go(stage: Stage) -> None:
+    out = stage.call("estimate", *LLAMA, "--vary", "hardware=a100-sxm4-80gb,b200 region=DE,SE").out
+    assert "carbon" in out.splitlines()[0]
+    assert "left out for want of room: water · cost · energy, to first" in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_chart_over_decades_has_short_labels_and_units_of_their_own(stage: Stage) -> None:
+    out = stage.call("estimate", *LLAMA, "--sweep", "params=1e8..1e11:4", "--chart").out
+    chart = out[out.index("\ntime\n") :]
+    assert [line[2:6] for line in chart.splitlines()[2:6]] == ["1e8 ", "1e9 ", "1e10", "1e11"]
+    energy = chart[chart.index("\nenergy\n") :].splitlines()[2:6]
+    assert {line.split()[-1] for line in energy} == {"MWh", "GWh"}
+
+
 def test_a_table_of_very_many_points_shows_the_marked_ones(stage: Stage) -> None:
     sizes = ",".join(f"{n}B" for n in range(1, 101))
     done = stage.call("estimate", *LLAMA, "--vary", f"params={sizes} region=SE,DE")
@@ -111,6 +126,7 @@ def test_an_outlook_says_that_it_is_one(stage: Stage) -> None:
         ((*LLAMA, "--vary", "hardware=h100-sxm,abacus"), "abacus"),
         ((*LLAMA, "--vary", "tokens=1T,-2T"), "-2T"),
         ((*LLAMA, "--sweep", "params=-1..5"), "-1"),
+        ((*LLAMA, "--vary", "hardwre=a100"), "“hardwre” cannot be varied"),
         (("--params", "7", "--tokens", "2,5T", *LLAMA[4:]), "2,5T"),
         (("--params", "7BT", "--tokens", "2T", *LLAMA[4:]), "7BT"),
         (("--params", "7 GB", "--tokens", "2T", *LLAMA[4:]), "7 GB"),

@@ -2,6 +2,7 @@
 """``plan``: what is said, what is kept, what is handed over, and what is refused."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -308,7 +309,10 @@ def test_plans_are_kept_listed_shown_and_forgotten(stage: Stage) -> None:
     assert {p["id"] for p in listed} == {first["id"], last["id"]}
     shown = stage.call("plan", "--show", first["id"], "--json").document["plan"]
     assert shown == first
-    assert first["id"] in stage.call("plan", "--show", first["id"]).out
+    shown_text = stage.call("plan", "--show", first["id"]).out
+    assert first["id"] in shown_text
+    assert "22:17 CET" in shown_text  # by the clock that the plan was told by
+    assert "CET" in stage.call("plan", "--list").out
     assert stage.call("plan", "--rm", first["id"]).code == 0
     assert [p["id"] for p in stage.call("plan", "--list", "--json").document["plans"]] == [
         last["id"]
@@ -447,6 +451,82 @@ def test_d20_a_series_with_holes_or_in_another_unit_is_one_clear_error(stage: St
     file.write_text("\n".join(lines) + "\n")
     done = stage.call("plan", *NIGHT, *DE, "--series", str(file))
     assert (done.code, "seems to be kgCO2e/kWh" in done.err) == (2, True)
+
+
+def test_a_pipe_is_no_series_and_nobody_waits_for_it(stage: Stage) -> None:
+    os.mkfifo(stage.path / "pipe")
+    for args in ([*NIGHT, *DE, "--series", "pipe"], ["--backtest", "pipe"]):
+        done = stage.call("plan", *args)
+        assert (done.code, "pipe is no file" in done.err) == (2, True)
+
+
+def test_a_plan_that_cannot_be_kept_is_told_all_the_same(stage: Stage) -> None:
+    (stage.home).mkdir(parents=True, exist_ok=True)
+    (stage.home / "plans").write_text("in the way")
+    done = stage.call("plan", *NIGHT, *DE, "--json")
+    assert done.code == 0
+    assert done.document["plan"]["zone"] == "DE"
+    assert "the plan is not kept" in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--off-peak", "22:00-06:00"), "--off-peak has no effect"),
+        (("--series", "past.csv"), "--series has no effect"),
+        (("--where", "SE"), "--where has no effect"),
+        (("--signal", "marginal"), "--signal has no effect"),
+        (("--emit", "at"), "--emit has no effect"),
+        (("--objective", "cost"), "what a kilowatt-hour costs is not said"),
+        (("--shed", "2kW 18:00-19:00"), "come after the deadline"),
+    ],
+)
+def test_what_a_battery_s_plan_does_not_heed_is_refused(
+    option: tuple[str, ...], said: str, stage: Stage
+) -> None:
+    pytest.importorskip("highspy")
+    args = ["--duration", "1h", "--power", "1kW", "--battery", "5kWh", "--deadline", "in 4h"]
+    done = stage.call("plan", *args, *DE, "--at", "2026-11-20T06:00Z", *option)
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_what_sizes_do_not_heed_is_refused(stage: Stage) -> None:
+    sizes = ("--scale", "1,2", "--scaling", "amdahl:0.9", "--power", "1kW")
+    done = stage.call("plan", *NIGHT, *DE, *sizes, "--checkpoint-cost", "90s")
+    assert (done.code, "--checkpoint-cost has no effect with --scale" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("start", "words", "slots"),
+    [
+        ("2026-10-25T01:30Z", "2kW 22:00-06:00", (0, 14)),  # half past two, for the second time
+        ("2026-10-24T21:00Z", "2kW 02:00-04:00", (12, 24)),  # three hours long in that night
+        ("2026-03-29T00:30Z", "2kW 04:00-05:00", (6, 10)),  # after the hour that is left out
+        ("2026-11-20T12:00Z", "2kW 17:00-19:00", (16, 24)),
+        ("2026-11-20T17:30Z", "2kW 17:00-19:00", (0, 2)),
+    ],
+)
+def test_b07_hours_to_shed_are_the_next_ones_on_the_wall(
+    start: str, words: str, slots: tuple[int, int]
+) -> None:
+    np = pytest.importorskip("numpy")
+    from submeter.interfaces.cli.plan_microgrid import _shed
+    from submeter.planning.microgrids import Supply
+
+    row = np.zeros(4 * 20)
+    begin_s = datetime.fromisoformat(start).timestamp()
+    found = _shed(words, Supply(begin_s, 900.0, row, row, row, row, row), "Europe/Berlin")
+    assert (found.first, found.last) == slots
+
+
+def test_a_grid_that_emits_nothing_is_flat(stage: Stage) -> None:
+    path = hourly(stage.path / "past.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(line.split(",")[0] + ",0" for line in lines[1:])]))
+    document = told(stage, *NIGHT, *DE, "--series", str(path))
+    assert document["plan"]["expected_saving"]["value"] == 0.0
+    assert document["plan"]["expected"]["carbon_g"]["value"] == 0.0
+    assert "the grid is flat" in document["plan"]["instead"][0]
 
 
 def test_a_series_that_ends_long_ago_names_the_way_to_look_back(stage: Stage) -> None:

@@ -92,6 +92,25 @@ def test_a_job_goes_where_the_sun_is(stage: Stage) -> None:
     assert "own use of the sun" in stage.call(*ONE).out
 
 
+def test_without_a_price_no_cost_is_told(stage: Stage) -> None:
+    called = stage.call(*ONE, "--json")
+    assert called.document["planned"]["cost"] == {"missing": "no price was given"}
+    words = stage.call(*ONE).out
+    assert "cost is not known" in words
+    assert "  cost " not in words
+    assert "  cost " in stage.call(*ONE, "--price", "0.31").out
+    refused = stage.call(*ONE, "--objective", "cost")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--price" in refused.err
+
+
+def test_what_is_not_there_has_no_line(stage: Stage) -> None:
+    words = stage.call(*ONE[:-2]).out
+    assert "battery  " not in words
+    assert "wear" not in words
+    assert "sun  " not in stage.call(*ONE[:-4], "--battery", "5kWh").out
+
+
 def test_a_window_to_shed_that_cannot_be_met_says_by_how_much(stage: Stage) -> None:
     bare = (*ONE[:-4], "--battery", "1kWh", "--shed", "9kW 07:00-08:00")
     called = stage.call(*bare)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from submeter.interfaces.cli.run_budget import count_of, duration_in_s, signal_of
+from submeter.interfaces.cli.run_budget import count_of, signal_of
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage, stage
 from tests.running.scripts import environment, finish, has_gone, in_ledger, python_file
@@ -99,6 +99,11 @@ def test_e01_what_a_probe_cannot_tell_it_does_not_tell(
         ("estimate", "--probe", "30s"),
         ("estimate", "--probe", "soon", "--", "true"),
         ("estimate", "--probe", "1s", "--", "true"),
+        ("estimate", "--probe", "30", "--", "true"),
+        ("estimate", "--probe", "30s", "--chart", "--", "true"),
+        ("estimate", "--probe", "30s", "--change", "prune=0.5", "--", "true"),
+        ("estimate", "--probe", "30s", "--outlook", "neuromorphic", "--", "true"),
+        ("estimate", "--probe", "30s", "--hardware", "h100:8", "--", "true"),
         ("estimate", "--probe", "30s", "model.toml", "--", "true"),
         ("estimate", "--params", "7B", "--", "true"),
         ("estimate", "--probe", "3s", "--", "no-such-command"),
@@ -115,13 +120,6 @@ def test_e01_nonsense_is_an_error_with_a_remedy(stage: Stage, argv: tuple[str, .
     assert called.code == 2
     assert called.out == ""
     assert "try:" in called.err
-
-
-@pytest.mark.parametrize(
-    ("words", "duration_s"), [("30s", 30), ("30", 30), ("2min", 120), ("1.5 h", 5400), ("3m", 180)]
-)
-def test_times_are_understood(words: str, duration_s: float) -> None:
-    assert duration_in_s(words, "--probe") == duration_s
 
 
 @pytest.mark.parametrize(("words", "count"), [("20000", 2e4), ("20k", 2e4), ("1.5B", 1.5e9)])

@@ -18,6 +18,7 @@ from submeter.estimating.machines import PRECISIONS, machine_of, machines_of, pr
         ("tpu-v4:64", "google-tpu-v4", 64, 4, 192, 275e12),
         ("amd mi250x:6", "amd-mi250x", 6, 4, 500, 383e12),
         ("rtx 3070", "nvidia-rtx-3070", 1, 1, 220, 40.63e12),
+        ("2 h100-sxm", "nvidia-h100-sxm5-80gb", 2, 2, 700, 989e12),
         ("NVIDIA V100-SXM2-32GB:8", "nvidia-v100-sxm2-32gb", 8, 8, 300, 125e12),
     ],
 )
@@ -67,7 +68,18 @@ def test_from_eight_devices_on_a_name_of_several_is_the_server_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", ":4", "h100:0", "h100:-1", "h100:many", "h100:8:8", "h100:1e99", "frobnicator 9"]
+    "words",
+    [
+        "",
+        ":4",
+        "h100:0",
+        "h100:-1",
+        "h100:many",
+        "h100:8:8",
+        "h100:1e99",
+        "frobnicator 9",
+        "2 h100:8",
+    ],
 )
 def test_nonsense_is_one_clear_error(words: str) -> None:
     with pytest.raises(UsageError):

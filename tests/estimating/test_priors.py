@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import fit_training, training_data, training_text
+from benchmarks.training_spread import CALIBRATIONS
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
 from submeter.estimating.machines import machine_of
@@ -31,7 +32,7 @@ from submeter.records.factors import Factor
 from submeter.workloads.describing import workload_of
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-KINDS = st.sampled_from(["transformer", "cnn", "recurrent", "other"])
+KINDS = st.sampled_from(["transformer", "cnn", "recurrent", "other", "unknown"])
 CLASSES = st.sampled_from(["datacentre", "card", "tpu", "cpu"])
 
 
@@ -105,6 +106,35 @@ def test_less_known_is_wider() -> None:
     assert processor.low / processor.value < known.low / known.value
     assert unsized_cnn.low / unsized_cnn.value < sized_cnn.low / sized_cnn.value
     assert priors.node_ratio(traits(device_class="tpu")).log_sd > 0
+
+
+def test_hours_of_unnamed_work_are_usable_and_wider_than_those_of_a_known_model() -> None:
+    """A draw from all trainings: not as wide as a recommender, which waits for its data."""
+    unsaid, known, recommender = (
+        shipped().power_ratio(traits(kind=kind, active_params=params))
+        for kind, params in (("unknown", 0.0), ("transformer", 7e9), ("other", 0.0))
+    )
+    low = {name: one.low / one.value for name, one in
+           (("unsaid", unsaid), ("known", known), ("other", recommender))}  # fmt: skip
+    assert low["other"] < low["unsaid"] < low["known"]
+    assert unsaid.high / unsaid.low < 3.5
+
+
+def test_a_transformer_below_its_prior_may_draw_less() -> None:
+    priors, asked = shipped(), traits(count=512)
+    usual = priors.utilisation(asked).value
+    at_prior, below = (priors.power_ratio(asked, utilisation=u) for u in (usual, usual / 3))
+    assert below.value == pytest.approx(at_prior.value)
+    assert below.low < 0.8 * at_prior.low
+    assert priors.power_ratio(asked).low == pytest.approx(at_prior.low)
+
+
+def test_a_class_of_devices_that_nobody_metered_is_a_draw_from_all_trainings() -> None:
+    runs = fit_training.load()
+    priors = training_text.without(fit_training.fit, runs, "lab")("Google")
+    tpu, unsaid = traits(device_class="tpu"), traits(kind="unknown")
+    assert priors.power_ratio(tpu).value == pytest.approx(priors.power_ratio(unsaid).value)
+    assert priors.power_ratio(tpu).low < priors.power_ratio(traits()).low
 
 
 def test_energy_ratio_is_power_over_utilisation() -> None:
@@ -214,6 +244,7 @@ def test_the_page_says_which_bars_are_met(by_lab: Report) -> None:
     page = training_text.PAGE.read_text(encoding="utf-8")
     found = training_text.bars(by_lab)
     assert len(found) == 6
+    assert all(f"{how} |" in page or f"*{how}* |" in page for how in CALIBRATIONS)
     for name, met, _ in found:
         (line,) = (line for line in page.splitlines() if line.startswith(f"| {name} |"))
         assert line.endswith("| met |" if met else "| **not met** |")

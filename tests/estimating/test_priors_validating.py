@@ -81,6 +81,53 @@ def test_what_cannot_be_scored_is_listed_with_its_reason(
     assert any(reason in one.reason for one in report.excluded)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"params": "1e100"}, id="V1-size-beyond-reason"),
+        pytest.param({"active_params": "2 T"}, id="V2-more-active-than-there-are"),
+        pytest.param({"dataset_tokens_or_samples": "2e308 tokens"}, id="V3-overflow"),
+        pytest.param({"energy_kwh": "1e-300"}, id="V4-underflow"),
+        pytest.param({"device_hours": "1e300", "n_devices": "1e9"}, id="V5-more-than-there-are"),
+        pytest.param({"architecture": "CNN", "model": "resnet50", "epochs": "1",
+                      "dataset_tokens_or_samples": "5 images x . epochs"}, id="V6-no-digits"),
+        pytest.param({"architecture": "CNN", "model": "resnet50", "epochs": "1",
+                      "dataset_tokens_or_samples": "5 images",
+                      "notes": "1..2 GFLOPs per forward pass"}, id="V7-two-points"),
+    ],
+)  # fmt: skip
+def test_odd_figures_are_left_out_with_a_reason(changed: dict[str, str]) -> None:
+    report = validate([{**ROW, **changed}, {**ROW, "id": "sound"}])
+    assert {one.id for one in report.scored} >= {"sound"}
+    named = {one.id for one in report.scored} | {one.id for one in report.excluded}
+    assert "one" in named
+    for one in report.scored:
+        assert 0 < one.low <= one.high < math.inf
+        assert math.isfinite(one.error_ratio)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({}, "transformer"), ({"dataset_tokens_or_samples": ""}, "unknown"),
+        ({"params": ""}, "unknown"), ({"model": "ResNet-50"}, "cnn"),
+    ],
+)  # fmt: skip
+def test_without_an_architecture_the_rest_of_the_row_says_the_kind(
+    changed: dict[str, str], kind: str
+) -> None:
+    assert read({**ROW, "architecture": "", **changed}).traits.kind == kind
+
+
+def test_figures_of_parts_of_a_node_lie_between_its_devices_and_the_whole() -> None:
+    device = scored(energy_scope="facility", pue="1.1")["facility energy", "device-hours"]
+    parts = scored(energy_scope="facility (CPU+DRAM+GPU power x PUE)", pue="1.1")
+    alone = 1.1 * scored()["device energy", "device-hours"].predicted
+    between = parts["facility energy", "device-hours"]
+    assert alone < between.predicted < device.predicted
+    assert between.predicted**2 == pytest.approx(alone * device.predicted)
+
+
 def test_the_same_run_told_twice_is_scored_once() -> None:
     twice = [{**ROW, "dup_group": "x"}, {**ROW, "id": "two", "dup_group": "x"}]
     report = validate(twice)
@@ -97,7 +144,7 @@ def test_binomial_p_is_that_of_scipy(hits: int, more: int) -> None:
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(params=st.floats(1e6, 1e12), tokens=st.floats(1e9, 1e13), more=st.floats(1.1, 50))
 def test_predictions_rise_with_the_work(params: float, tokens: float, more: float) -> None:
     small = scored(params=f"{params}", dataset_tokens_or_samples=f"{tokens:.6e} tokens")

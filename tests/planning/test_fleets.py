@@ -188,6 +188,14 @@ def _plain_job(  # noqa: PLR0912
     model.addConstr(odd == 1)
 
 
+def test_a_site_that_is_too_small_for_a_job_does_not_loosen_the_bound() -> None:
+    dirty, clean = site("dirty", [400.0] * 12, gpus=12.0), site("clean", [40.0] * 12, gpus=4.0)
+    jobs = (job("large", 4, gpus=8.0), job("small", 4, gpus=4.0))
+    plan = plan_fleet(Fleet(0.0, H, (dirty, clean), jobs))
+    assert [p.site for p in plan.placed] == ["dirty", "clean"]
+    assert plan.gap_ratio <= 0.02
+
+
 @given(fleet=fleets())
 @settings(max_examples=15, deadline=None)
 def test_a_plan_holds_all_limits_and_the_plain_model_agrees(fleet: Fleet) -> None:

@@ -220,3 +220,37 @@ def test_nonsense_gets_one_clear_error(changed: dict[str, Any], words: str) -> N
 def test_a_job_that_does_not_fit_is_told() -> None:
     with pytest.raises(InfeasibleError, match="6 h of work do not fit into the 4 h"):
         dispatch(supply_of(np.zeros(4)), Battery(1.0), (Job(6 * H, 0, 4 * H, power_w=1.0),))
+
+
+@given(
+    solar=st.lists(st.floats(0, 6), min_size=6, max_size=8),
+    battery=batteries,
+    price=st.lists(st.floats(-0.3, 0.3), min_size=8, max_size=8),
+)
+@settings(max_examples=25, deadline=None)
+def test_negative_prices_do_not_fill_and_empty_a_battery_at_once(
+    solar: list[float], battery: Battery, price: list[float]
+) -> None:
+    buy = np.array(price[: len(solar)])
+    supply = supply_of(solar, buy_per_kwh=buy, sell_per_kwh=np.minimum(buy, 0.0))
+    found = dispatch(supply, battery, objective="cost").flows
+    assert not obvious(supply, battery, found)
+    assert float(np.minimum(found.into_kw, found.out_kw).max()) < 1e-6
+
+
+def test_a_battery_of_any_power_earns_no_endless_sum_at_negative_prices() -> None:
+    supply = supply_of(
+        np.zeros(2), buy_per_kwh=np.array([-0.1, 0.3]), sell_per_kwh=np.full(2, -0.1)
+    )
+    found = dispatch(supply, Battery(4.0, efficiency_ratio=0.81), objective="cost")
+    # four kilowatt-hours held cost 4 / 0.9 to fill, and the load takes half a one later
+    assert found.flows.bought_kw == pytest.approx([0.5 + 4 / 0.9, 0.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sun_left_over_is_curtailed_and_not_lost_in_the_battery(seed: int) -> None:
+    rng = np.random.default_rng(seed)  # prices of cents: far smaller numbers than grams
+    supply = supply_of(6 * rng.random(12), buy_per_kwh=0.01 + 0.3 * rng.random(12),
+                       sell_per_kwh=np.zeros(12))  # fmt: skip
+    found = dispatch(supply, Battery(5.0, 2.5, charged_ratio=0.5), objective="cost").flows
+    assert float(np.minimum(found.into_kw, found.out_kw).max()) < 1e-6

@@ -19,7 +19,15 @@ from submeter.running.adopting import release
 from submeter.running.pausing import is_stopped, start_tick, state_of
 from submeter.storing.waits import State, WaitFile, open_waits, read_wait
 from tests.running.plans import T0, H, order_of, plan_of
-from tests.running.scripts import environment, has_gone, line_of, python_file, settled, until
+from tests.running.scripts import (
+    environment,
+    finish,
+    has_gone,
+    line_of,
+    python_file,
+    settled,
+    until,
+)
 
 PLANNER = Path(__file__).with_name("planner.py")
 GAP = [(0.0, 2 * H), (5 * H, 8 * H)]  # works from hour 0 and from hour 5
@@ -515,3 +523,33 @@ def test_a_missing_command_is_said_at_once_and_not_after_the_wait(tmp_path: Path
     with staged(tmp_path, plan_of([(2 * H, 9 * H)]), "no-such-command") as stage:
         assert stage.end() == 127
     assert not (stage.home / "waits").exists()
+
+
+HURRIED = """
+import os, signal, sys, time
+from pathlib import Path
+from submeter.running.conducting import Replanner
+from submeter.running.planned import Silent, run_planned
+sys.path.insert(0, sys.argv[2])
+from plans import order_of, plan_of
+
+class Impatient(Silent):
+    asked = False
+    def leave(self):  # first when the wait is over, and the program has not begun
+        if not self.asked:
+            self.asked = True
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+plan = plan_of([(0.0, 60.0)], base_s=time.time())
+order = order_of(plan, sys.executable, "-c", "print('ran', flush=True)")
+outcome = run_planned(order, Path(sys.argv[1]), replanner=Replanner(None), teller=Impatient())
+print("ended", outcome.exit_code, outcome.signal, flush=True)
+mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+print("held", signal.SIGUSR1 in mask, flush=True)
+"""
+
+
+def test_who_asks_to_start_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+    script, home = python_file(tmp_path, HURRIED), tmp_path / "home"
+    done = finish([sys.executable, script, str(home), str(PLANNER.parent)], home)
+    assert done.stdout.decode().split("\n")[:3] == ["ran", "ended 0 0", "held False"], done

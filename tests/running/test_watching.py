@@ -3,6 +3,7 @@
 
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,40 @@ def test_a_stop_waits_for_its_grace_and_then_asks_once(early: Path) -> None:
         desk.at(23.0)
     assert desk.command.sent == [signal.SIGTERM]
     assert "was used up" in desk.watch.leave()
+
+
+class Stubborn(Heard):
+    """A command that leaves a process behind that does not end."""
+
+    def below(self) -> list[Member]:
+        return [Member(4711, 1)]
+
+    def signal_those(self, members: Iterable[Member], number: int) -> list[Member]:
+        self.sent.append(number)
+        return list(members)
+
+
+@pytest.mark.parametrize("probe", [None, Probe(5.0)], ids=["budget", "probe"])
+def test_only_a_probe_kills_what_is_left_behind(
+    early: Path, probe: Probe | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submeter.running.watching.KILL_S", 0.0)
+    with Watched(job(), progress=Written(early)) as watched:
+        watched.until(15.0)
+        if probe is None:
+            options: dict[str, Any] = {
+                "budget": budget("J", 1.0, early, 10.0), "on_budget": "stop", "grace_s": 0.0,
+            }  # fmt: skip
+        else:
+            options = {"probe": probe}
+        desk = Desk(early, watched, **options)
+        desk.command = desk.watch._command = Stubborn()
+        desk.at(16.0)
+    desk.watch.leave()
+    assert desk.command.sent[0] == signal.SIGTERM
+    assert (signal.SIGKILL in desk.command.sent) == (probe is not None)
+    said = " ".join(s.words for s in desk.said if isinstance(s, Told))
+    assert ("1 process that it had started did not end" in said) == (probe is None)
 
 
 def test_a_stop_comes_right_behind_a_checkpoint(early: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of a plan under way: whole or as it was before, whatever was cut, and one writer."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import LedgerError, LedgerLockedError
-from submeter.storing.waits import State, WaitFile, open_waits, read_wait
+from submeter.storing.waits import FOLDER, State, WaitFile, forget_old, open_waits, read_wait
 from tests.running.plans import T0, order_of, plan_of
 
 PLAN = plan_of([(0, 3600)])
@@ -126,3 +127,16 @@ def test_d17_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(LedgerError):
         WaitFile(tmp_path, PLAN.id)
     assert target.read_text() == "precious"
+
+
+def test_files_of_plans_that_are_over_do_not_pile_up(tmp_path: Path) -> None:
+    for number in range(6):
+        with WaitFile(tmp_path, f"plan-{number}") as file:
+            made = plan_of([(0, 1)], ident=f"plan-{number}")
+            file.write(order_of(made), State(at_s=0, status="waiting"))
+            if number != 1:
+                file.write(State(at_s=1, status="ended"))
+        os.utime(file.path, (number, number))
+    forget_old(tmp_path, most=2)
+    left = sorted(path.stem for path in (tmp_path / FOLDER).glob("*.wait"))
+    assert left == ["plan-1", "plan-4", "plan-5"]  # what is not over is never forgotten

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from submeter.testing import FakeMachine, VirtualClock, burst, constant, square
-from submeter.testing.nvml import find_compiler
+from submeter.testing.compiling import find_compiler
 from submeter.testing.waveforms import ramp
 
 pynvml: Any = importlib.import_module("pynvml")  # untyped

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from submeter.errors import SubmeterError
 from submeter.testing import Board, BoardProcess, FakeDriver, board_of, constant, square
-from submeter.testing.nvml import PROFILES, STATE_VARIABLE, compile_library, find_compiler
+from submeter.testing.compiling import compile_library, find_compiler
+from submeter.testing.nvml import PROFILES, STATE_VARIABLE
 from submeter.testing.waveforms import Waveform
 
 pynvml: Any = importlib.import_module("pynvml")  # untyped

@@ -26,6 +26,7 @@ _TABLES: Final = {  # of a description: where the words of options belong
     "data": ("tokens", "context", "images", "image_side"),
     "training": ("precision", "batch", "epochs", "recomputation", "optimiser"),
 }
+SHORT_STEP_S: Final = 1e-3  # a hundred kernels of 10 µs each: what only starting them takes
 PLACED: Final = {  # words of a question, and what a run records for them
     "zone": "zone",
     "pue": "pue",
@@ -124,6 +125,17 @@ def _with(description: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
     return made
 
 
+def _short_steps(workload: Workload | None, duration_s: float) -> str:
+    """A warning where steps are shorter than what a program spends beside operations; or ""."""
+    steps = workload.details.get("steps", 0.0) if workload is not None else 0.0
+    if not steps or duration_s / steps >= SHORT_STEP_S:
+        return ""
+    return (
+        f"a step would take {1e6 * duration_s / steps:.2g} µs, and starting its kernels takes"
+        " longer: that is not in it, nor are Python and the loader; a probe tells"
+    )
+
+
 def answer(question: Question, reckoned: Callable[[Run], Footprint] = reckon) -> Answer:
     """Predict what *question* asks for.
 
@@ -151,7 +163,8 @@ def answer(question: Question, reckoned: Callable[[Run], Footprint] = reckon) ->
         name=question.name,
         reckoned=reckoned,
     )
-    notes = tuple(dict.fromkeys((*made.notes, *machine.notes, rates.peak_flop_per_s.note)))
+    short = _short_steps(workload, made.duration.value)
+    notes = tuple(dict.fromkeys((*made.notes, *machine.notes, rates.peak_flop_per_s.note, short)))
     notes = tuple(note for note in notes if note)
     run = msgspec.structs.replace(made.run, notes=notes)
     return Answer(msgspec.structs.replace(made, run=run, notes=notes), workload, machine, rates)

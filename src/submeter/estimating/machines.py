@@ -45,8 +45,11 @@ ALIKE: Final = {"float32": "fp32", "single": "fp32", "float16": "fp16", "half": 
                 "float64": "fp64", "double": "fp64", "16-bit": "bf16",
                 "fp16/bf16": "bf16", "fp8/bf16": "fp8", "nvfp4": "fp4",
                 "mxfp8": "fp8"}  # fmt: skip
+# "2 h100" is two of them; "7900 xtx" and "980 ti" are names.
 WORDS: Final = re.compile(
-    r"^\s*(?:(?P<before>[\d_]+)\s*[x×*]\s*)?(?P<name>[^:]+?)\s*(?::\s*(?P<after>[^:]*))?\s*$"
+    r"^\s*(?:(?P<before>[\d_]+)\s*[x×*]\s*|(?P<few>\d{1,3})\s+(?=[a-z]+[- ]?\w*\d))?"
+    r"(?P<name>[^:]+?)\s*(?::\s*(?P<after>[^:]*))?\s*$",
+    re.IGNORECASE,
 )
 # Chips per host as the systems are sold: HGX/DGX boards hold eight SXM modules, Frontier and LUMI
 # nodes four MI250X, a GB200 tray four GPUs; TPU hosts as in Google's documentation.
@@ -221,7 +224,8 @@ def _read(words: str) -> tuple[str, int]:
     found = WORDS.match(words)
     if found is None:
         raise UsageError("no hardware is named", remedy="name some, such as h100-sxm:8")
-    said = [part for part in (found["before"], found["after"]) if part is not None]
+    parts = (found["before"], found["few"], found["after"])
+    said = [part for part in parts if part is not None]
     if not said:
         return found["name"], 1
     try:

@@ -24,6 +24,7 @@ import msgspec
 from submeter.catalog.tables import rows
 from submeter.errors import CoverageError
 from submeter.estimating.machines import Machine
+from submeter.estimating.spreads import Spread, together
 from submeter.records.factors import NORMAL_95, Factor
 from submeter.workloads.workloads import Workload
 
@@ -39,6 +40,7 @@ BALANCE: Final = (
 MOST_BALANCE: Final = 4.0  # times as much or as little: about the range that was seen
 BYTES: Final = {"fp64": 8, "fp32": 4, "tf32": 4}  # of an activation; 2 in all others
 LEAST_TINY: Final = -math.log(10.0)  # the smallest that was metered is about there
+SQRT_3: Final = math.sqrt(3.0)  # of a reach to its deviation, where all in it is alike likely
 LEAST_UTILISATION: Final = 1e-4
 MOST_UTILISATION: Final = 0.95
 MOST_POWER_RATIO: Final = 1.15  # boards exceed their limit by little, and shortly
@@ -51,7 +53,7 @@ class Traits(msgspec.Struct, frozen=True):
     Attributes
     ----------
     kind
-        ``transformer``, ``cnn``, ``recurrent``, ``other``.
+        ``transformer``, ``cnn``, ``recurrent``, ``other``; ``unknown`` if nothing is said of it.
     device_class
         ``datacentre``, ``card``, ``tpu``, ``cpu``.
     precision
@@ -183,12 +185,14 @@ def unlike(traits: Traits) -> bool:
 
 def power_group(traits: Traits) -> str:
     """Whose residuals calibrate the interval of the power ratio."""
+    if traits.kind == "unknown":
+        return "unknown"
     if traits.device_class == "tpu":  # rated by other rules
         return "tpu"
     if traits.kind == "cnn":
-        return "cnn" if traits.traffic_ratio > 0 else "other"
+        return "loaded" if traits.traffic_ratio > 0 else "other"
     large = traits.kind == "transformer" and traits.active_params >= TINY_PARAMS
-    return "transformer" if large else "other"
+    return "loaded" if large else "other"
 
 
 class Priors:
@@ -206,7 +210,8 @@ class Priors:
     def utilisation(self, traits: Traits) -> Factor:
         """Useful FLOP rate over the peak, over the whole run [ratio]."""
         value = min(max(self._utilisation(traits), LEAST_UTILISATION), MOST_UTILISATION)
-        return self._factor("utilisation", traits, value, self._sd("utilisation", traits), 1.0)
+        sd = self._by_group("utilisation", traits).normal_sd
+        return self._factor("utilisation", traits, value, sd, 1.0)
 
     def _utilisation(self, traits: Traits) -> float:
         if traits.kind != "cnn":
@@ -221,11 +226,15 @@ class Priors:
         """Mean device power over TDP [ratio], at a *utilisation* that is known or the prior.
 
         How far a known utilisation falls short of the roofline says how long the device idles.
+        Whether a transformer that falls short of the prior draws less was not metered: it may,
+        by as much as a network on images does, or not at all.
         """
         value = self._power_ratio(traits, utilisation)
-        sd = self._sd("power", traits)
+        sd = math.hypot(
+            self._by_group("power", traits).normal_sd, self._idling(traits, utilisation) / SQRT_3
+        )
         if utilisation is None and traits.kind == "cnn":  # nothing says how it fills its device
-            sd = max(sd, self._of("power/log-sd-other").value)
+            sd = max(sd, self._spread("power", "-other").normal_sd)
         return self._factor("power", traits, value, sd, MOST_POWER_RATIO)
 
     def energy_ratio(self, traits: Traits) -> Factor:
@@ -235,13 +244,12 @@ class Priors:
         leaves its device idle for a time also draws less.
         """
         value = self._power_ratio(traits, None) / self.utilisation(traits).value
-        return self._factor("energy", traits, value, self._quotient_sd(traits), math.inf)
+        return self._factor("energy", traits, value, self._quotient(traits).normal_sd, math.inf)
 
     def node_ratio(self, traits: Traits) -> Factor:
         """Power of the whole node over that of its devices [ratio], at least one."""
         value = max(1.0, math.exp(self._sum("node", node_features(traits))))
-        tpu = "-tpu" if traits.device_class == "tpu" else ""
-        sd = self._of(f"node/log-sd{tpu}").value
+        sd = self._spread("node", _tpu(traits)).normal_sd
         found = self._factor("node", traits, value, sd, math.inf)
         return msgspec.structs.replace(found, low=max(1.0, found.low))
 
@@ -251,23 +259,42 @@ class Priors:
         Less than of its devices' power and of the rest, each for itself: nodes were metered as
         a whole, and the two errors are one.
         """
-        tpu = "-tpu" if traits.device_class == "tpu" else ""
-        return self._of(f"node/log-sd-whole{tpu}").value
+        return self._whole(traits).normal_sd
 
     def described_node_log_sd(self, traits: Traits) -> float:
         """The same of a node's energy from a description alone."""
-        return math.hypot(self.node_log_sd(traits), self._quotient_sd(traits, power=False))
+        return together(self._whole(traits), self._filled(traits)).normal_sd
 
-    def _quotient_sd(self, traits: Traits, *, power: bool = True) -> float:
-        drawn = self._sd("power", traits) if power else 0.0
+    def _whole(self, traits: Traits) -> Spread:
+        """Of the node's power; of work that no whole node was metered on, of both parts."""
+        if traits.kind == "cnn" or power_group(traits) in ("loaded", "tpu"):
+            return self._spread("node", f"-whole{_tpu(traits)}")
+        return together(self._by_group("power", traits), self._spread("node", _tpu(traits)))
+
+    def _quotient(self, traits: Traits) -> Spread:
+        """Both doubts, which are independent: added first, and widened once."""
+        return together(self._by_group("power", traits), self._filled(traits))
+
+    def _filled(self, traits: Traits) -> Spread:
+        """What the utilisation adds to the doubt of the energy."""
         if utilisation_group(traits) == "cnn" and traits.device_class != "cpu":
-            return math.hypot(drawn, self._of("images/log-sd-energy").value)
-        return math.hypot(drawn, self._sd("utilisation", traits))
+            return self._spread("images", "-energy")
+        return self._by_group("utilisation", traits)
+
+    def _idling(self, traits: Traits, utilisation: float | None) -> float:
+        """By how much the logarithm of the power falls at most, images apart."""
+        if utilisation is None or traits.kind == "cnn":
+            return 0.0
+        duty = min(1.0, utilisation / self._utilisation(traits))
+        return -self._of("power/busy").value * math.log(IDLE_RATIO + (1 - IDLE_RATIO) * duty)
 
     def _power_ratio(self, traits: Traits, utilisation: float | None) -> float:
         duty = 1.0 if utilisation is None else utilisation / self._utilisation(traits)
         features = power_features(traits, duty)
-        if unlike(traits):  # the mean of all trainings whose power was metered
+        if traits.kind == "unknown":  # the mean of all, of those on whole machines too
+            tpu = self._sum("power", {"tpu": features["tpu"]})
+            logged = self._of("power/unknown").value + tpu
+        elif unlike(traits):  # the mean of all trainings whose devices were metered
             logged = self._of("power/unlike").value + self._sum("power", {"tpu": features["tpu"]})
         else:
             logged = self._sum("power", features)
@@ -277,13 +304,20 @@ class Priors:
     def _sum(self, model: str, features: Mapping[str, float]) -> float:
         return sum(self._of(f"{model}/{name}").value * x for name, x in features.items() if x)
 
-    def _sd(self, model: str, traits: Traits) -> float:
-        """Log standard deviation by group."""
+    def _by_group(self, model: str, traits: Traits) -> Spread:
+        """Spread of the group that the *traits* belong to."""
         groups = {"utilisation": utilisation_group, "power": power_group}
-        sd = self._of(f"{model}/log-sd-{groups[model](traits)}").value
+        found = self._spread(model, f"-{groups[model](traits)}")
+        if model == "power" and traits.kind == "unknown" and traits.device_class == "tpu":
+            found = max(found, self._spread(model, "-tpu"), key=lambda one: one.normal_sd)
         if traits.device_class == "cpu":  # none is in the data: twice as wide as the widest
-            sd = 2 * max(sd, self._of(f"{model}/log-sd-other").value)
-        return sd
+            widest = max(found.normal_sd, self._spread(model, "-other").normal_sd)
+            found = Spread(2 * widest)
+        return found
+
+    def _spread(self, model: str, group: str) -> Spread:
+        df = self._table.get(f"{model}/df{group}")
+        return Spread(self._of(f"{model}/log-sd{group}").value, df.value if df else math.inf)
 
     def _of(self, key: str) -> Factor:
         found = self._table.get(key)
@@ -314,6 +348,10 @@ class Priors:
             verified="assumed",
             note="; ".join(notes),
         )
+
+
+def _tpu(traits: Traits) -> str:
+    return "-tpu" if traits.device_class == "tpu" else ""
 
 
 @cache

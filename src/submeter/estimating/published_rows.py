@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from submeter.errors import CoverageError, UsageError
+from submeter.errors import CoverageError, SubmeterError, UsageError
 from submeter.estimating.machines import Machine, machine_of
 from submeter.estimating.priors import USUAL_BATCH, Traits, balance, traffic_ratio
 from submeter.workloads.convolutions import network_of, side_of
@@ -47,6 +47,7 @@ LENGTH: Final = re.compile(r"sequences of (\d+) tokens", re.IGNORECASE)
 STATED_FLOP: Final = re.compile(r"([\d.]+) GFLOPs per forward pass", re.IGNORECASE)
 EXTRA: Final = re.compile(r"images per epoch \+ (\d+) validation", re.IGNORECASE)
 BATCH: Final = re.compile(r"(global )?batch (\d+)", re.IGNORECASE)
+PARTS: Final = re.compile(r"\bcpu\s*\+\s*(d?ram|memory)\s*\+\s*gpu", re.IGNORECASE)
 LIMIT: Final = re.compile(r"-pl(\d+)\b", re.IGNORECASE)
 CIRCULAR: Final = re.compile(r"\bTDP\b|calculator", re.IGNORECASE)
 UNSEEN: Final = re.compile(
@@ -86,6 +87,8 @@ class Published(msgspec.Struct, frozen=True):
         Whether the energy rests on a measurement.
     why_not
         Reason why not.
+    in_parts
+        Whether processors, memory and devices were metered, and the rest of the node was not.
     """
 
     key: str
@@ -104,6 +107,7 @@ class Published(msgspec.Struct, frozen=True):
     carbon_g: float = 0.0
     intensity_g_per_kwh: float = 0.0
     limit_w: float = 0.0
+    in_parts: bool = False
 
 
 def read(row: Mapping[str, str]) -> Published:
@@ -114,7 +118,10 @@ def read(row: Mapping[str, str]) -> Published:
     limit = LIMIT.search(key)
     limit_w = float(limit[1]) if limit else 0.0
     machine, why_machine = _machine(row, limit_w)
-    flop, why = _flop(row, kind)
+    try:
+        flop, why = _flop(row, kind)
+    except SubmeterError as error:  # sizes that no layers have
+        flop, why = 0.0, str(error)
     machine = _sized(row, machine, flop, kind) if machine else None
     traits = _traits(row, kind, machine, limit_w)
     scope, pue = _scope(row)
@@ -136,17 +143,29 @@ def read(row: Mapping[str, str]) -> Published:
         carbon_g=_number(row, "tco2e") * 1e6,
         intensity_g_per_kwh=_number(row, "carbon_intensity_g_per_kwh"),
         limit_w=limit_w,
+        in_parts=bool(PARTS.search(row.get("energy_scope") or "")),
     )
 
 
 def kind_of(row: Mapping[str, str]) -> str:
     """Family of the layers, from the words of the row."""
     words = (row.get("architecture") or "").lower()
+    if not words.strip():
+        return _unsaid_kind(row)
     if "rnn" in words or "lstm" in words:
         return "recurrent"
     if any(word in words for word in ("transformer", "vit", "evoformer", "bert", "gpt")):
         return "transformer"
     return "cnn" if "cnn" in words or "u-net" in words else "other"
+
+
+def _unsaid_kind(row: Mapping[str, str]) -> str:
+    """By the rest of the row: a network on images of that name, or parameters and tokens."""
+    if network_in(f"{row.get('id') or ''} {row.get('model') or ''}"):
+        return "cnn"
+    data = COUNT.search(row.get("dataset_tokens_or_samples") or "")
+    sized = _number(row, "params") or _number(row, "active_params")
+    return "transformer" if sized and data and data[3].lower() == "tokens" else "unknown"
 
 
 def _number(row: Mapping[str, str], column: str) -> float:
@@ -161,6 +180,11 @@ def _number(row: Mapping[str, str], column: str) -> float:
         scales = ENERGIES_KWH if column.endswith("_kwh") else SCALES
         found = float(re.sub(r"[,_ ]", "", seen[1])) * scales.get(seen[2].lower(), 1.0)
     return found if math.isfinite(found) and found > 0 else 0.0
+
+
+def _said(words: str) -> float:
+    """The same of a number in a sentence."""
+    return _number({"": words}, "")
 
 
 def _machine(row: Mapping[str, str], limit_w: float) -> tuple[Machine | None, str]:
@@ -215,7 +239,7 @@ def _flop(row: Mapping[str, str], kind: str) -> tuple[float, str]:
         return 0.0, "several stages with different models"
     if found is None:
         return 0.0, "neither operations nor tokens nor samples are given"
-    count, unit = _number({"": found[1]}, ""), found[3].lower()
+    count, unit = _said(found[1]), found[3].lower()
     count *= SCALES.get((found[2] or "").lower(), 1.0)
     active = _number(row, "active_params") or _number(row, "params")
     if kind == "transformer" and unit != "images":
@@ -233,14 +257,14 @@ def _flop(row: Mapping[str, str], kind: str) -> tuple[float, str]:
 
 def _images(row: Mapping[str, str], words: str, count: float) -> tuple[float, str]:
     inside = EPOCHS.search(words)
-    epochs = float(inside[1]) if inside else _number(row, "epochs")
+    epochs = _said(inside[1]) if inside else _number(row, "epochs")
     forward = _forward_flop(row)
     if not forward:
         return 0.0, "the forward pass of this network is not known"
     if not epochs:
         return 0.0, "epochs are not given"
     extra = EXTRA.search(words)
-    validation = float(extra[1]) if extra else 0.0
+    validation = _said(extra[1]) if extra else 0.0
     return (3 * count + validation) * epochs * forward, ""
 
 
@@ -298,14 +322,14 @@ def network_of_row(row: Mapping[str, str]) -> tuple[str, int]:
     stated = STATED_FLOP.search(row.get("notes") or "")
     if stated:  # operations go by the square of the side
         whole = image_operations(network, side, USUAL_BATCH, "fp32")[0]
-        side = max(32, round(side * math.sqrt(float(stated[1]) * 1e9 / whole)))
+        side = max(32, round(side * math.sqrt(_said(stated[1]) * 1e9 / whole)))
     return network, side
 
 
 def _forward_flop(row: Mapping[str, str]) -> float:
     stated = STATED_FLOP.search(row.get("notes") or "")
     if stated:
-        return float(stated[1]) * 1e9
+        return _said(stated[1]) * 1e9
     network, side = network_of_row(row)
     return image_operations(network, side, USUAL_BATCH, "fp32")[0] if network else 0.0
 

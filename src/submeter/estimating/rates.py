@@ -155,7 +155,7 @@ def _drawn(
         return _power(power, machine.tdp_w), None
     key = f"{POWER}/{row.key}"
     if workload is None:
-        traits = priors.Traits("other", machine.device_class, precision, machine.count)
+        traits = priors.Traits("unknown", machine.device_class, precision, machine.count)
         return _named(priors.shipped().power_ratio(traits, utilisation=known), key), None
     if known is not None:
         return _named(priors.power_ratio(workload, machine, utilisation=known), key), None

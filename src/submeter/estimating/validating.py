@@ -146,7 +146,7 @@ def validate(
         if same and same in seen and seen[same] != published.key:
             excluded += _both(published.key, "energy", f"the same run as {seen[same]}")
             continue
-        made, left = _score(published, choose(row), group(row))
+        made, left = _possible(*_score(published, choose(row), group(row)))
         if same and any("energy" in one.quantity for one in made):
             seen[same] = published.key
         scored += made
@@ -192,6 +192,21 @@ def _score(
     return scored, excluded
 
 
+def _possible(
+    made: list[Scored], left: list[Excluded]
+) -> tuple[list[Scored], list[Excluded]]:  # fmt: skip
+    """Leave out what has no number: figures so large or small that one overflows."""
+    fit = [
+        one for one in made
+        if one.low > 0 and one.published > 0
+        and math.isfinite(one.high) and math.isfinite(one.error_ratio)
+    ]  # fmt: skip
+    odd = [one for one in made if one not in fit]
+    return fit, [
+        *left, *(Excluded(o.id, o.quantity, o.given, "the figures are beyond reason") for o in odd)
+    ]  # fmt: skip
+
+
 def _one(
     published: Published, cluster: str, quantity: Quantity, given: Given, unit: str,
     value: float, sd: float, known: float,
@@ -225,7 +240,11 @@ def _energy(
 ) -> list[Scored]:  # fmt: skip
     joules, sd = _device_energy(published, priors, given)
     if published.scope != "device":
-        joules *= priors.node_ratio(published.traits).value
+        node = priors.node_ratio(published.traits).value
+        if published.in_parts:  # anywhere between the devices alone and the whole node
+            joules, sd = joules * math.sqrt(node), math.hypot(sd, math.log(node) / math.sqrt(12))
+        else:
+            joules *= node
     if published.scope == "facility" and not published.pue_given:
         joules, sd = joules * PUE, math.hypot(sd, PUE_LOG_SD)
     else:

@@ -48,6 +48,10 @@ _NOT_OF_MODEL: Final = frozenset({"hardware", "mfu", "power", "device_hours", *O
 _UNIT_J: Final = 1e9  # of the run that a place is reckoned with; all is linear in it
 _NORMAL_90: Final = 1.644854
 _SPAN: Final = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?::(?P<count>\d+))?")
+_COMMON: Final = (  # whose misspellings are told; of a model there are many more
+    "hardware", "precision", "batch", "zone", "region", "cooling", "mfu", "power", "params",
+    "tokens", "device_hours", "optimiser", "recomputation", "pue",
+)  # fmt: skip
 _SAME: Final = {"region": "zone", "gpu_hours": "device_hours", "gpu-hours": "device_hours"}
 
 
@@ -111,6 +115,7 @@ def axes_of(words: Iterable[str]) -> tuple[Axis, ...]:
             raise UsageError(
                 f"“{word[:40]}” is nothing to vary", remedy='--vary "hardware=a100,h100"'
             )
+        _refuse_misspelt(name)
         if name in found:
             raise UsageError(f"{name} is varied twice", remedy=f"--vary {name}=A,B,C")
         found[name] = _axis(name, values)
@@ -118,6 +123,16 @@ def axes_of(words: Iterable[str]) -> tuple[Axis, ...]:
     if whole > MOST_POINTS:
         raise UsageError(f"{whole} points are too many", remedy=f"at most {MOST_POINTS}")
     return tuple(found.values())
+
+
+def _refuse_misspelt(name: str) -> None:
+    if name in _COMMON:
+        return
+    from difflib import get_close_matches  # only who missed pays for it
+
+    close = get_close_matches(name, _COMMON, n=1, cutoff=0.8)
+    if close:
+        raise UsageError(f"“{name}” cannot be varied", remedy=f"did you mean {close[0]}?")
 
 
 def vary(

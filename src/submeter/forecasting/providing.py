@@ -51,6 +51,14 @@ class Contest:
         )
 
 
+def as_given(
+    made_utc_s: float, start_utc_s: float, step_s: float, values: Sequence[float | None]
+) -> Forecast:
+    """Forecast of a provider, given at an instant for slots from another on; None is a gap."""
+    mean = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    return Forecast(made_utc_s, start_utc_s, step_s, mean, source="forecast of the provider")
+
+
 def contest(
     past: Series, given: Sequence[Forecast], forecaster: Forecaster | None = None
 ) -> Contest:

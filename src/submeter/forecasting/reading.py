@@ -73,6 +73,8 @@ def read_series(path: Path, *, timezone: str = "UTC", zone: str = "") -> Reading
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is no file", remedy="give a file of readings, not a pipe")
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from submeter.planning.elastic import Scaling
-    from submeter.planning.weighing import Allowed
+    from submeter.planning.weighing import Allowed, Site
     from submeter.records.places import Zone
-    from submeter.records.plans import Job
+    from submeter.records.plans import Job, Plan
     from submeter.records.runs import Run
 
 _LEAST_COURSE: Final = 8  # steps of a measured course below which its mean says as much
@@ -262,3 +262,74 @@ def _seconds(said: Mapping[str, Any], name: str) -> float:
     from submeter.planning.words import duration_s
 
     return duration_s(said[name], name.replace("_", " ")) if name in said else 0.0
+
+
+def made_anew(plan: Plan, now_utc_s: float, remaining: Job, provider: str) -> Plan:
+    """*plan* for what remains of its job, by what *provider* ("": none) and its files say now.
+
+    Raises
+    ------
+    SubmeterError
+        If they tell nothing new: then the plan that there is knows more than another would.
+    """
+    from msgspec import structs
+
+    from submeter.grid.place import resolve_place
+    from submeter.planning.deciding import decide
+    from submeter.planning.weighing import Question
+    from submeter.running.series import guard_by
+
+    place = resolve_place(argument=plan.zone)
+    site = _told_anew(plan, place, (now_utc_s, remaining.deadline_s), provider)
+    weights = weights_of(plan.objective)
+    guarded = site.past is not None and "carbon" in weights and plan.signal != "marginal"
+    question = Question(
+        id=plan.id,
+        made_s=now_utc_s,
+        job=remaining,
+        objective=plan.objective,
+        weights=weights,
+        signal=plan.signal,
+        allowed=allowed_hours(plan.hours, place) if plan.hours else None,
+        step_s=900.0 if plan.hours else 3600.0,
+        guard=guard_by(site.past) if guarded and site.past is not None else None,
+        command=plan.command,
+    )
+    made = decide(question, [site]).plan
+    return structs.replace(made, hours=plan.hours, price=plan.price, series=plan.series)
+
+
+def _told_anew(plan: Plan, place: Zone, span: tuple[float, float], provider: str) -> Site:
+    """Site of *plan*, whose carbon is told by a provider or by files."""
+    from pathlib import Path
+
+    from submeter.errors import ProviderDownError
+    from submeter.running.foresight import offline_site
+    from submeter.running.series import live_site, told_by, with_series
+    from submeter.settings import load
+
+    settings = load().settings
+    offline = offline_site(
+        place, span, price=plan.price or settings.electricity_price or "",
+        currency=settings.currency,
+    )  # fmt: skip
+    site = live_site(offline, place, provider, *span) if provider else offline
+    failures = [
+        note.partition("because ")[2]
+        for outlook in site.outlooks.values()
+        for note in outlook.notes
+        if note.startswith("offline figures, because")
+    ]
+    for path in plan.series:
+        site = with_series(site, told_by(Path(path), place), *span)
+    wanted = {"average": ["average"], "marginal": ["marginal"]}.get(
+        plan.signal, ["average", "marginal"]
+    )
+    for name in wanted if "carbon" in weights_of(plan.objective) else []:
+        told, before = site.outlooks.get(name), offline.outlooks.get(name)
+        same = told is None or (before is not None and told.source == before.source)
+        if same and (failures or told is None or told.source not in plan.source):
+            raise ProviderDownError(
+                failures[0] if failures else f"nothing new is told of the {name} intensity"
+            )
+    return site

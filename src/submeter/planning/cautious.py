@@ -13,7 +13,7 @@ import numpy as np
 
 from submeter.planning.contiguous import starts
 from submeter.planning.costs import Costs, Floats
-from submeter.planning.courses import Course
+from submeter.planning.courses import Course, energies_kwh
 from submeter.planning.objectives import same_slots
 from submeter.planning.rows import Ground
 from submeter.planning.single import Schedule, at_once_slices, best, check, priced
@@ -55,6 +55,9 @@ class Cautious:
 def best_by_both(average: Costs, marginal: Costs, job: Job, *, zone: str = "") -> Cautious:
     """Least average carbon that is not worse than starting at once by the marginal signal.
 
+    Where starting at once is forbidden, and nothing that is allowed is as good by the marginal
+    signal, it is what is best by that.
+
     Parameters
     ----------
     average, marginal
@@ -75,61 +78,72 @@ def best_by_both(average: Costs, marginal: Costs, job: Job, *, zone: str = "") -
     """
     check(job)
     same_slots([average, marginal])
-    unbound = best(average, job, zone=zone)
-    plans = [
-        unbound.slices,
-        at_once_slices(job, zone=zone),
-        _through(average, marginal, job, zone),
-    ]
+    unbound, least = best(average, job, zone=zone), best(marginal, job, zone=zone)
+    once = at_once_slices(job, zone=zone)
+    plans, limit = [unbound.slices, least.slices], least.at_once
+    if _permitted(average, job, once):
+        plans.append(once)
+    else:  # then it may be that nothing is as good as what is forbidden
+        limit = max(limit, least.objective)
+    plans += _through(average, marginal, job, limit, zone)
     bound = -np.inf
     if job.interruptible:
-        bound, found = _weighed(average, marginal, job, zone)
+        bound, found = _weighed(average, marginal, job, limit, zone)
         plans += found
     rows = [(priced(average, job, p), priced(marginal, job, p)) for p in plans]
-    allowed = [
-        (by_average, by_marginal)
-        for by_average, by_marginal in rows
-        if by_marginal.objective <= by_marginal.at_once + _SAFE * abs(by_marginal.at_once)
-    ]
+    allowed = [row for row in rows if row[1].objective <= limit + _SAFE * abs(limit)]
     by_average, by_marginal = min(allowed, key=lambda row: row[0].objective)
     forgone = max(by_average.objective - unbound.objective, 0.0)
     gap = max(by_average.objective - max(bound, unbound.objective), 0.0)
     return Cautious(by_average, by_marginal, unbound, forgone, gap if job.interruptible else 0.0)
 
 
-def _through(average: Costs, marginal: Costs, job: Job, zone: str) -> tuple[Slice, ...]:
-    """Cheapest allowed start of a job that runs through."""
+def _permitted(costs: Costs, job: Job, slices: tuple[Slice, ...]) -> bool:
+    """Whether none of *slices* lies in forbidden hours."""
+    if not costs.forbidden.size:
+        return True
+    return not bool(np.any(energies_kwh(job, slices, costs)[costs.forbidden] > 0))
+
+
+def _through(
+    average: Costs, marginal: Costs, job: Job, limit: float, zone: str
+) -> list[tuple[Slice, ...]]:
+    """Cheapest allowed start of a job that runs through, if there is one."""
     near = [costs.within(job.earliest_s, job.deadline_s) for costs in (average, marginal)]
     grounds, course = [Ground(costs) for costs in near], Course.of(job)
     first_s = job.earliest_s - near[0].start_utc_s
     last_s = max(first_s, job.deadline_s - near[0].start_utc_s - job.duration_s)
     begins_s, ours = starts(grounds[0], course, first_s, last_s)
     _, theirs = starts(grounds[1], course, first_s, last_s)
-    begins_s, ours, theirs = _with_crossings(begins_s, ours, theirs)
-    ours = np.where(theirs <= theirs[0] + _SAFE * abs(theirs[0]), ours, np.inf)
+    begins_s, ours, theirs = _with_crossings(begins_s, ours, theirs, limit)
+    ours = np.where(theirs <= limit + _SAFE * abs(limit), ours, np.inf)
+    if not np.isfinite(ours).any():
+        return []
     start_s = near[0].start_utc_s + float(begins_s[int(np.argmin(ours))])
-    return (Slice(start_s, start_s + job.duration_s, zone),)
+    return [(Slice(start_s, start_s + job.duration_s, zone),)]
 
 
-def _with_crossings(begins_s: Floats, ours: Floats, theirs: Floats) -> tuple[Floats, ...]:
-    """The starts, and those between them at which *theirs* is as at the first."""
-    left, right = theirs[:-1] - theirs[0], theirs[1:] - theirs[0]
-    place = np.flatnonzero(left * right < 0)
-    part = left[place] / (left[place] - right[place])
+def _with_crossings(
+    begins_s: Floats, ours: Floats, theirs: Floats, limit: float
+) -> tuple[Floats, ...]:
+    """The starts, and those between them at which *theirs* is at the *limit*."""
+    open_ = np.isfinite(theirs[:-1]) & np.isfinite(theirs[1:])
+    above = theirs > limit
+    place = np.flatnonzero(open_ & (above[:-1] != above[1:]))
+    left, right = theirs[place] - limit, theirs[place + 1] - limit
+    part = left / (left - right)
     between = [row[place] + part * (row[place + 1] - row[place]) for row in (begins_s, ours)]
-    level = np.full(place.size, theirs[0])
     return (
         np.concatenate((begins_s, between[0])),
         np.concatenate((ours, between[1])),
-        np.concatenate((theirs, level)),
+        np.concatenate((theirs, np.full(place.size, limit))),
     )
 
 
 def _weighed(
-    average: Costs, marginal: Costs, job: Job, zone: str
+    average: Costs, marginal: Costs, job: Job, limit: float, zone: str
 ) -> tuple[float, list[tuple[Slice, ...]]]:
     """Lower bound of what an allowed plan costs, and plans for several weights of the marginal."""
-    limit = priced(marginal, job, at_once_slices(job)).at_once
     scale = float(np.abs(average.per_kwh).mean() / max(np.abs(marginal.per_kwh).mean(), 1e-12))
     bound, found = -np.inf, []
     low, high = 0.0, 1.0  # of m / (m + scale)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from submeter.planning.fleet_moves import Board, Standing, improve, settle, stir
-from submeter.planning.fleet_prices import Column, Prices, charge, cheapest
+from submeter.planning.fleet_prices import Bools, Column, Prices, charge, cheapest
 from submeter.planning.fleets import (
     GAP_RATIO,
     Fleet,
@@ -99,6 +99,7 @@ class _Search:
     board: Board
     penalties: Floats
     master: "Master"
+    shut: Sequence[Bools | None]  # of each task, where it alone is too large; None: nowhere
     columns: list[Column] = field(default_factory=list)
     keys: set[tuple[int, int, int, bytes]] = field(default_factory=set)
     bound: float = -np.inf
@@ -119,7 +120,9 @@ class _Search:
             ]
         )
         penalties = np.maximum(penalties, 1e-6)
-        return cls(tasks, costs, board, penalties, Master(penalties, board))
+        never = [board.never(task) for task in tasks]
+        shut = [closed if closed.any() else None for closed in never]
+        return cls(tasks, costs, board, penalties, Master(penalties, board), shut)
 
     def run(self, gap_ratio: float) -> Standing:
         """Rounds until bound and plan are near, or prices converge; then whole plans."""
@@ -239,7 +242,7 @@ class _Search:
         total, new = 0.0, []
         used = (np.zeros_like(self.costs), np.zeros_like(self.costs))
         for i, task in enumerate(self.tasks):
-            found = cheapest(i, task, prices, self.costs)
+            found = cheapest(i, task, prices, self.costs, self.shut[i])
             total += min(self.penalties[i], found[1]) if found else self.penalties[i]
             if found and found[1] < self.penalties[i]:
                 at = found[0].site, found[0].slots

@@ -67,6 +67,11 @@ class Board:
         tight = self.power_kw + _FITS < task.power_kw.max()
         return np.asarray(tight | (self.gpus + _FITS < task.gpus), dtype=np.bool_)
 
+    def never(self, task: Task) -> npt.NDArray[np.bool_]:
+        """Where *task* would have no room even if nobody else were there, shape (sites, slots)."""
+        tight = self.power_kw + _FITS < task.power_kw.min()
+        return np.asarray(tight | (self.gpus + _FITS < task.gpus), dtype=np.bool_)
+
     def worth(self, prices: Prices) -> float:
         """What all of the capacity costs under *prices*."""
         total = 0.0

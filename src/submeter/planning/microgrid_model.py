@@ -27,7 +27,8 @@ from submeter.units import H_PER_YEAR, S_PER_H
 
 Ints = npt.NDArray[np.int64]
 _GAP: Final = 1e-6
-_TIE: Final = 1e-7  # of the mean cost: between equal plans, the one that moves less energy
+_MEAN: Final = 1e3  # cost of a kilowatt-hour is brought to: ties lie above the solver's tolerance
+_TIE: Final = 1e-6  # of the mean cost: between equal plans, the one that moves less energy
 _ELASTIC: Final = 1e4  # cost of a kilowatt-hour that breaks a limit, in means
 _BROKEN_KW: Final = 1e-6
 _EPSILON: Final = 1e-9
@@ -189,8 +190,9 @@ def _flows(
     n, h = supply.slots, supply.slot_h
     buy = supply.carbon_g_per_kwh if objective == "carbon" else supply.buy_per_kwh
     sell = np.zeros(n) if objective == "carbon" else supply.sell_per_kwh
-    tie = _TIE * (float(np.abs(buy).mean()) or 1.0)
-    wear = battery.wear_g_per_kwh if count_wear and objective == "carbon" else 0.0
+    scale = _scale(buy)
+    buy, sell, tie = scale * buy, scale * sell, _TIE * _MEAN
+    wear = scale * battery.wear_g_per_kwh if count_wear and objective == "carbon" else 0.0
     power = battery.power_kw if most_kwh is None else math.inf
     full = battery.capacity_kwh if most_kwh is None else most_kwh
     over_cost = _ELASTIC * (float(np.abs(buy).max()) or 1.0)
@@ -216,16 +218,35 @@ def _flows(
         model.row(terms, held, held)
         if not battery.from_grid:
             model.row([(parts.into[t], 1.0)], high=float(supply.solar_kw[t]))
+    if (buy < 0).any():  # then losses would pay: what fills and empties at once burns energy
+        _one_way_at_a_time(
+            model, parts, min(power, full / one_way / h), min(power, full * one_way / h)
+        )
     end = begin * keep_ratio(battery, n * h)  # no more than self-discharge may be missing
     model.row([(parts.stored[n - 1], 1.0)], low=end)
     return parts
+
+
+def _scale(per_kwh: Floats) -> float:
+    """Factor by which costs are brought to a mean that the solver's tolerances fit."""
+    return _MEAN / (float(np.abs(per_kwh).mean()) or 1.0)
+
+
+def _one_way_at_a_time(
+    model: _Model, parts: _Parts, most_in_kw: float, most_out_kw: float
+) -> None:
+    """In each slot the battery is filled or emptied, not both."""
+    filling = model.columns(len(parts.into), whole=True, high=1.0)
+    for into, out, fills in zip(parts.into, parts.out, filling, strict=True):
+        model.row([(into, 1.0), (fills, -most_in_kw)], high=0.0)
+        model.row([(out, 1.0), (fills, most_out_kw)], high=most_out_kw)
 
 
 def _making(model: _Model, supply: Supply, battery: Battery, parts: _Parts) -> None:
     """Embodied carbon of the time: by age or by cycles, whichever wears the battery out first."""
     n, h = supply.slots, supply.slot_h
     years = n * h / H_PER_YEAR
-    made = int(model.columns(1, 1.0)[0])
+    made = int(model.columns(1, _scale(supply.carbon_g_per_kwh))[0])
     a_year_g = battery.embodied_g_per_kwh / battery.years * years
     if parts.size_column is None:
         model.row([(made, 1.0)], low=a_year_g * battery.capacity_kwh)

@@ -21,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 Objective = Literal["carbon", "cost"]
 
 # Making a kilowatt-hour of lithium-ion cells with nickel, manganese and cobalt: 61 to 106 kgCO2e
-# (Emilsson and Dahllöf 2019, IVL report C 444); the middle.
+# (Emilsson and Dahllöf 2019, IVL report C 444; read in reports of it by electrive and Ekocentrum,
+# not in the original; with less transparent data up to 146); the middle.
 EMBODIED_G_PER_KWH: Final = 83_500.0
 _CYCLES: Final = 5_000.0
 _YEARS: Final = 15.0

@@ -218,17 +218,29 @@ class Hours:
         middles_s = fine.start_utc_s + (np.arange(fine.per_kwh.size) + 0.5) * fine.step_s
         return fine, np.searchsorted(edges_s, middles_s, side="right") % 2 == 1
 
+    def stretches(
+        self, from_utc_s: float, to_utc_s: float, zone: dt.tzinfo
+    ) -> list[tuple[float, float]]:
+        """Such hours of all days around a span, begin and end of each [s since 1970 UTC].
+
+        Hours that a clock leaves out when it is set forward are none on that day.
+        """
+        day = dt.datetime.fromtimestamp(from_utc_s, zone).date() - dt.timedelta(days=1)
+        last = dt.datetime.fromtimestamp(to_utc_s, zone).date()
+        over = 24 * 60 if self.to_min <= self.from_min else 0
+        made = []
+        while day <= last:
+            begin_s = _instant_s(day, self.from_min, zone)
+            end_s = _instant_s(day, self.to_min + over, zone)
+            if end_s > begin_s:
+                made.append((begin_s, end_s))
+            day += dt.timedelta(days=1)
+        return made
+
     def _edges_s(self, costs: Costs, zone: dt.tzinfo) -> list[float]:
         """Beginnings and ends of the hours on all days around the costs [s since 1970 UTC]."""
-        day = dt.datetime.fromtimestamp(costs.start_utc_s, zone).date() - dt.timedelta(days=1)
-        last = dt.datetime.fromtimestamp(costs.end_utc_s, zone).date()
-        edges: list[float] = []
-        while day <= last:
-            edges.append(_instant_s(day, self.from_min, zone))
-            over = self.to_min <= self.from_min
-            edges.append(_instant_s(day, self.to_min + (24 * 60 if over else 0), zone))
-            day += dt.timedelta(days=1)
-        return edges
+        found = self.stretches(costs.start_utc_s, costs.end_utc_s, zone)
+        return [edge_s for pair in found for edge_s in pair]
 
     def _parts(self, costs: Costs, edges_s: list[float]) -> int:
         """How many times finer slots have to be for edges of the hours to be edges of slots."""

@@ -30,6 +30,7 @@ PATHS: Final = 400
 _SEED: Final = 20_261_123  # the same question has the same answer
 # Memories of the parts that scatter is put together from [h]; the last never fades.
 _MEMORIES_H: Final = (3.0, 12.0, 48.0, 200.0, math.inf)
+_NOTHING_G_PER_KWH: Final = 1e-3  # under it hours differ by rounding alone
 _DAY_H: Final = 24.0
 _WEEK_H: Final = 168
 _STALE_S: Final = 86_400  # readings that end earlier tell nothing of now
@@ -155,13 +156,15 @@ def foreseen(
             remedy=f"give one up to now, or look back from then: --at '{_iso(past.end_utc_s)}'",
         )
     made = Forecaster().fit(past).forecast(now_utc_s, end_utc_s - now_utc_s, PATHS)
+    intensity = series.kind is not None or "CO2" in series.unit
+    least = _NOTHING_G_PER_KWH if intensity else 0.0
     own = Outlook(
         zone=series.zone,
-        unit="g/kWh" if series.kind is not None or "CO2" in series.unit else series.unit,
+        unit="g/kWh" if intensity else series.unit,
         start_utc_s=made.start_utc_s,
         step_s=made.step_s,
-        mean=made.mean,
-        paths=made.paths,
+        mean=np.where(np.abs(made.mean) < least, 0.0, made.mean),
+        paths=np.where(np.abs(made.paths) < least, 0.0, made.paths),
         source=made.source,
         kind=series.kind,
     )

@@ -92,7 +92,7 @@ class Weighing:
         end_s = max(job.deadline_s, job.earliest_s + job.duration_s)  # one worker may be too slow
         self._count = math.ceil((end_s - self._start_s) / self._step_s)
         self._grids: dict[tuple[str, str], Outlook] = {}
-        self._rates = {  # mean cost per kWh of starting at once at home: what weights refer to
+        self._rates = {  # per kWh of starting at once at home, above zero: what shares are of
             name: self._mean_rate(name) for name in self._names()
         }
         self._once = self._totals(home, self.at_once())
@@ -123,8 +123,9 @@ class Weighing:
     def _mean_rate(self, name: str) -> float:
         found = self.grid(self._home, name)
         drawn = self._energy(self.at_once())
-        rate = float(drawn @ found.mean) / max(float(drawn.sum()), _SAME)
-        return rate if abs(rate) > _SAME else 1.0
+        rate = abs(float(drawn @ found.mean)) / max(float(drawn.sum()), _SAME)
+        # where starting at once brings nothing, shares are of the mean of the window
+        return next((r for r in (rate, float(np.abs(found.mean).mean())) if r > _SAME), 1.0)
 
     def _single(self) -> bool:
         return len(self._question.weights) == 1
@@ -212,12 +213,13 @@ class Weighing:
         totals = self._totals(site, slices)
         saved, paths = 0.0, np.zeros(1)
         whole = math.fsum(abs(self._weight(name)) for name in self._names())
+        work_kwh = float(self._energy(self.at_once()).sum())
         for name in self._names():
-            (mean, courses), (mean_0, courses_0) = totals[name], self._once[name]
             part = self._weight(name) / whole
-            saved = saved + part * (1 - mean / mean_0 if abs(mean_0) > _SAME else 0.0)
-            safe = np.where(np.abs(courses_0) > _SAME, courses_0, np.inf)
-            paths = paths + part * (courses_0 - courses) / safe
+            ratio, ratios = saved_ratios(
+                self._once[name], totals[name], self._rates[name] * work_kwh
+            )
+            saved, paths = saved + part * ratio, paths + part * ratios
         return Choice(
             site=site,
             slices=slices,
@@ -249,11 +251,11 @@ class Weighing:
             return Missing(f"no marginal intensity is known for {chosen.site.name}")
         if not told.informed and chosen.site.zone == now.site.zone:
             return Missing("only its annual mean is known, which tells no hour from another")
-        (mean, paths), (mean_0, paths_0) = (
-            choice.by_quantity["marginal"] for choice in (chosen, now)
-        )
-        value = 1 - mean / mean_0
-        low, high = interval(1 - paths / paths_0, value)
+        once = now.by_quantity["marginal"]
+        if not once[0] > _SAME:
+            return Missing("started at once it would bring none")
+        value, ratios = saved_ratios(once, chosen.by_quantity["marginal"], once[0])
+        low, high = interval(ratios, value)
         return Figure(value, low, high, "ratio", source=told.source,
                       basis_shares={Basis.MODELLED: 1.0})  # fmt: skip
 
@@ -314,6 +316,22 @@ def refuse_impossible(job: Job) -> None:
             f" {room_s / S_PER_H:.4g} h until the deadline",
             remedy="give a later deadline, or less work",
         )
+
+
+def saved_ratios(
+    once: tuple[float, Floats], other: tuple[float, Floats], reference: float
+) -> tuple[float, Floats]:
+    """Share that *other* saves against *once*, each a mean and its paths; expected, by path [1].
+
+    Notes
+    -----
+    ``(once - other) / reference``, *reference* above zero: prices may be negative, and earning
+    more saves. A path's share is of what starting at once brings on it, unless that may be
+    nothing or below, where it would tell nothing.
+    """
+    (mean_0, paths_0), (mean, paths) = once, other
+    scale = paths_0 if float(paths_0.min()) > _SAME else reference
+    return (mean_0 - mean) / reference, (paths_0 - paths) / scale
 
 
 def interval(paths: Floats, value: float) -> tuple[float, float]:

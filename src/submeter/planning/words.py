@@ -53,13 +53,14 @@ def duration_s(words: str, what: str = "duration") -> float:
     whole = "".join(found.group(0) for found in _PIECE.finditer(said))
     if not pieces or whole != said or any(unit not in _UNITS_S for _, unit in pieces):
         raise UsageError(
-            f"“{words[:40]}” is no {what}", remedy="write it with its unit: 8h, 90min, 1h30m, 2d"
+            f"“{words[:40]}” is no {what}",
+            remedy="write it with its unit: 30s, 1h30m, 8h, 2d",
         )
     total = math.fsum(float(number) * _UNITS_S[unit] for number, unit in pieces)
     if not 0 < total <= LONGEST_S:
         raise UsageError(
             f"the {what} {words[:40]} is not between a second and a year",
-            remedy="write it like 8h, 90min, 1h30m, 2d",
+            remedy="write it like 30s, 90min, 1h30m, 8h, 2d",
         )
     return total
 

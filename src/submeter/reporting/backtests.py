@@ -18,7 +18,7 @@ def backtest_text(report: Report, name: str, notes: tuple[str, ...] = ()) -> str
     series = report.series
     lines = [
         (
-            f"{name}: {_day(series.start_utc_s)} to {_day(series.end_utc_s - 1)}, "
+            f"{name}: {_day(series.start_utc_s)} to {_day(series.end_utc_s - 1)},\n"
             f"slots of {series.step_s / 60:.0f} min, mean {report.mean:.3g} {series.unit}, "
             f"clock of {series.timezone}"
         ),
@@ -26,9 +26,9 @@ def backtest_text(report: Report, name: str, notes: tuple[str, ...] = ()) -> str
         "",
         *_table([_HEAD, *(_cells(row) for row in report.rows)]),
         "",
-        "could save: at the best times there were. saved: with forecasts from the past of the",
-        "series alone, planned anew with each reading. captured: saved of what could be.",
-        "worse: jobs that emitted over 1 % more than if started at once.",
+        "could save: at the best times there were. saved: with forecasts from the past",
+        "of the series alone, planned anew with each reading. captured: saved of what",
+        "could be. worse: jobs that emitted over 1 % more than if started at once.",
         *_held_back(report.rows),
     ]
     if report.errors:

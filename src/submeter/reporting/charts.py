@@ -20,6 +20,8 @@ UNITS: Final = {"duration": "h", "energy": "kWh", "carbon": "kg CO2e"}  # of fil
 MOST_BARS: Final = 60
 _SCALES: Final = {"duration": 3600.0, "energy": 3.6e6, "carbon": 1000.0}
 _LABEL: Final = 30  # columns
+_SHORT: Final = 7
+_WIDE: Final = 100.0  # from here on values of a panel do not share a unit
 _BAR: Final = 44
 VEGA_LITE: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 _INK, _PALE, _MARK = "#333333", "#8a8a8a", "#2e7d4f"
@@ -47,7 +49,18 @@ def bars_of(made: Table, measure: str) -> list[Bar]:
 
 def label(point: Point) -> str:
     """Values that a point was given, in one line."""
-    return plain(", ".join(point.words.values()), width=_LABEL) or "as asked"
+    return plain(", ".join(map(_short, point.words.values())), width=_LABEL) or "as asked"
+
+
+def _short(word: str) -> str:
+    """A number in three digits, 5.62341e+08 as 5.62e08; any other word as it is."""
+    try:
+        number = float(word)
+    except ValueError:
+        return word
+    if len(word) <= _SHORT and "e+" not in word:
+        return word
+    return f"{number:.3g}".replace("e+0", "e").replace("e+", "e")
 
 
 def bars_words(made: Table, width: int) -> str:
@@ -114,7 +127,9 @@ def svg(made: Table) -> str:
 def _panel(bars: Sequence[Bar], measure: str, width: int) -> list[str]:
     low, high = ends_of(bars)
     names = min(_LABEL, max(len(b.label) for b in bars))
-    like = shared_unit(b.figure.value for b in bars) if measure != "duration" else None
+    values = [b.figure.value for b in bars]
+    alike = measure != "duration" and max(values) < _WIDE * min(values)
+    like = shared_unit(values) if alike else None
     room = max(12, min(_BAR, width - names - 16))
     return [
         f"{'*' if b.kept else ' '} {pad(b.label, names)} {bar(b.figure, low, high, room)} "

@@ -240,11 +240,14 @@ def table_words(made: Table, width: int) -> str:
         ends = [_ends(point.figure(m, _unit(m, made.currency)), likes[m], m) for m in _SHOWN]
         rows.append(["", *("" for _ in names), *ends, _against_ends(made, point)])
     n = len(names)
-    lines, gone = fitted(rows, width, right=range(n + 1, n + 6), spare=(n + 4, n + 5, n + 3))
+    # Places differ in carbon and cost, seldom in energy.
+    last = n + 6 if "zone" in names else n + 3
+    lines, gone = fitted(rows, width, right=range(n + 1, n + 6), spare=(n + 4, n + 5, last))
     said = (
-        "* nothing else here is as good in time, energy, carbon and cost at once; "
-        f"95 % intervals; “{SAME}”: that of the change holds zero"
+        "* nothing else here is as good in time, energy, carbon and cost at once; 95 % intervals"
     )
+    if n + 6 not in gone:
+        said += f"; “{SAME}”: that of the change holds zero"
     lines += fill(said.split(" "), width)
     if len(shown) < len(made.points):
         lines.append(f"of {len(made.points)} points, the first and the marked (--json has all)")
@@ -253,8 +256,9 @@ def table_words(made: Table, width: int) -> str:
     )
     lines += [f"{MISSING} {plain(why)}" for why in whys]
     if gone:
-        hidden = ", ".join(heads[i] for i in gone)
-        lines.append(f"left out for want of room: {hidden} (wider terminal, or --json)")
+        hidden = " · ".join(heads[i] for i in gone)
+        left = f"left out for want of room: {hidden} (wider terminal, or --json)"
+        lines += fill(left.split(" "), width)
     return "\n".join(cut(line, width) for line in lines)
 
 

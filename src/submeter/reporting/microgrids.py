@@ -13,10 +13,16 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 _WIDTH: Final = 64
+_NO_PRICE: Final = "no price was given"
 
 
-def dispatch_text(supply: "Supply", made: "Dispatch", clock: str, place: str) -> str:
-    """When the job works, and what the plan amounts to beside starting at once."""
+def dispatch_text(
+    supply: "Supply", made: "Dispatch", clock: str, place: str, *, priced: bool = True
+) -> str:
+    """When the job works, and what the plan amounts to beside starting at once.
+
+    What is not there (panels, a battery, a price) has no line.
+    """
     from zoneinfo import ZoneInfo
 
     zone: tzinfo = ZoneInfo(clock) if clock else UTC
@@ -28,8 +34,12 @@ def dispatch_text(supply: "Supply", made: "Dispatch", clock: str, place: str) ->
         ("sun", made.flows.solar_kw), ("load", made.flows.load_kw),
         ("bought", made.flows.bought_kw), ("battery", made.flows.stored_kwh),
     ):  # fmt: skip
-        lines.append(f"  {word:9} {blocks(series.tolist(), _WIDTH)}")
+        if series.any():
+            lines.append(f"  {word:9} {blocks(series.tolist(), _WIDTH)}")
     planned, at_once = made.account, made.at_once
+    absent = set() if priced else {"cost"}
+    absent |= set() if made.capacity_kwh else {"lost in the battery", "battery's wear, apart"}
+    absent |= set() if supply.solar_kw.any() else {"sold", "curtailed", "own use of the sun"}
     rows = [("", "planned", "at once")]
     rows += [
         (f"  {word}", _cell(a, unit), _cell(b, unit))
@@ -46,14 +56,19 @@ def dispatch_text(supply: "Supply", made: "Dispatch", clock: str, place: str) ->
              at_once.self_sufficiency_ratio),
             ("battery's wear, apart", "g", planned.wear_g, at_once.wear_g),
         )
+        if word not in absent
     ]  # fmt: skip
     lines += ["", *table(rows, right=(1, 2))]
+    if not priced:
+        lines.append(f"cost is not known: {_NO_PRICE} (--price 0.31)")
     lines.append("carbon of the grid's hours by profile; sun under an average sky: a model, no")
     lines.append("forecast of the weather. At once: sun first, then the battery, then the grid.")
     return "\n".join(lines)
 
 
-def dispatch_document(supply: "Supply", made: "Dispatch") -> dict[str, object]:
+def dispatch_document(
+    supply: "Supply", made: "Dispatch", *, priced: bool = True
+) -> dict[str, object]:
     """JSON words of a dispatch."""
     flows = made.flows
     return {
@@ -61,8 +76,8 @@ def dispatch_document(supply: "Supply", made: "Dispatch") -> dict[str, object]:
         "start_utc": datetime.fromtimestamp(supply.start_s, UTC).isoformat(),
         "step_s": supply.step_s,
         "battery_kwh": made.capacity_kwh,
-        "planned": _words(made.account),
-        "at_once": _words(made.at_once),
+        "planned": _words(made.account, priced=priced),
+        "at_once": _words(made.at_once, priced=priced),
         "work": [row.tolist() for row in made.work],
         "flows": {
             name: getattr(flows, name).tolist()
@@ -74,11 +89,16 @@ def dispatch_document(supply: "Supply", made: "Dispatch") -> dict[str, object]:
     }  # fmt: skip
 
 
-def _words(account: "Account") -> dict[str, object]:
+def _words(account: "Account", *, priced: bool) -> dict[str, object]:
     from dataclasses import fields
 
     found = {field.name: getattr(account, field.name) for field in fields(account)}
-    why = {"self_consumption_ratio": "no sun", "self_sufficiency_ratio": "no load"}
+    found["cost"] = account.cost if priced else None
+    why = {
+        "self_consumption_ratio": "no sun",
+        "self_sufficiency_ratio": "no load",
+        "cost": _NO_PRICE,
+    }
     return {k: {"missing": why[k]} if v is None else v for k, v in found.items()}
 
 
@@ -100,4 +120,8 @@ def _cell(value: float | None, unit: str) -> str:
         return "–"
     if unit == "%":
         return f"{100 * value:.0f} %"
-    return f"{0.0 if abs(value) < 5e-4 else value:,.4g} {unit}".rstrip()  # noqa: PLR2004
+    kilo = unit == "g" and abs(value) >= 1000  # noqa: PLR2004
+    shown, unit = (value / 1000, "kg") if kilo else (value, unit)
+    small = abs(shown) < 5e-4  # noqa: PLR2004  # what a solver leaves of zero
+    written = f"{0.0 if small else shown:.4g}"
+    return f"{written} {unit}".rstrip()

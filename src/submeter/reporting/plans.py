@@ -81,10 +81,10 @@ def kept_text(plan: Plan, clock: str, width: int = 80) -> str:
     return "\n".join(lines)
 
 
-def plans_text(plans: Sequence[Plan], clock: str) -> str:
-    """One line for each kept plan, the latest first."""
+def plans_text(plans: Sequence[Plan], clocks: Sequence[str]) -> str:
+    """One line for each kept plan by its clock of *clocks*, the latest first."""
     rows = []
-    for plan in reversed(plans):
+    for plan, clock in reversed(list(zip(plans, clocks, strict=True))):
         saving = plan.expected_saving
         words = change(saving) if isinstance(saving, Figure) else "—"
         first = plan.slices[0].start_s if plan.slices else plan.made_s

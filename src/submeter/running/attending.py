@@ -6,11 +6,11 @@ Whatever fails in watching, the command goes on and the run is settled.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["Attendance", "Attendant", "Command", "Member"]
+__all__ = ["Attendance", "Attendant", "Command", "Member", "Together"]
 
 _PROC: Final = Path("/proc")
 
@@ -112,6 +112,37 @@ class Attendant(Protocol):
     def leave(self) -> str:
         """End: the command is over; why it was stopped if that was our doing, else ""."""
         ...
+
+
+class Together:
+    """Several attendants of one run; each begins and ends whatever the others do.
+
+    Parameters
+    ----------
+    attendants
+        In the order of their beginning; the first that stopped the command says why.
+    """
+
+    def __init__(self, attendants: Sequence[Attendant]) -> None:
+        self._attendants = list(attendants)
+
+    def attend(self, folder: Path, command: Command) -> None:
+        """Let all of them begin."""
+        with contextlib.ExitStack() as failing:
+            for one in reversed(self._attendants):
+                failing.callback(one.attend, folder, command)
+
+    def leave(self) -> str:
+        """Let all of them end, the last that began first."""
+        whys: list[str] = []
+
+        def left(one: Attendant) -> None:
+            whys.append(one.leave())
+
+        with contextlib.ExitStack() as failing:
+            for one in self._attendants:
+                failing.callback(left, one)
+        return next((why for why in reversed(whys) if why), "")
 
 
 class Attendance:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,7 +25,6 @@ from submeter.running.following import Do, Next
 from submeter.running.joined import RUN_VARIABLE, is_open
 from submeter.running.launcher import (
     NOT_FOUND,
-    WAITED_FOR,
     Launch,
     Outcome,
     become,
@@ -46,6 +44,7 @@ from submeter.running.pausing import (
     stop_like,
     thaw,
 )
+from submeter.running.signals import Signals, SignalSource, ignored, signals_held
 from submeter.storing.waits import Order, WaitFile
 from submeter.units import ns_to_s
 
@@ -53,6 +52,7 @@ __all__ = ["Silent", "Teller", "run_planned", "signals_held", "wait_for_start"]
 
 LONGEST_WAIT_S: Final = 30.0  # a clock that was set, or a machine that woke, is noticed so late
 ASKED_EVERY_S: Final = 0.2  # whether a program that was asked to pause has done so
+_HURRY: Final = {signal.SIGUSR1}
 _LEAVE: Final = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
 
 
@@ -129,11 +129,15 @@ def run_planned(
         return Outcome(missing)
     teller = teller or Silent()
     with contextlib.ExitStack() as stack:
-        with signals_held():  # from when others can see that we wait
+        hurry: set[Any] = set()
+        with signals_held() as mask:  # from when others can see that we wait
             file = stack.enter_context(WaitFile(home, order.plan.id))
             conductor = Conductor(order, clock or SystemClock(), file, replanner)
             there = lives(conductor.state.pid, conductor.state.pid_start)
-            ended = None if there else wait_for_start(conductor, teller, _Signals())
+            ended = None if there else wait_for_start(conductor, teller, Signals())
+            if not there and ended is None:
+                hurry = _HURRY - mask  # who asks to start while it starts has what they want
+                mask.update(hurry)
         if there:
             follow_adopted(conductor)
             return Outcome(0, notes=tuple(conductor.notes))
@@ -142,8 +146,9 @@ def run_planned(
         outer = os.environ.get(RUN_VARIABLE)
         if outer and is_open(Path(outer)):
             conductor.over()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, hurry)
             become(order.command)
-        launch = PlannedLaunch(conductor, teller)
+        launch = PlannedLaunch(conductor, teller, hurry)
         launch.attendance.attendant = attendant
         launch.prepare(
             name=order.name,
@@ -153,54 +158,6 @@ def run_planned(
             zone=order.zone,
         )
         return launch.run()
-
-
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold the signals that a launch waits for, so that threads begun within hold them for good.
-
-    A library's threads that do not hold them would take them from us. They are let in again at
-    the end of the block, for this thread alone.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-class _Signals:
-    """Signals of this process, held while it waits."""
-
-    def hold(self) -> Any:
-        return signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
-
-    def let_in(self, mask: Any) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def take(self, most_s: float) -> int:
-        """Number of the next signal, 0 if none came within *most_s*."""
-        info = signal.sigtimedwait(WAITED_FOR, max(0.0, most_s))
-        return 0 if info is None or _ignored(info.si_signo) else info.si_signo
-
-
-class SignalSource(Protocol):
-    """Where the signals that end a waiting come from."""
-
-    def hold(self) -> Any:
-        """Have signals wait from now on; what `let_in` takes to undo it."""
-        ...
-
-    def let_in(self, mask: Any) -> None:
-        """Take signals as before."""
-        ...
-
-    def take(self, most_s: float) -> int:
-        """Wait for a signal, *most_s* at the most; its number or 0."""
-        ...
 
 
 def wait_for_start(conductor: Conductor, teller: Teller, signals: SignalSource) -> Outcome | None:
@@ -250,8 +207,9 @@ class PlannedLaunch(Launch):
     ``gone`` (it left its checkpoint and ended).
     """
 
-    def __init__(self, conductor: Conductor, teller: Teller) -> None:
+    def __init__(self, conductor: Conductor, teller: Teller, hurry: set[Any]) -> None:
         super().__init__(conductor.order.command)
+        self._hurry = hurry  # held so far by us, and not to be by the program
         self.mode = "working"
         self._conductor = conductor
         self._teller = teller
@@ -266,6 +224,9 @@ class PlannedLaunch(Launch):
 
     def _start(self) -> None:
         conductor = self._conductor
+        self._mask = self._mask - self._hurry
+        while self._hurry and signal.sigtimedwait(self._hurry, 0) is not None:
+            pass  # it asked us to start
         if self.collector is not None:
             conductor.set_run(self.collector.order.run_id)
             self._open_marks(Path(self.collector.order.folder))
@@ -343,7 +304,7 @@ class PlannedLaunch(Launch):
         number = info.si_signo
         if self.mode in {"working", "asked"} or number in {signal.SIGCHLD, signal.SIGCONT}:
             super()._hear(info)
-        elif number in _LEAVE and not _ignored(number):
+        elif number in _LEAVE and not ignored(number):
             self._leave(number)
         elif number == signal.SIGTSTP:
             self._teller.leave()
@@ -488,11 +449,6 @@ class PlannedLaunch(Launch):
     def _mark(self, kind: str, t_ns: int, number: float | None = None) -> None:
         if self._marks is not None:
             self._marks.event(Event(t_ns, kind, number=number))
-
-
-def _ignored(number: int) -> bool:
-    """Whether we were told to ignore a signal (nohup); held back, it comes all the same."""
-    return signal.getsignal(number) is signal.SIG_IGN
 
 
 def _gone(pid: int) -> bool:

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from submeter.errors import CoverageError, ProviderError, ProviderRefusedError, UsageError
-from submeter.forecasting.guarding import waiting_pays
+from submeter.forecasting.guarding import guard_on
+from submeter.forecasting.providing import Contest, as_given, contest
 from submeter.forecasting.reading import read_series
 from submeter.forecasting.series import Series
 from submeter.planning.outlooks import Outlook, foreseen
@@ -21,9 +22,11 @@ from submeter.records.places import Zone
 from submeter.records.plans import Job
 from submeter.records.traces import Trace
 from submeter.running.reckoning import ANSWERS
+from submeter.storing import forecasts
 from submeter.storing.places import home as usual_home
 
 PAST_S: Final = 42 * 86_400.0  # asked of a provider: six weeks, so that weekdays tell themselves
+CSV: Final = "csv:"
 _LARGEST_BYTES: Final = 64 * 2**20
 _MOST_HOLES_RATIO: Final = 0.1
 _OF_OURS: Final = "timestamp,"  # begins the columns of a file with a unit and a kind
@@ -75,6 +78,8 @@ def told_by(path: Path, zone: Zone) -> Told:
 
 
 def _head(path: Path) -> list[str]:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is no file", remedy="give a file of readings, not a pipe")
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise UsageError(f"{path.name} is larger than 64 MiB", remedy="give a part of it")
@@ -132,15 +137,11 @@ def with_series(site: Site, told: Told, now_utc_s: float, end_utc_s: float) -> S
 
 def guard_by(past: Series) -> Guard:
     """Hold back where waiting with such jobs has not paid in the last weeks of *past*."""
+    back_tested = guard_on(past)
 
     def guard(job: Job) -> tuple[bool, str]:
-        slack_s = job.deadline_s - job.earliest_s - job.duration_s
-        verdict = waiting_pays(
-            past, job.duration_s, slack_s, interruptible=job.interruptible,
-            checkpoint_s=job.checkpoint_s,
-        )  # fmt: skip
-        words = verdict.words
-        return verdict.pays, f"{words[0].upper()}{words[1:]}."
+        pays, words = back_tested(job)
+        return pays, f"{words[0].upper()}{words[1:]}."
 
     return guard
 
@@ -156,7 +157,7 @@ def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s
     cache = AnswerCache(usual_home() / ANSWERS)
     try:
         trace = fetch(provider, zone, now_utc_s - PAST_S, end_utc_s, cache=cache)
-        return _by_trace(site, zone, trace, now_utc_s, end_utc_s)
+        return _by_trace(site, zone, trace, (now_utc_s, end_utc_s), provider)
     except ProviderRefusedError:
         raise
     except (ProviderError, CoverageError) as exc:
@@ -165,14 +166,42 @@ def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s
         return msgspec.structs.replace(site, outlooks={**site.outlooks, "average": noted})
 
 
-def _by_trace(site: Site, zone: Zone, trace: Trace, now_utc_s: float, end_utc_s: float) -> Site:
+def _by_trace(
+    site: Site, zone: Zone, trace: Trace, span_utc_s: tuple[float, float], provider: str
+) -> Site:
     name = "average" if trace.kind is None else trace.kind.signal
-    series = Series.of(trace, zone.timezone or "UTC")
-    made = foreseen(series, now_utc_s, end_utc_s, ahead=trace.shape == "forecast")
+    series, notes = Series.of(trace, zone.timezone or "UTC"), trace.notes
+    ahead = trace.shape == "forecast"
+    if ahead and not provider.startswith(CSV):  # a file of the user's own is believed
+        result = judged(series, span_utc_s[0], usual_home(), provider, zone.code, name)
+        ahead, notes = result.provider_wins, (*notes, result.words)
+    made = foreseen(series, *span_utc_s, ahead=ahead)
     words = f"{made.source}; {trace.source}" if trace.source else made.source
-    made = msgspec.structs.replace(made, zone=site.zone, notes=trace.notes, source=words)
-    past = series.until(now_utc_s) if name == "average" else site.past
+    made = msgspec.structs.replace(made, zone=site.zone, notes=notes, source=words)
+    past = series.until(span_utc_s[0]) if name == "average" else site.past
     return msgspec.structs.replace(site, outlooks={**site.outlooks, name: made}, past=past)
+
+
+def judged(series: Series, now_utc_s: float, home: Path, *about: str) -> Contest:
+    """Judge forecasts that were kept under *home*, and keep that which *series* holds ahead.
+
+    *about* are provider, zone and signal.
+    """
+    earlier = [
+        as_given(f.made_utc_s, f.start_utc_s, f.step_s, f.values)
+        for f in forecasts.given(home, *about)
+    ]
+    past = series.until(now_utc_s)
+    told = series.values[len(past.values) :].tolist()
+    forecasts.keep(
+        home,
+        forecasts.Given(
+            now_utc_s, past.end_utc_s, series.step_s,
+            tuple(None if math.isnan(value) else value for value in told),
+        ),
+        *about,
+    )  # fmt: skip
+    return contest(past, [f for f in earlier if f.made_utc_s <= now_utc_s])
 
 
 def _noted(outlook: Outlook, note: str) -> Outlook:

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,9 @@ from submeter.storing import places
 from submeter.storing.ledger import LEDGER_FILE, open_ledger
 
 TRIAL_TAG: Final = "trial"
+LOOK_S: Final = 0.5
+GRACE_S: Final = 2.0
+LATEST: Final = 32  # runs among which one that has just begun is looked for
 _TAIL_LINES: Final = 4
 _TAIL_BYTES: Final = 4096
 
@@ -34,6 +37,14 @@ class Trial(msgspec.Struct, frozen=True):
     exit_code: int
     output: Path
     metrics: dict[str, float] = {}  # logged by the program, or read from its output
+    stopped: bool = False  # by who watched it
+
+
+class SoFar(msgspec.Struct, frozen=True):
+    """How far a trial that goes on has come."""
+
+    run: Run
+    metrics: dict[str, float]
 
 
 def metered(
@@ -45,6 +56,7 @@ def metered(
     tags: Mapping[str, str] | None = None,
     project: str | None = None,
     patterns: Mapping[str, re.Pattern[str]] | None = None,
+    watch: Callable[[SoFar], bool] | None = None,
 ) -> Trial:
     """Run *argv* under the meter to its end, and give its run.
 
@@ -61,6 +73,9 @@ def metered(
     patterns
         By metric, what to look for in the output of a program that logs nothing; the last match
         counts, its first group is the number.
+    watch
+        Looks at how far it has come about once a second, and says whether to go on; if not, the
+        program is asked to end (SIGTERM).
     """
     words = [sys.executable, "-m", "submeter", "run", "--quiet", "--tag", f"{TRIAL_TAG}={key}"]
     words += ["--name", name] if name else []
@@ -73,13 +88,64 @@ def metered(
             [*words, "--", *argv],
             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
         )  # fmt: skip
+        stopped = watch is not None and _watched(child, key, output, patterns or {}, watch)
         code = _ended(child)
-    run = _run_tagged(key)
+    run = run_tagged(key)
     if code < 0:
         code = 128 - code
     said = _read(output, patterns or {})
     logged = {} if isinstance(run, Missing) else run.metrics
-    return Trial(run, code, output, {**said, **logged})
+    return Trial(run, code, output, {**said, **logged}, stopped)
+
+
+def _watched(
+    child: "subprocess.Popen[bytes]",
+    key: str,
+    output: Path,
+    patterns: Mapping[str, re.Pattern[str]],
+    watch: Callable[[SoFar], bool],
+) -> bool:
+    """Look at a trial until it ends; whether it was asked to end before."""
+    from submeter.running.progress import Following
+
+    following: Following | None = None
+    while True:
+        try:
+            child.wait(LOOK_S)
+        except subprocess.TimeoutExpired:
+            pass
+        except KeyboardInterrupt:
+            _interrupted(child)
+            raise
+        else:
+            return False
+        folder = _folder_tagged(key) if following is None else following.folder
+        if folder is None:
+            continue
+        following = following or Following(folder)
+        try:
+            following.look()
+            run = following.so_far()
+        except SubmeterError:  # it has just begun
+            continue
+        if not watch(SoFar(run, {**_read(output, patterns), **run.metrics})):
+            child.terminate()
+            return True
+
+
+def _folder_tagged(key: str) -> Path | None:
+    """Folder of the run of a trial; it is among the latest."""
+    from submeter.running.recovery import read_order
+
+    try:
+        folders = sorted((places.home() / "runs").iterdir(), reverse=True)[:LATEST]
+    except OSError:
+        return None
+    for folder in folders:
+        order = read_order(folder)
+        if order is not None and order.tags.get(TRIAL_TAG) == key:
+            return folder
+    return None
 
 
 def _ended(child: "subprocess.Popen[bytes]") -> int:
@@ -87,15 +153,21 @@ def _ended(child: "subprocess.Popen[bytes]") -> int:
     try:
         return child.wait()
     except KeyboardInterrupt:
-        child.wait()
+        _interrupted(child)
         raise
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
 
 
-def _run_tagged(key: str) -> Run | Missing:
+def _interrupted(child: "subprocess.Popen[bytes]") -> None:
+    """Let a trial end after an interrupt: of a terminal it had its own, else it is asked to."""
+    try:
+        child.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        child.wait()
+
+
+def run_tagged(key: str) -> Run | Missing:
+    """Run of the trial of that key, if it has been settled."""
     path = places.home() / LEDGER_FILE
     try:
         with open_ledger(path, create=False) as ledger:

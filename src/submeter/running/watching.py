@@ -410,6 +410,10 @@ class Watch:
         while left and time.monotonic() < end_s:
             time.sleep(0.05)
             left = self._command.signal_those(left, 0)
+        if left and self._probe is None:  # a budget never kills: a checkpoint may be half written
+            number = f"{len(left)} process{'es' if len(left) > 1 else ''}"
+            self._once(f"{number} that it had started did not end within {KILL_S:g} s of SIGTERM")
+            return
         self._command.signal_those(left, signal.SIGKILL)
 
     # --- words ------------------------------------------------------------------------------

@@ -362,6 +362,10 @@ class NvmlSensor:
         everyone = compute | (self._processes("Graphics") or set())
         return self._shared(compute, everyone, everyone.intersection(run_pids))
 
+    def computing(self) -> set[int] | None:
+        """Processes that compute on the board now; None if the driver does not tell."""
+        return self._processes("Compute") if self._attached(self._now_ns()) else None
+
     def _shared(self, compute: set[int], everyone: set[int], mine: set[int]) -> Tenancy:
         pids = tuple(sorted(mine))
         if everyone and mine == everyone:

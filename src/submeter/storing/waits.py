@@ -23,6 +23,7 @@ __all__ = ["FOLDER", "Order", "State", "Wait", "WaitFile", "open_waits", "read_w
 
 FOLDER: Final = "waits"
 MOST_BYTES: Final = 16 << 20
+MOST_ENDED: Final = 1000  # files of plans that are over are kept up to so many
 _CHECK: Final = 9  # eight digits and a blank before each line's JSON
 _LONG_BYTES: Final = 1 << 18  # beyond it a file is written anew when it is next opened
 
@@ -158,6 +159,7 @@ class WaitFile:
         self._fd = fd
         self.wait = read_wait(self.path)
         self._mend()
+        forget_old(home)
 
     def _opened(self) -> int:
         try:
@@ -278,6 +280,25 @@ def open_waits(home: Path) -> list[Wait]:
         if wait is not None and wait.unfinished:
             found.append(msgspec.structs.replace(wait, locked=_is_locked(path)))
     return sorted(found, key=lambda w: (w.order.asked_s, w.plan_id))
+
+
+def forget_old(home: Path, *, most: int = MOST_ENDED) -> None:
+    """Remove the files of plans that are over, beyond the *most* that were last written.
+
+    They are needed no more but for what a run's plan was, which the kept plans tell as well.
+    """
+    paths = list((home / FOLDER).glob("*.wait"))
+    if len(paths) <= most:
+        return
+    by_age = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            by_age.append((path.stat().st_mtime, path))
+    for _, path in sorted(by_age, reverse=True)[most:]:
+        wait = read_wait(path)
+        if wait is not None and not wait.unfinished and not _is_locked(path):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _is_locked(path: Path) -> bool:

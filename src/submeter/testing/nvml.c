@@ -23,7 +23,8 @@
 
 enum { OK, UNINITIALIZED, INVALID, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 6, TOO_SMALL = 7, TIMEOUT = 10,
        LIBRARY_NOT_FOUND = 12, LOST = 15, UNKNOWN = 999 };
-enum { MAX_BOARDS = 16, MAX_PARTS = 16, MAX_PROCESSES = 16, MAX_MIG = 7, MAX_CALLERS = 512 };
+enum { MAX_BOARDS = 16, MAX_PARTS = 16, MAX_PROCESSES = 16, MAX_MIG = 7, MAX_CALLERS = 512,
+       MAX_LIMITS = 64 };
 
 /* ---- layout of the state file; nvml.py packs the same fields in the same order ---- */
 typedef struct { double kind, shift_s, a, b, c, d; } part_t;
@@ -52,6 +53,11 @@ typedef struct {
     uint32_t call_us, mig_mode, n_mig, temperature_c, sm_clock_mhz, memory_clock_mhz;
     uint32_t limit_mw, default_limit_mw, least_limit_mw, most_limit_mw;
     uint32_t architecture, capability_major, capability_minor, reserved;
+    double natural_w;                        /* draw without a limit; 0: the limit changes nothing */
+    int32_t limit_fails_after, limit_fail_code, limit_fails_late, range_code, clock_code;
+    uint32_t n_limits, locked_clock_mhz, least_clock_mhz, most_clock_mhz, unused;
+    uint64_t clock_sets;
+    double limit_at_s[MAX_LIMITS], limit_ratio[MAX_LIMITS]; /* how the draw was scaled from when on */
 } board_t;
 
 static header_t *state;                      /* the mapped file, or NULL */
@@ -95,10 +101,29 @@ static double part_w(const part_t *p, double t) {
     return t >= p->b ? p->d : p->c + (p->d - p->c) * (t - p->a) / (p->b - p->a);
 }
 
-static double energy_j(const board_t *b, double from, double to) {
+static double free_j(const board_t *b, double from, double to) {
     double sum = 0;
     for (uint32_t i = 0; i < b->n_parts; i++) sum += part_j(&b->parts[i], to) - part_j(&b->parts[i], from);
     return sum;
+}
+
+/* What was drawn: piece by piece between the limits that were set. */
+static double energy_j(const board_t *b, double from, double to) {
+    uint32_t n = __atomic_load_n(&b->n_limits, __ATOMIC_ACQUIRE);
+    double sum = 0;
+    if (b->natural_w <= 0 || n == 0) return free_j(b, from, to);
+    for (uint32_t i = 0; i < n; i++) {
+        double begin = fmax(from, b->limit_at_s[i]), end = i + 1 < n ? fmin(to, b->limit_at_s[i + 1]) : to;
+        if (end > begin) sum += b->limit_ratio[i] * free_j(b, begin, end);
+    }
+    return sum;
+}
+
+static double ratio_at(const board_t *b, double t) {
+    uint32_t n = __atomic_load_n(&b->n_limits, __ATOMIC_ACQUIRE);
+    double ratio = 1;
+    for (uint32_t i = 0; b->natural_w > 0 && i < n && b->limit_at_s[i] <= t; i++) ratio = b->limit_ratio[i];
+    return ratio;
 }
 
 static double refreshed_s(double t, double period_s, double phase_s) {
@@ -110,7 +135,7 @@ static double window_w(const board_t *b, double t, double window_s) {
     double u = refreshed_s(t, b->power_update_s, b->power_phase_s), sum = 0;
     if (window_s > 0) return energy_j(b, u - window_s, u) / window_s * b->gain;
     for (uint32_t i = 0; i < b->n_parts; i++) sum += part_w(&b->parts[i], u);
-    return sum * b->gain;
+    return sum * ratio_at(b, u) * b->gain;
 }
 
 static uint64_t counter_mj(const board_t *b, double t) {
@@ -327,7 +352,7 @@ ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementMode, unsigned, 0, 1)
 ANSWER_PHYSICAL(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, x.b->energy_code, counter_mj(x.b, x.t))
 ANSWER_PHYSICAL(nvmlDeviceGetPowerUsage, unsigned, x.b->power_code, window_w(x.b, x.t, x.b->power_window_s) * 1e3 + 0.5)
 ANSWER_PHYSICAL(nvmlDeviceGetEnforcedPowerLimit, unsigned, 0, x.b->limit_mw)
-ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementLimit, unsigned, 0, x.b->limit_mw)
+ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementLimit, unsigned, x.b->range_code, x.b->limit_mw)
 ANSWER_PHYSICAL(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, 0, x.b->default_limit_mw)
 ANSWER_PHYSICAL(nvmlDeviceGetCurrentClocksEventReasons, unsigned long long, 0, x.b->throttle_bits)
 ANSWER_PHYSICAL(nvmlDeviceGetCurrentClocksThrottleReasons, unsigned long long, 0, x.b->throttle_bits)
@@ -336,6 +361,7 @@ ANSWER(nvmlDeviceIsMigDeviceHandle, unsigned, x.mig >= 0)
 
 int nvmlDeviceGetPowerManagementLimitConstraints(void *handle, unsigned *least, unsigned *most) {
     ENTER; PHYSICAL;
+    if (x.b->range_code) return x.b->range_code;
     *least = x.b->least_limit_mw;
     *most = x.b->most_limit_mw;
     return OK;
@@ -344,8 +370,46 @@ int nvmlDeviceSetPowerManagementLimit(void *handle, unsigned limit_mw) {
     ENTER; PHYSICAL;
     if (x.b->limit_code) return x.b->limit_code;
     if (limit_mw < x.b->least_limit_mw || limit_mw > x.b->most_limit_mw) return INVALID;
-    x.b->limit_mw = limit_mw;
-    __atomic_add_fetch(&x.b->limit_sets, 1, __ATOMIC_SEQ_CST);
+    board_t *b = x.b;
+    int fails = b->limit_fails_after >= 0 && b->limit_sets >= (uint64_t)b->limit_fails_after;
+    __atomic_add_fetch(&b->limit_sets, 1, __ATOMIC_SEQ_CST);
+    if (fails && !b->limit_fails_late) return b->limit_fail_code;
+    b->limit_mw = limit_mw;
+    uint32_t n = b->n_limits < MAX_LIMITS ? b->n_limits : MAX_LIMITS - 1;
+    b->limit_at_s[n] = x.t;
+    b->limit_ratio[n] = b->natural_w > 0 ? fmin(1, limit_mw / 1e3 / b->natural_w) : 1;
+    __atomic_store_n(&b->n_limits, n + 1, __ATOMIC_RELEASE);
+    return fails ? b->limit_fail_code : OK;
+}
+int nvmlDeviceSetGpuLockedClocks(void *handle, unsigned least_mhz, unsigned most_mhz) {
+    ENTER; PHYSICAL;
+    if (x.b->clock_code) return x.b->clock_code;
+    if (least_mhz > most_mhz || most_mhz > x.b->most_clock_mhz) return INVALID;
+    x.b->locked_clock_mhz = most_mhz;
+    __atomic_add_fetch(&x.b->clock_sets, 1, __ATOMIC_SEQ_CST);
+    return OK;
+}
+int nvmlDeviceResetGpuLockedClocks(void *handle) {
+    ENTER; PHYSICAL;
+    if (x.b->clock_code) return x.b->clock_code;
+    x.b->locked_clock_mhz = 0;
+    __atomic_add_fetch(&x.b->clock_sets, 1, __ATOMIC_SEQ_CST);
+    return OK;
+}
+int nvmlDeviceGetSupportedMemoryClocks(void *handle, unsigned *n, unsigned *out) {
+    ENTER; PHYSICAL;
+    if (!out || *n < 1) return *n = 1, TOO_SMALL;
+    *n = 1;
+    out[0] = x.b->memory_clock_mhz;
+    return OK;
+}
+int nvmlDeviceGetSupportedGraphicsClocks(void *handle, unsigned memory_mhz, unsigned *n, unsigned *out) {
+    ENTER; PHYSICAL;
+    if (memory_mhz != x.b->memory_clock_mhz) return INVALID;
+    unsigned found = (x.b->most_clock_mhz - x.b->least_clock_mhz) / 15 + 1;
+    if (!out || *n < found) return *n = found, TOO_SMALL;
+    *n = found;
+    for (unsigned i = 0; i < found; i++) out[i] = x.b->most_clock_mhz - 15 * i;
     return OK;
 }
 

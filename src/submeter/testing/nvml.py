@@ -7,28 +7,23 @@ file that tells the library which boards there are and what goes wrong with them
 
 import contextlib
 import ctypes
-import hashlib
 import importlib
 import mmap
 import os
-import shutil
-import stat
 import struct
-import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from submeter.errors import SubmeterError
+from submeter.testing.compiling import SONAME, compile_library
 from submeter.testing.waveforms import Part, Waveform, constant
 from submeter.units import s_to_ns
 
-SONAME: Final = "libnvidia-ml.so.1"
 STATE_VARIABLE: Final = "FAKE_NVML_STATE"
 RESET: Final = "submeter_fake_reset"  # exported by our library only, so also its mark
 NOT_SUPPORTED: Final = 3
@@ -42,6 +37,7 @@ MAX_PARTS: Final = 16
 MAX_PROCESSES: Final = 16
 MAX_MIG: Final = 7
 MAX_CALLERS: Final = 512
+MAX_LIMITS: Final = 64
 _HEADER: Final = struct.Struct("<8s4I2qi3I80s")
 _CALLER: Final = struct.Struct("<2IQ")
 _HEADER_BYTES: Final = _HEADER.size + MAX_CALLERS * _CALLER.size
@@ -52,7 +48,13 @@ _NUMBERS: Final = struct.Struct("<20d3Q4I7i14I4x")
 _PARTS_AT: Final = _TEXTS.size
 _PROCESSES_AT: Final = _PARTS_AT + MAX_PARTS * _PART.size
 _NUMBERS_AT: Final = _PROCESSES_AT + MAX_PROCESSES * _PROCESS.size
-_BOARD_BYTES: Final = _NUMBERS_AT + _NUMBERS.size
+_LIMITS: Final = struct.Struct(f"<d5i5IQ{2 * MAX_LIMITS}d")
+_LIMITS_AT: Final = _NUMBERS_AT + _NUMBERS.size
+_BOARD_BYTES: Final = _LIMITS_AT + _LIMITS.size
+_HISTORY_AT: Final = _LIMITS_AT + struct.calcsize("<d5i")
+_LOCKED_AT: Final = _HISTORY_AT + 4
+_CLOCK_SETS_AT: Final = _LIMITS_AT + struct.calcsize("<d5i5I")
+_KEPT: Final = ((_HISTORY_AT, 8), (_CLOCK_SETS_AT, 8 + 16 * MAX_LIMITS))  # what the library writes
 _LIVE_AT: Final = struct.calcsize("<8s3I")
 _EPOCH_AT: Final = struct.calcsize("<8s4I")
 _VIRTUAL_AT: Final = struct.calcsize("<8s4Iq")
@@ -122,6 +124,14 @@ class Board:
     memory_bytes: int = 80 * 2**30
     limit_w: float = 400.0
     least_limit_w: float = 100.0
+    most_limit_w: float = 0.0  # the limit if 0
+    natural_w: float = 0.0  # what it draws without a limit, which scales it; 0: it does not care
+    limit_fails_after: int = -1  # so often a limit is set, then the driver fails; -1: never
+    limit_fail_code: ReturnCode = GPU_IS_LOST
+    limit_fails_late: bool = False  # ... having set it all the same
+    range_code: ReturnCode = 0  # of asking for limits
+    clock_code: ReturnCode = 0  # of locking clocks
+    least_clock_mhz: int = 210
     temperature_c: int = 55
     sm_clock_mhz: int = 1410
     memory_clock_mhz: int = 1593
@@ -260,7 +270,7 @@ class FakeDriver:
         for index, board in enumerate(self.boards):
             block = bytearray(_pack_board(board))
             start = _HEADER_BYTES + index * _BOARD_BYTES
-            for at, length in ((_SETS_AT, 8), (_LIMIT_AT, 4)):
+            for at, length in ((_SETS_AT, 8), (_LIMIT_AT, 4), *_KEPT):
                 block[at : at + length] = self._map[start + at : start + at + length]
             self._put(index, bytes(block))
 
@@ -276,6 +286,40 @@ class FakeDriver:
     def limit_sets(self, index: int) -> int:
         """How often the power limit of board *index* was set."""
         at = _HEADER_BYTES + index * _BOARD_BYTES + _SETS_AT
+        return int(struct.unpack_from("<Q", self._map, at)[0])
+
+    def limits(self, index: int) -> list[tuple[float, float]]:
+        """When the limit of board *index* was set [s], and what it made of the draw [1]."""
+        at = _HEADER_BYTES + index * _BOARD_BYTES
+        n = struct.unpack_from("<I", self._map, at + _HISTORY_AT)[0]
+        rows = struct.unpack_from(f"<{2 * MAX_LIMITS}d", self._map, at + _CLOCK_SETS_AT + 8)
+        return list(zip(rows[:n], rows[MAX_LIMITS : MAX_LIMITS + n], strict=True))
+
+    def set_limit(self, index: int, limit_w: float) -> None:
+        """Change the limit of board *index* as another program would, unseen by ours [W]."""
+        at = _HEADER_BYTES + index * _BOARD_BYTES + _LIMIT_AT
+        struct.pack_into("<I", self._map, at, round(limit_w * 1e3))
+
+    def energy_j(self, index: int, t0_s: float, t1_s: float) -> float:
+        """Energy that board *index* really drew, its limits considered [J]."""
+        board, sum_j = self.boards[index], 0.0
+        if board.natural_w <= 0:
+            return board.waveform.energy_j(t0_s, t1_s)
+        pieces = [*self.limits(index), (inf, 0.0)]
+        for (begin_s, ratio), (end_s, _) in pairwise(pieces):
+            start_s, stop_s = max(t0_s, begin_s), min(t1_s, end_s)
+            if stop_s > start_s:
+                sum_j += ratio * board.waveform.energy_j(start_s, stop_s)
+        return sum_j
+
+    def locked_clock_mhz(self, index: int) -> int:
+        """Clock to which board *index* is locked, 0 if it is not [MHz]."""
+        at = _HEADER_BYTES + index * _BOARD_BYTES + _LOCKED_AT
+        return int(struct.unpack_from("<I", self._map, at)[0])
+
+    def lock_sets(self, index: int) -> int:
+        """How often clocks of board *index* were locked or let go."""
+        at = _HEADER_BYTES + index * _BOARD_BYTES + _CLOCK_SETS_AT
         return int(struct.unpack_from("<Q", self._map, at)[0])
 
     def calls(self) -> dict[int, Calls]:
@@ -354,6 +398,7 @@ def _pack_board(board: Board) -> bytes:
         + b"".join(_pack_part(part) for part in parts).ljust(MAX_PARTS * _PART.size, b"\0")
         + b"".join(map(_pack_process, board.processes)).ljust(MAX_PROCESSES * _PROCESS.size, b"\0")
         + _pack_numbers(board)
+        + _pack_limits(board)
     )
 
 
@@ -382,67 +427,19 @@ def _pack_numbers(b: Board) -> bytes:
         b.limit_code,
         round(b.call_s * 1e6), b.mig_on and b.mig_instances > 0, b.mig_instances,
         b.temperature_c, b.sm_clock_mhz, b.memory_clock_mhz,
-        limit_mw, limit_mw, round(b.least_limit_w * 1e3), limit_mw,
+        limit_mw, limit_mw, round(b.least_limit_w * 1e3),
+        round((b.most_limit_w or b.limit_w) * 1e3),
         b.architecture, *b.capability, 0,
     )  # fmt: skip
 
 
-def find_compiler() -> str | None:
-    """Return the C compiler that would be used, or None if there is none."""
-    wanted = (os.environ.get("CC", ""), "cc", "gcc", "clang")
-    return next(filter(None, map(shutil.which, filter(None, wanted))), None)
-
-
-def compile_library(cache: Path | None = None) -> Path:
-    """Compile the fake driver library, unless that was done before.
-
-    Parameters
-    ----------
-    cache
-        Folder for the result; default: a private one under the folder for temporary files.
-
-    Returns
-    -------
-    Path
-        ``libnvidia-ml.so.1`` in a folder of its own.
-
-    Raises
-    ------
-    SubmeterError
-        If there is no C compiler, or it fails.
-    """
-    source = Path(__file__).with_name("nvml.c")
-    key = hashlib.sha256(source.read_bytes() + sys.platform.encode()).hexdigest()[:16]
-    library = (cache or _private_cache()) / key / SONAME
-    if library.exists():
-        return library
-    compiler = find_compiler()
-    if compiler is None:
-        raise SubmeterError(
-            "the fake NVIDIA library is made from C, and there is no C compiler (cc, gcc, clang)",
-            remedy="install one, for example with `apt install gcc libc6-dev`, or name it in CC",
-        )
-    library.parent.mkdir(parents=True, exist_ok=True)
-    made = library.with_name(f"{SONAME}.{os.getpid()}")
-    command = [compiler, "-std=gnu11", "-O2", "-shared", "-fPIC", f"-Wl,-soname,{SONAME}",
-               "-o", str(made), str(source), "-lm"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SubmeterError(
-            f"{compiler} could not compile {source.name}: {done.stderr.strip()[-500:]}",
-            remedy="install the C library's headers, for example with `apt install libc6-dev`",
-        )
-    made.replace(library)  # whole or not at all, also when two do it at once
-    return library
-
-
-def _private_cache() -> Path:
-    """Return a folder that nobody else can put a library into."""
-    user = os.getuid()
-    folder = Path(tempfile.gettempdir()) / f"submeter-testing-{user}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
-        return folder
-    return Path(tempfile.mkdtemp(prefix="submeter-testing-"))
+def _pack_limits(b: Board) -> bytes:
+    ratio = min(1.0, b.limit_w / b.natural_w) if b.natural_w > 0 else 1.0
+    rest = [0.0] * (MAX_LIMITS - 1)
+    return _LIMITS.pack(
+        b.natural_w,
+        b.limit_fails_after, b.limit_fail_code, b.limit_fails_late, b.range_code, b.clock_code,
+        1, 0, b.least_clock_mhz, b.sm_clock_mhz, 0,
+        0,
+        -inf, *rest, ratio, *rest,
+    )  # fmt: skip

@@ -95,7 +95,10 @@ class ModelSource:
             made,
             notes=(f"{self.name}: {spelt(made.params)} parameters", *notes, *counted.notes),
             spread_ratio=spread_ratio,
-            details={f"batch_{unit}": n for unit, n in counted.work.items() if unit == "samples"},
+            details={
+                "steps": steps,
+                **{f"batch_{unit}": n for unit, n in counted.work.items() if unit == "samples"},
+            },
         )
         return _in_precision(made, words.get("precision"))
 

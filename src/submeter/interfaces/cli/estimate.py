@@ -16,7 +16,13 @@ from submeter.interfaces.cli.estimate_more import (
     take_more,
     with_more,
 )
-from submeter.interfaces.cli.probe import ProbingCommand, probe, probe_options, probed_command
+from submeter.interfaces.cli.probe import (
+    ProbingCommand,
+    probe,
+    probe_options,
+    probed_command,
+    refuse_beside_probe,
+)
 
 if TYPE_CHECKING:
     from submeter.estimating.asking import Answer, Question
@@ -117,6 +123,7 @@ def estimate(
     if probe_s is not None:
         if description is not None or sweep is not None or vary:
             raise UsageError("a probe is of a command", remedy="--probe 30s -- python train.py")
+        refuse_beside_probe()
         probe(probe_s, given, as_json=as_json, save=save)
         return
     given.pop("probe_steps", None)
@@ -231,28 +238,39 @@ def _beside(question: "Question", found: "Answer") -> "tuple[str, Change] | None
 
 
 def _validate(path: str, *, as_json: bool) -> None:
-    import csv
-
     from submeter.estimating.validating import validate
     from submeter.reporting.validation import validation_data, validation_text
 
-    try:
-        with open(path, newline="", encoding="utf-8") as file:  # noqa: PTH123  # any path
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise UsageError(f"{path}: {why}", remedy="give a table in CSV") from None
-    if not rows or "id" not in rows[0]:
-        raise UsageError(
-            f"{path} is no table of runs", remedy="the first line names id, hardware, …"
-        )
-    report = validate(rows)
+    report = validate(_runs(path))
     if as_json:
         from submeter.reporting.words import JSON_SCHEMA, to_json
 
         click.echo(to_json({"schema": JSON_SCHEMA, **validation_data(report)}))
         return
     click.echo(validation_text(report), nl=False)
+
+
+def _runs(path: str) -> list[dict[str, str]]:
+    """Rows of a table of runs, as spreadsheets write it: any of three separators, any case."""
+    import csv
+
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123  # any path
+            head = file.readline()
+            file.seek(0)
+            separator = max(",;\t", key=head.count)
+            rows = [
+                {name.strip().lower(): cell or "" for name, cell in row.items() if name}
+                for row in csv.DictReader(file, delimiter=separator)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise UsageError(f"{path}: {why}", remedy="give a table in CSV, as UTF-8") from None
+    if not rows or not {"id", "hardware"} & set(rows[0]):
+        raise UsageError(
+            f"{path} is no table of runs", remedy="the first line names id, hardware, …"
+        )
+    return rows
 
 
 def _width(most: int = 100) -> int:

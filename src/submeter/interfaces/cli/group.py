@@ -31,9 +31,13 @@ VERBS: Final = {
     "estimate": Verb("estimate:estimate", "Predict what a training will use.", _METER),
     "plan": Verb("plan:plan", "Say when and where a job brings least.", _METER),
     "prove": Verb("prove:prove", "Show that one way uses less than another.", _LESS),
+    "tune": Verb("tune:tune", "Find settings that use less.", _LESS),
     "savings": Verb("prove:savings", "List the savings that were shown.", _LESS),
+    "limits": Verb("limits:limits", "Show power limits of boards; put them back.", _LESS),
+    "techniques": Verb("techniques:techniques", "List ways to use less, and explain one.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
+    "report": Verb("report:report", "Write what a run used as a document.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
     "replay": Verb("replay:replay", "Reckon a run over another place or time.", _LOOK),
     "grid": Verb("grid:grid", "Show the carbon intensity of a zone over time.", _LOOK),
@@ -56,7 +60,6 @@ ALIASES: Final = {
     "ls": "list",
     "runs": "list",
     "history": "list",
-    "report": "show",
     "summary": "show",
     "remove": "rm",
     "delete": "rm",
@@ -70,6 +73,9 @@ ALIASES: Final = {
     "schedule": "plan",
     "when": "plan",
 }
+
+# They say what was left, or need nothing of the home.
+_RESTORE_NOTHING: Final = frozenset({"limits", "help", "completion"})
 
 COMPLETE: Final = "_SUBMETER_COMPLETE"  # set by the shell's completion
 
@@ -167,6 +173,34 @@ def submeter(*, debug: bool) -> None:
     del debug  # read by main(), which outlives the context
 
 
+def _restore_limits(verb: str) -> None:
+    """Put back the limits of boards that a crash has left; usually that is one look for a file."""
+    if verb in _RESTORE_NOTHING:
+        return
+    from pathlib import Path
+
+    from submeter.storing.places import home
+
+    try:
+        folder = home() / "limits"  # as in submeter.reducing.actuators.intents
+        if not any(Path(name).suffix == ".intents" for name in os.listdir(folder)):  # noqa: PTH208
+            return
+    except OSError:
+        return
+    from submeter.reducing.actuators.restoring import restore_left
+    from submeter.storing.wording import safe_text
+
+    try:
+        rows = restore_left(folder.parent)
+    except Exception as exc:  # noqa: BLE001  # the verb is what was asked for
+        click.echo(f"submeter: limits were not restored: {safe_text(str(exc))}", err=True)
+        return
+    for row in rows:
+        if row.how != "as before":
+            words = f"left by a crash, {row.how}: {safe_text(row.words)}"
+            click.echo(f"submeter: limit of {safe_text(row.name)}, {words}", err=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
@@ -187,6 +221,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from click.shell_completion import shell_complete
 
             return shell_complete(submeter, {}, "submeter", COMPLETE, wanted)
+        if args[len(own) :]:
+            _restore_limits(args[len(own)])
         # Not submeter.main(): that has its own words for an interrupt and a broken pipe.
         with submeter.make_context("submeter", args) as ctx:
             returned = submeter.invoke(ctx)

@@ -140,19 +140,18 @@ def plan(
     if any(given[name] for name in ("solar", "battery", "grid_limit", "sheds")):
         from submeter.interfaces.cli.plan_microgrid import microgrid_plan
 
+        _refuse_unheeded(given, emit)
         microgrid_plan(given, as_json=as_json)
         return
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
     made, told = decided(given)
-    from submeter.storing.plans import keep
-
     if emit is not None:
         _emit(emit, made.plan, image or "", told.clock)
-        keep(made.plan)
+        _keep(made.plan)
         return
-    keep(made.plan)
+    _keep(made.plan)
     if as_json:
         from submeter.reporting.plans import plan_document
         from submeter.reporting.words import to_json
@@ -164,13 +163,47 @@ def plan(
     click.echo(plan_text(made, told, _width()))
 
 
+# Options of one job that a plan of panels and a battery does not heed.
+_UNHEEDED: Final = (
+    "where", "data", "queues", "scale", "scaling", "files", "live", "provider", "off_peak", "like",
+    "spec",
+)  # fmt: skip
+
+
+def _refuse_unheeded(given: dict[str, Any], emit: str | None) -> None:
+    """Raise `UsageError` for an option that would have no effect beside panels or a battery."""
+    words = {"queues": "queue", "files": "series", "like": "run", "spec": "estimate"}
+    found = [name for name in _UNHEEDED if given[name]] + ["emit"] * (emit is not None)
+    if given["signal"] != "average":
+        found.append("signal")
+    if found:
+        option = "--" + words.get(found[0], found[0]).replace("_", "-")
+        raise UsageError(
+            f"{option} has no effect on a plan with panels or a battery",
+            remedy=f"leave {option} out",
+        )
+
+
+def _keep(plan: "Plan") -> None:
+    """Keep *plan*; where that cannot be done it is told all the same, and so is that."""
+    from submeter.errors import LedgerError
+    from submeter.storing.plans import keep
+
+    try:
+        keep(plan)
+    except LedgerError as exc:
+        click.echo(f"submeter: the plan is not kept: {exc}; {exc.remedy}", err=True)
+
+
 def _backtest(path: str | None, scenario: str | None, zone: str | None, *, as_json: bool) -> None:
     if path is None:
         raise UsageError(
             "a scenario is of a back-test", remedy="submeter plan --backtest FILE --scenario …"
         )
     from submeter.interfaces.cli import plan_backtest
+    from submeter.interfaces.planning import needs_numbers
 
+    needs_numbers()
     plan_backtest.backtest(Path(path), scenario or "", as_json=as_json, zone=zone)
 
 
@@ -208,14 +241,19 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
                 remedy="give --power 3.2kW, or --run RUN",
             )
         sites = _sites(given, home, words, span)
-        if sites[0].past is not None and "carbon" in question.weights:
+        by_average = "carbon" in question.weights and question.signal != "marginal"
+        if sites[0].past is not None and by_average:
             from submeter.running.series import guard_by
 
             question = structs.replace(question, guard=guard_by(sites[0].past))
         made = decide(question, sites, lambda: nearby(home, span))
-    if given.get("off_peak"):  # who makes it anew keeps to them
-        kept = structs.replace(made.plan, hours=given["off_peak"])
-        made = structs.replace(made, plan=kept)
+    kept = structs.replace(  # who makes it anew keeps to them
+        made.plan,
+        hours=given.get("off_peak") or "",
+        price=given.get("price") or "",
+        series=_files_of(given, made.plan.zone, home.code),
+    )
+    made = structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
     size = ""
     if question.scaling is not None:
@@ -279,6 +317,14 @@ def _scaling(given: dict[str, Any], job: "Job") -> "Scaling | None":
             "the power of the job is not known, and sizes differ by it",
             remedy="give --power 3.2kW for the first size, or --run RUN",
         )
+    for name in ("min_slice", "checkpoint_cost", "restart_cost", "idle_power"):
+        if given.get(name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} has no effect with --scale: sizes are planned as if changing them"
+                " cost nothing",
+                remedy=f"leave {option} out",
+            )
     if given["signal"] == "both":
         raise UsageError(
             "sizes are planned by one signal", remedy="--signal average, or leave --scale out"
@@ -372,6 +418,13 @@ def _informed(
     return site
 
 
+def _files_of(given: dict[str, Any], zone: str, home: str) -> tuple[str, ...]:
+    """Files that tell of *zone*, wherever one will be when they are read again."""
+    split = (word.partition("@") for word in given.get("files") or ())
+    found = [path for path, _, place in split if (_code(place) if place else home) == zone]
+    return tuple(str(Path(path).absolute()) for path in found)
+
+
 def _code(word: str) -> str:
     from submeter.grid.place import resolve_place
 
@@ -396,26 +449,39 @@ def _emit(kind: str, made: "Plan", image: str, clock: str) -> None:
 
 def _kept(shown: str | None, removed: str | None, *, as_json: bool) -> None:
     """List, show or forget plans that are kept."""
-    from submeter.grid.timezone import machine_timezone
     from submeter.reporting.plans import kept_document, kept_text, plan_words, plans_text
     from submeter.reporting.words import to_json
     from submeter.storing import plans
 
-    clock = machine_timezone() or "UTC"
     if removed is not None:
         gone = plans.remove(removed)
         click.echo(f"forgotten: {gone.id}")
         return
     if shown is not None:
         found = plans.find(shown)
-        text = to_json(kept_document(found)) if as_json else kept_text(found, clock, _width())
-        click.echo(text)
+        if as_json:
+            click.echo(to_json(kept_document(found)))
+        else:
+            click.echo(kept_text(found, _clock_of(found), _width()))
         return
     kept = plans.plans()
     if as_json:
         click.echo(to_json({"schema": 1, "plans": [plan_words(p) for p in kept]}))
         return
-    click.echo(plans_text(kept, clock))
+    click.echo(plans_text(kept, [_clock_of(p) for p in kept]))
+
+
+def _clock_of(kept: "Plan") -> str:
+    """The clock by which *kept* was told when it was made, as far as its place tells."""
+    from submeter.errors import SubmeterError
+    from submeter.grid.place import resolve_place
+    from submeter.grid.timezone import machine_timezone
+    from submeter.interfaces.planning import clock_here
+
+    try:
+        return clock_here(resolve_place(argument=kept.zone)) if kept.zone else "UTC"
+    except SubmeterError:  # a place that the catalog no longer knows
+        return machine_timezone() or "UTC"
 
 
 def _width() -> int:

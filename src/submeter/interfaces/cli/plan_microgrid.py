@@ -60,7 +60,13 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
     job = job_of(given, now, clock, None)
     if given["objective"] not in {"carbon", "cost"}:
         raise UsageError("panels and battery are planned for one", remedy="carbon or cost")
-    supply = _supply(given, zone, clock, (now, job.deadline_s))
+    price = given.get("price") or loaded.settings.electricity_price or ""
+    if given["objective"] == "cost" and not price:
+        raise UsageError(
+            "what a kilowatt-hour costs is not said", remedy="--price 22:00-06:00=0.18,else=0.31"
+        )
+    priced = bool(price)
+    supply = _supply({**given, "price": price}, zone, clock, (now, job.deadline_s))
     power_kw = power_w(given["battery_power"]) / 1e3 if given.get("battery_power") else None
     capacity_kwh = energy_kwh(given["battery"]) if given.get("battery") else 0.0
     battery = Battery(capacity_kwh, capacity_kwh / 2 if power_kw is None else power_kw)
@@ -70,11 +76,12 @@ def microgrid_plan(given: Mapping[str, Any], *, as_json: bool = False) -> None:
         from submeter.reporting.microgrids import dispatch_document
         from submeter.reporting.words import to_json
 
-        click.echo(to_json(dispatch_document(supply, made)))
+        click.echo(to_json(dispatch_document(supply, made, priced=priced)))
         return
     from submeter.reporting.microgrids import dispatch_text
 
-    click.echo(dispatch_text(supply, made, clock, zone.name or zone.code))
+    place = zone.name or zone.code
+    click.echo(dispatch_text(supply, made, clock, place, priced=priced))
 
 
 def energy_kwh(words: str) -> float:
@@ -152,14 +159,15 @@ def _shed(words: str, supply: "Supply", clock: str) -> Any:
     found = _SHED.fullmatch(words)
     if found is None:
         raise UsageError(f"“{words[:40]}” is nothing to shed", remedy='--shed "2kW 17:00-19:00"')
-    hours = Hours.of(found[2])
-    begin_s, end_s = 60 * hours.from_min, 60 * hours.to_min
-    day = datetime.fromtimestamp(supply.start_s, clock_of(clock))
-    midnight_s = day.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-    first_s = midnight_s + begin_s
-    long_s = (end_s - begin_s) % 86400
-    if first_s + long_s <= supply.start_s:
-        first_s += 86400
-    first = max(0, int((first_s - supply.start_s) // supply.step_s))
-    last = min(supply.slots, -int(-(first_s + long_s - supply.start_s) // supply.step_s))
+    end_s = supply.start_s + supply.slots * supply.step_s
+    stretches = Hours.of(found[2]).stretches(supply.start_s, end_s, clock_of(clock))
+    # also those that have begun, such as 22:00-06:00 at two in the morning
+    ahead = [(a, b) for a, b in stretches if b > supply.start_s and a < end_s]
+    if not ahead:
+        raise UsageError(
+            f"the hours {found[2]} come after the deadline, and nothing is planned then",
+            remedy="give a later deadline, or leave --shed out",
+        )
+    first = max(0, int((ahead[0][0] - supply.start_s) // supply.step_s))
+    last = min(supply.slots, -int(-(ahead[0][1] - supply.start_s) // supply.step_s))
     return Shed(first, last, power_w(found[1]) / 1e3)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from submeter.errors import CoverageError, UsageError
-from submeter.interfaces.cli.run_budget import Screen, count_of, duration_in_s
+from submeter.interfaces.cli.run_budget import Screen, count_of
 
 if TYPE_CHECKING:
     from submeter.running.launcher import Outcome
@@ -28,6 +29,9 @@ _EXAMPLE: Final = "submeter estimate --probe 30s -- python train.py"
 _LEAST_S: Final = 2.0
 _NEEDS: Final = "log its steps: submeter.log(step=…, total_steps=…); or --steps COUNT"
 _UNITS: Final = {"steps": "steps", "tokens": "tokens", "images": "samples"}
+_HEEDED: Final = frozenset(
+    {*_UNITS, "probe_s", "probe_steps", "epochs", "zone", "region", "save", "as_json"}
+)
 
 
 class ProbingCommand(click.Command):
@@ -62,6 +66,24 @@ def probed_command() -> list[str]:
     return list(found or ())
 
 
+def refuse_beside_probe() -> None:
+    """Refuse options that say nothing of a probe, instead of passing over them.
+
+    Raises
+    ------
+    UsageError
+        If one was typed.
+    """
+    context = click.get_current_context()
+    for param in context.command.params:
+        typed = context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if typed and isinstance(param, click.Option) and param.name not in _HEEDED:
+            raise UsageError(
+                f"{param.opts[0]} says nothing of a probe",
+                remedy="leave it out, or describe the training instead of probing it",
+            )
+
+
 def probe(length: str, given: Mapping[str, Any], *, as_json: bool, save: str | None) -> None:
     """Probe the command behind ``--`` and say what the whole of it will use.
 
@@ -72,8 +94,10 @@ def probe(length: str, given: Mapping[str, Any], *, as_json: bool, save: str | N
     CoverageError
         If what was seen does not suffice.
     """
+    from submeter.planning.words import duration_s
+
     argv = probed_command()
-    length_s = duration_in_s(length, "--probe")
+    length_s = duration_s(length, "length of a probe")
     if not argv:
         raise UsageError("there is no command to probe", remedy=_EXAMPLE)
     if length_s < _LEAST_S:

@@ -114,11 +114,10 @@ def _experiment(
     from submeter.reducing.proving import Experiment
     from submeter.storing.places import new_run_id
 
-    now_ns = time.time_ns()
     a, b = labels(commands["a"], commands["b"])
     return Experiment(
-        id=new_run_id(now_ns),
-        made_utc=_utc(now_ns),
+        id=new_run_id(time.time_ns()),
+        made_utc=utc_now(),
         commands=commands,
         labels={"a": a, "b": b},
         pairs=pairs,
@@ -129,10 +128,11 @@ def _experiment(
     )
 
 
-def _utc(now_ns: int) -> str:
+def utc_now() -> str:
+    """Now, as it stands in records."""
     from datetime import UTC, datetime
 
-    return f"{datetime.fromtimestamp(now_ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def labels(a: Sequence[str], b: Sequence[str]) -> tuple[str, str]:
@@ -233,9 +233,8 @@ def _stored(words: Sequence[str], conditions: "Sequence[Condition]") -> "Proof":
     if len(set(ids)) < len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise UsageError(f"run {twice} stands there twice", remedy="name each run once")
-    now_ns = time.time_ns()
     a, b = sides
-    return of_stored(new_run_id(now_ns), _utc(now_ns), a, b, conditions)
+    return of_stored(new_run_id(time.time_ns()), utc_now(), a, b, conditions)
 
 
 def _keep_and_tell(found: "Proof", *, as_json: bool) -> None:

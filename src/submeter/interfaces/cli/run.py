@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.interfaces.cli.run_budget import budget_options, watch_of
+from submeter.interfaces.cli.run_limits import attended, limit_options
 from submeter.interfaces.cli.run_when import asks, carry_out, when_options
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
 @when_options
 @budget_options
+@limit_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD…")
 def run(  # click gives them by name
     name: str,
@@ -73,6 +75,9 @@ def run(  # click gives them by name
     the program logs: submeter.log(step=…, total_steps=…). A budget counts what is used at the
     wall, its carbon, water or cost.
 
+    With --power-limit it says what limit it would set on the boards, and with --apply sets it,
+    for the time of the command: docs/power-limit.md.
+
     \b
     Examples:
       submeter run -- python train.py
@@ -80,6 +85,7 @@ def run(  # click gives them by name
       submeter run --when "cleanest, by 08:00" --duration 6h -- python train.py
       submeter run --when last-plan --pause-by stop -- python train.py
       submeter run --forecast -- python train.py
+      submeter run --power-limit auto --max-slowdown 5% -- python train.py
       submeter run --budget 2kWh --on-budget stop -- python train.py
     """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.errors import UsageError
@@ -109,9 +115,10 @@ def run(  # click gives them by name
     name = name or (default_name(words) if words else "")
     about: dict[str, Any] = {
         "name": name, "tags": tags, "interval_s": interval_s, "project": project, "zone": zone,
-        "attendant": watch_of(given),
     }  # fmt: skip
-    outcome = carry_out(words, given, **about) if waits else run_command(words, **about)
+    with attended(given, words, watch_of(given)) as attendant:
+        about["attendant"] = attendant
+        outcome = carry_out(words, given, **about) if waits else run_command(words, **about)
     if not outcome.run_id and not outcome.notes and outcome.exit_code:
         what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
         click.echo(f"error: {words[0]}: {what}", err=True)

@@ -2,7 +2,6 @@
 """``submeter run --forecast`` and ``--budget``: what a running job is forecast to use, and may."""
 
 import contextlib
-import re
 import shutil
 import signal
 import sys
@@ -16,16 +15,12 @@ from submeter.errors import UsageError
 if TYPE_CHECKING:
     from submeter.running.watching import Told, View, Watch
 
-__all__ = ["budget_options", "duration_in_s", "watch_of"]
+__all__ = ["budget_options", "watch_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ON_TERMINAL_S: Final = 5.0
 _IN_LOG_S: Final = 60.0
-_DURATION: Final = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*(s|sec|seconds?|min|minutes?|m|h|hours?)?\s*", re.IGNORECASE
-)
-_SIZES_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _ERASE: Final = "\r\x1b[K"
 
 
@@ -77,6 +72,7 @@ def watch_of(given: Mapping[str, Any]) -> "Watch | None":
             raise UsageError("there is no budget", remedy="submeter run --budget 2kWh -- …")
         return None
     from submeter.estimating.budgets import budget_of
+    from submeter.planning.words import duration_s
     from submeter.running.watching import Watch
 
     budget = None if given["budget"] is None else budget_of(given["budget"])
@@ -88,7 +84,7 @@ def watch_of(given: Mapping[str, Any]) -> "Watch | None":
         budget=budget,
         on_budget=given["on_budget"],
         number=signal_of(given["budget_signal"]),
-        grace_s=duration_in_s(given["grace"], "--grace"),
+        grace_s=duration_s(given["grace"], "grace"),
         left=screen.clear,
     )
 
@@ -146,21 +142,6 @@ def signal_of(name: str) -> int:
     if found in {signal.SIGKILL, signal.SIGSTOP}:
         raise UsageError(f"{found.name} cannot be caught", remedy="--on-budget stop")
     return int(found)
-
-
-def duration_in_s(words: str, option: str) -> float:
-    """Time in words, such as ``30s``, ``2min``, ``1h`` [s].
-
-    Raises
-    ------
-    UsageError
-        If it is none.
-    """
-    found = _DURATION.fullmatch(words)
-    value_s = float(found[1]) * _SIZES_S[(found[2] or "s")[0].lower()] if found else 0.0
-    if value_s <= 0:
-        raise UsageError(f"“{words}” is no time", remedy=f"{option} 30s")
-    return value_s
 
 
 def count_of(words: str, option: str) -> float:

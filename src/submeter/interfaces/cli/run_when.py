@@ -12,7 +12,6 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
-    from submeter.planning.weighing import Site
     from submeter.records.plans import Job, Plan
     from submeter.running.attending import Attendant
     from submeter.running.conducting import Replan
@@ -421,76 +420,35 @@ def _deadline(rest: str, now_s: float, timezone: str) -> str:
     return str(by["at"])
 
 
-def _heard(site: "Site") -> "Site":
-    """*site* if a provider told of it; without, the plan that there is knows more than a new one.
-
-    Raises
-    ------
-    ProviderDownError
-        If it is told by offline figures alone.
-    """
-    from submeter.errors import ProviderDownError
-
-    for outlook in site.outlooks.values():
-        for note in outlook.notes:
-            if note.startswith("offline figures, because"):
-                raise ProviderDownError(note.partition("because ")[2])
-    return site
-
-
 def replan_of(plan: "Plan", *, live: bool) -> "Replan | None":
-    """What makes *plan* anew from each new reading of the provider that is set, for what is left.
+    """What makes *plan* anew from each new reading, for what is left.
 
-    None where nothing new can be known: without *live*, or of a plan that no forecast was made
-    for.
+    Readings are those of the provider that is set, and of the files that the plan was made from.
+    None where nothing new can be known: without both, or of a plan that no forecast was made for.
 
     Raises
     ------
     UsageError
         If live data are wanted, and no provider is set.
     """
-    from submeter.settings import load
-
-    if not live or not plan.objective or not plan.zone:
+    if not (live or plan.series) or not plan.objective or not plan.zone:
         return None
-    settings = load().settings
-    provider = settings.provider
-    if not provider:
-        from submeter.errors import UsageError
+    provider = ""
+    if live:
+        from submeter.settings import load
 
-        raise UsageError(
-            "live data are wanted, and no provider is set",
-            remedy="submeter config set provider uk-carbon-intensity",
-        )
+        provider = load().settings.provider
+        if not provider:
+            from submeter.errors import UsageError
+
+            raise UsageError(
+                "live data are wanted, and no provider is set",
+                remedy="submeter config set provider uk-carbon-intensity",
+            )
 
     def replan(now_s: float, remaining: "Job") -> "Plan":
-        from submeter.grid.place import resolve_place
-        from submeter.interfaces.planning import allowed_hours, weights_of
-        from submeter.planning.deciding import decide
-        from submeter.planning.weighing import Question
-        from submeter.running.foresight import offline_site
-        from submeter.running.series import guard_by, live_site
+        from submeter.interfaces.planning import made_anew
 
-        place = resolve_place(argument=plan.zone)
-        span = (now_s, remaining.deadline_s)
-        site = offline_site(
-            place, span, price=settings.electricity_price or "", currency=settings.currency
-        )
-        site = _heard(live_site(site, place, provider, *span))
-        weights = weights_of(plan.objective)
-        guarded = site.past is not None and "carbon" in weights
-        question = Question(
-            id=plan.id,
-            made_s=now_s,
-            job=remaining,
-            objective=plan.objective,
-            weights=weights,
-            signal=plan.signal,
-            allowed=allowed_hours(plan.hours, place) if plan.hours else None,
-            step_s=900.0 if plan.hours else 3600.0,
-            guard=guard_by(site.past) if guarded and site.past is not None else None,
-            command=plan.command,
-        )
-        return decide(question, [site]).plan
+        return made_anew(plan, now_s, remaining, provider)
 
     return replan
