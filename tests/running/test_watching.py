@@ -247,7 +247,7 @@ def test_a_stop_comes_right_behind_a_checkpoint(early: Path) -> None:
 def test_prices_in_another_currency_are_said_and_nothing_is_done(early: Path) -> None:
     with Watched(job(), progress=Written(early)) as watched:
         watched.until(15.0)
-        desk = Desk(early, watched, budget=budget_of("1XAU"), on_budget="stop")
+        desk = Desk(early, watched, budget=budget_of("1EUR"), on_budget="stop")
         (words,) = desk.at(16.0)
         desk.at(30.0)
     assert "is not watched" in words

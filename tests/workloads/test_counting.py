@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from submeter.errors import UsageError
 from submeter.workloads.building import load_builder
-from submeter.workloads.counting import OPTIMISERS, count, workload_of_model
+from submeter.workloads.counting import count, workload_of_model
 from submeter.workloads.layers import optimiser_of
+from submeter.workloads.optimisers import OPTIMISERS
 from submeter.workloads.tallies import Counted
 from tests.workloads import hand_counts as hand
 
@@ -453,6 +454,24 @@ def test_every_optimiser_named_is_there(name: str) -> None:
     spent = count(lambda: nn.Linear(8, 8), X, optimiser=name).total("optimiser")
     described = optimiser_of(name).flop if name != "radam" else 16
     assert spent.pointwise_flop == pytest.approx(described * 72, rel=0.35)  # other spellings
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_an_example_of_which_only_the_shape_is_known_is_run_on_numbers(dtype: Any) -> None:
+    def look(x: Any, weight: Any) -> Any:
+        assert float(x.sum()) == float(x.sum())
+        return x.to(weight.dtype) @ weight
+
+    shape = torch.empty(4, 8, dtype=dtype, device="meta")
+    counted = count(lambda: hand.Fn(look, 8, 8), shape, device="cpu")
+    assert counted.total("forward").flop == 2.0 * 4 * 8 * 8
+
+
+@pytest.mark.parametrize(("width", "noted"), [(8, True), (4096, False)])
+def test_operators_too_small_to_be_worth_their_start_are_noted(width: int, noted: bool) -> None:  # noqa: FBT001
+    counted = count(lambda: nn.Linear(width, width), torch.zeros(64, width))
+    notes = workload_of_model(counted, steps=10).notes
+    assert any("small operators a step" in note for note in notes) == noted
 
 
 def test_what_reads_content_is_counted_on_the_processor() -> None:

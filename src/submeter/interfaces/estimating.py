@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from submeter.estimating.asking import Answer, Question
-    from submeter.estimating.varying import Table
+    from submeter.estimating.varying import Axis, Table
     from submeter.records.amounts import Amount
     from submeter.records.figures import Figure, Missing
     from submeter.records.footprints import Footprint
+    from submeter.records.places import Zone
     from submeter.records.runs import Run
     from submeter.workloads.tallies import Counted
 
@@ -339,10 +340,61 @@ def _described(description: Any, said: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **({"description": table} if table else {}), **said}
 
 
-def _place(asked: Mapping[str, Any]) -> dict[str, str]:
-    """What a run here would record, and what is *asked* instead, checked."""
+def check_places(axes: Sequence[Axis]) -> None:
+    """See that every place, PUE, cooling, arrangement and price of *axes* means something.
+
+    What a run recorded may be forgiven there; what somebody asks for may not.
+
+    Raises
+    ------
+    UsageError, CoverageError, ConfigError
+        For the first that does not.
+    """
+    for axis in axes:
+        if axis.name in _ABOUT_PLACE:
+            for word in axis.values:
+                _place_word(axis.name, word)
+        if axis.name == "price":
+            _one_currency(axis.values)
+
+
+def _one_currency(prices: Sequence[str]) -> None:
+    """Refuse prices in several currencies: a table has one."""
+    from submeter.accounting.money import parse_tariff
+    from submeter.errors import UsageError
+    from submeter.settings import load
+    from submeter.settings.recording import recorded
+
+    usual = recorded(load()).get("currency", "USD")
+    found = sorted({parse_tariff(price, usual).currency for price in prices})
+    if len(found) > 1:
+        raise UsageError(
+            f"prices in {' and '.join(found)} stand in no one column",
+            remedy=f"give all of them in {found[0]}",
+        )
+
+
+def _place_word(name: str, word: Any) -> Zone | None:
+    """Check what is said of the place; the zone, if it is one."""
+    from submeter.accounting.money import parse_tariff
     from submeter.circumstances.sites import technology
     from submeter.grid.place import resolve_place
+    from submeter.settings.rules import accept
+
+    if name in ("zone", "region"):
+        return resolve_place(argument=str(word))
+    if name == "cooling":
+        technology(str(word))
+    else:
+        setting = "electricity_price" if name == "price" else name
+        accept(setting, word, words=isinstance(word, str))
+        if name == "price":
+            parse_tariff(str(word), "USD")  # whatever the currency: its words are looked at
+    return None
+
+
+def _place(asked: Mapping[str, Any]) -> dict[str, str]:
+    """What a run here would record, and what is *asked* instead, checked."""
     from submeter.grid.timezone import machine_timezone
     from submeter.settings import load
     from submeter.settings.recording import recorded
@@ -351,12 +403,12 @@ def _place(asked: Mapping[str, Any]) -> dict[str, str]:
     place = {**recorded(load()), "timezone": machine_timezone()}
     zone = asked.get("region", asked.get("zone"))
     if zone is not None:
-        found = resolve_place(argument=str(zone))
+        found = _place_word("zone", zone)
         place |= {"zone": str(zone), "zone_from": "argument"}
         place.pop("cloud", None)
-        place["timezone"] = found.timezone or place["timezone"]
+        place["timezone"] = (found and found.timezone) or place["timezone"]
     if "cooling" in asked:
-        technology(str(asked["cooling"]))
+        _place_word("cooling", asked["cooling"])
         place["cooling"] = str(asked["cooling"])
         for name in ("pue", "wue_l_per_kwh"):
             place.pop(name, None)
@@ -364,6 +416,7 @@ def _place(asked: Mapping[str, Any]) -> dict[str, str]:
         ("pue", "pue"), ("arrangement", "arrangement"), ("price", "electricity_price"),
     ):  # fmt: skip
         if name in asked:
+            _place_word(name, asked[name])
             place[setting] = str(accept(setting, asked[name], words=isinstance(asked[name], str)))
     return place
 

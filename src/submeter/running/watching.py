@@ -38,6 +38,7 @@ MOST_PAUSE_S: Final = 300.0
 WARN_RATIO: Final = 0.8
 COST_RATIO: Final = 100.0  # of a view's CPU time until the next one
 LEAST_STEPS: Final = 12  # that a probe waits for
+LEAST_EPOCHS: Final = 5  # ... where epochs alone are logged
 LONGEST_PROBES: Final = 10.0  # ... for so many times its length at most
 GRACE_S: Final = 60.0
 KILL_S: Final = 15.0
@@ -381,10 +382,11 @@ class Watch:
             return
         if elapsed_s < probe.length_s:
             return
-        enough = len(progress.marks()) >= LEAST_STEPS
+        count, by_epochs = len(progress.marks()), progress.by_epochs
+        enough = count >= (LEAST_EPOCHS if by_epochs else LEAST_STEPS)
         if not enough and elapsed_s < LONGEST_PROBES * probe.length_s:
-            steps = len(progress.marks())
-            words = f"{steps} logged steps in {elapsed_s:.0f} s are too few; it is let run on"
+            unit = "epochs" if by_epochs else "steps"
+            words = f"{count} logged {unit} in {elapsed_s:.0f} s are too few; it is let run on"
             self._once(words, key="on")
             return
         self._stopped_s = elapsed_s

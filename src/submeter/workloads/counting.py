@@ -13,27 +13,18 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from submeter.errors import UsageError
+from submeter.workloads.optimisers import optimiser_called
 from submeter.workloads.tallies import PRODUCTS, Cost, Counted, Row, escaped, summed
 from submeter.workloads.workloads import Kind, Operations, Workload
 
 PRECISIONS = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-# Names of torch.optim, with what its class is given besides.
-OPTIMISERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "adamw": ("AdamW", {}),
-    "adam": ("Adam", {}),
-    "sgd": ("SGD", {}),
-    "momentum": ("SGD", {"momentum": 0.9}),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
-    "adagrad": ("Adagrad", {}),
-    "rmsprop": ("RMSprop", {}),
-    "adamax": ("Adamax", {}),
-    "nadam": ("NAdam", {}),
-    "radam": ("RAdam", {}),
-}
+
+
+# What an accelerator does in about a microsecond: to start an operator takes several.
+SMALL_FLOP, SMALL_BYTES = 1e8, 1e6
 
 
 class Fed(NamedTuple):
@@ -68,9 +59,9 @@ def count(
         Of the output, or of the output and the target. By default ``output.loss`` if there is
         one, otherwise the sum of what the model gives.
     optimiser
-        A function of the parameters that makes a ``torch.optim.Optimizer``, or one of the names
-        of `OPTIMISERS` (``adamw``, ``sgd``, ``momentum``, …); its second step is counted. By
-        default none is.
+        A function of the parameters that makes a ``torch.optim.Optimizer``, or a name
+        (``adamw``, ``sgd``, ``momentum``, … of `submeter.workloads.optimisers`); its second step
+        is counted. By default none is.
     train
         Whether to go backward too. Decides between ``model.train()`` and ``model.eval()``.
     device
@@ -116,6 +107,7 @@ def workload_of_model(
     parts = {part: operations(rows).times(steps) for part, rows in groups.items()}
     notes = [*counted.notes, f"counted from the model itself, {steps:g} steps"]
     notes += [f"not counted: {item}" for item in counted.not_counted]
+    notes += small_calls(counted)
     return Workload(
         name=name,
         kind=family(counted),
@@ -127,6 +119,20 @@ def workload_of_model(
         notes=tuple(notes),
         parts=parts,
     )
+
+
+def small_calls(counted: Counted) -> list[str]:
+    """A note where operators are so small that to start them may take longer than to do them."""
+    calls = sum(row.calls for row in counted.rows if row.kind != "view")
+    whole = counted.total()
+    if whole.executed_flop >= SMALL_FLOP * calls or whole.bytes_moved >= SMALL_BYTES * calls:
+        return []
+    return [
+        (
+            f"{calls} small operators a step: on an accelerator, starting them may take longer "
+            "than what they compute, and is not reckoned"
+        )
+    ]
 
 
 def operations(rows: list[Row] | tuple[Row, ...]) -> Operations:
@@ -285,6 +291,8 @@ def feed(torch: Any, example_batch: Any, loss: Any, device: str) -> Fed:
             return value
         if device == "meta":
             return value if value.is_meta else without_content(torch, value)
+        if value.is_meta:  # an example of which only the shape was said
+            return with_content(torch, value, device)
         return value.detach().clone().to(device).requires_grad_(value.requires_grad)
 
     if isinstance(batch, Mapping):
@@ -296,6 +304,14 @@ def feed(torch: Any, example_batch: Any, loss: Any, device: str) -> Fed:
     if loss is not None and wants_target(loss) and len(batch) > 1:
         return Fed(tuple(batch[:-1]), {}, batch[-1])
     return Fed(tuple(batch), {}, tuple(batch))
+
+
+def with_content(torch: Any, tensor: Any, device: str) -> Any:
+    """Numbers from 0 to 1 in the shape of *tensor*; the first index, where it holds indices."""
+    if not tensor.is_floating_point():
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
+    found = torch.rand(tensor.shape, device=device).to(tensor.dtype)
+    return found.requires_grad_(tensor.requires_grad)
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -398,18 +414,6 @@ def update(torch: Any, tracer: Any, model: Any, optimiser: Any) -> None:
         raise failed(f"the optimiser failed: {said(error)}", device) from error
     finally:
         tracer.optimising = False
-
-
-def optimiser_called(torch: Any, name: str) -> Callable[[Any], Any]:
-    """What makes the optimiser *name* of torch.optim."""
-    word, more = OPTIMISERS.get(name.strip().lower(), ("", {}))
-    kind = getattr(torch.optim, word, None) if word else None
-    if kind is None:
-        raise UsageError(
-            f"unknown optimiser {name[:40]!r}",
-            remedy=f"one of {', '.join(OPTIMISERS)}; or from Python, a function that makes it",
-        )
-    return partial(kind, **more)
 
 
 def gathered(

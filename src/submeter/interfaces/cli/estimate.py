@@ -191,10 +191,12 @@ def _many(
     chart: str | None,
 ) -> None:
     from submeter.estimating.varying import axes_of, vary
+    from submeter.interfaces.estimating import check_places
     from submeter.reporting.estimates import curve_words, table_document, table_words
     from submeter.running.reckoning import reckoned
 
     axes = axes_of(words)
+    check_places(axes)
     if curve and len(axes) != 1:
         raise UsageError("a curve has one axis", remedy="--sweep params=1e8..1e11")
     made = vary(question, axes, reckoned)
