@@ -25,6 +25,7 @@ from benchmarks import (
     bars_counting,
     bars_probing,
     bars_proving,
+    bars_techniques,
     bars_what_if,
     budgets,
     faults,
@@ -280,6 +281,7 @@ PARTS = {
     "counting": bars_counting.BARS,
     "what-if": bars_what_if.BARS,
     "proving": bars_proving.BARS,
+    "techniques": bars_techniques.BARS,
     "probing": bars_probing.BARS,
 }
 
