@@ -103,7 +103,7 @@ class Distil(Method):
         self.no_more(options)
         if teacher is None or softness <= 0 or not 0 <= weight <= 1:
             raise UsageError(
-                "distillation wants a teacher, a softness (temperature) above 0 and a weight from 0 to 1",
+                "distillation wants a teacher, a softness above 0 and a weight from 0 to 1",
                 remedy="submeter.reduce.distil(student, teacher=large)",
             )
         fit = self.checked(target)
