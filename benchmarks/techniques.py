@@ -152,7 +152,7 @@ def change(readings: list[Reading], name: str) -> str:
     except ValueError:
         return "–"
     low, high = (100 * math.expm1(x) for x in (found.low, found.high))
-    return f"{signed(100 * (found.ratio - 1))} % ({signed(low)} … {signed(high)})"
+    return f"{signed(100 * (found.ratio - 1))} % ({signed(low)} … {signed(high) if high < 1000 else '> +999'})"
 
 
 def quality_change(readings: list[Reading]) -> str:
@@ -270,7 +270,7 @@ def page(found: list[Reading], exchange: list[techniques_many.Row]) -> str:
         f"({platform.machine()}), one thread, torch "
         f"{version('torch')}; 95 % intervals of one "
         "look. There is no counter here: the energy is modelled from CPU time and time "
-        f"(median {each_j:.0f} J a CPU second, at the wall), and neighbours made times scatter.",
+        f"(median {each_j:.0f} J a CPU second, at the wall), and neighbours made times scatter. An interval that holds 0 shows nothing.",
         "",
         *summary(found),
         "",
