@@ -63,7 +63,7 @@ class Reading(NamedTuple):
     quality: float
 
 
-def measure(pairs: int, minutes: float) -> list[Reading]:
+def measure(pairs: int, minutes: float, only: str = "") -> list[Reading]:
     """Go through all cases, round by round, as long as there is time."""
     import torch
 
@@ -73,27 +73,29 @@ def measure(pairs: int, minutes: float) -> list[Reading]:
     torch.set_num_threads(1)
     started_s, chance = time.monotonic(), random.Random(6)  # noqa: S311  # a coin
     found: list[Reading] = []
-    ready: dict[str, dict[str, Work]] = {}
+    others = [r for r in stored() if r.technique != only] if only else []
+    ready: dict[tuple[str, str], dict[str, Work]] = {}
     with quietly():
         for pair in range(1, pairs + 1):
             spent_s = time.monotonic() - started_s
             if pair > FEWEST_PAIRS and spent_s * pair / (pair - 1) > 60 * minutes:
                 break
-            for case in CASES:
-                if case.words not in ready:  # made and warmed up in the first round
+            for case in (c for c in CASES if only in {"", c.technique}):
+                key = case.technique, case.words
+                if key not in ready:  # made and warmed up in the first round
                     before_s = time.process_time()
-                    ready[case.words] = dict(zip(("before", "after"), case.make(), strict=True))
+                    ready[key] = dict(zip(("before", "after"), case.make(), strict=True))
                     made_s = time.process_time() - before_s
                     found.append(
                         Reading(case.technique, case.words, 0, "made", made_s, 0.0, 0.0, "", 0.0)
                     )
-                    ready[case.words]["after"](0)
-                sides = ready[case.words]
+                    ready[key]["after"](0)
+                sides = ready[key]
                 found += [
                     reading(case, pair, side, sides[side])
                     for side in chance.sample(sorted(sides), 2)
                 ]
-            keep(found)
+            keep([*others, *found])
             print(f"pair {pair}, {time.monotonic() - started_s:.0f} s", flush=True)
     return found
 
@@ -152,7 +154,8 @@ def change(readings: list[Reading], name: str) -> str:
     except ValueError:
         return "–"
     low, high = (100 * math.expm1(x) for x in (found.low, found.high))
-    return f"{signed(100 * (found.ratio - 1))} % ({signed(low)} … {signed(high)})"
+    most = signed(high) if high < 1000 else "> +999"
+    return f"{signed(100 * (found.ratio - 1))} % ({signed(low)} … {most})"
 
 
 def quality_change(readings: list[Reading]) -> str:
@@ -270,7 +273,8 @@ def page(found: list[Reading], exchange: list[techniques_many.Row]) -> str:
         f"({platform.machine()}), one thread, torch "
         f"{version('torch')}; 95 % intervals of one "
         "look. There is no counter here: the energy is modelled from CPU time and time "
-        f"(median {each_j:.0f} J a CPU second, at the wall), and neighbours made times scatter.",
+        f"(median {each_j:.0f} J a CPU second, at the wall), and neighbours made times scatter. "
+        f"An interval that holds 0 shows nothing.",
         "",
         *summary(found),
         "",
@@ -299,15 +303,16 @@ def main() -> int:
     parser.add_argument("--measure", action="store_true", help="else from what was stored")
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--only", default="", help="measure one technique, keep the others")
     parser.add_argument("--alone", action="store_true", help="not those of many processes")
     options = parser.parse_args()
     if options.measure:
         with tempfile.TemporaryDirectory() as home:
             os.environ["SUBMETER_HOME"] = home
-            if not options.alone:
+            if not options.alone and not options.only:
                 exchange = [r for n in techniques_many.COUNTS for r in techniques_many.measured(n)]
                 techniques_many.keep(exchange)
-            measure(options.pairs, options.minutes)
+            measure(options.pairs, options.minutes, options.only)
     words = page(stored(), techniques_many.stored())
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

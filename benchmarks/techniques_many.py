@@ -57,7 +57,7 @@ def worker(rank: int, count: int, store: str) -> None:
         optimiser: Any = language_model.optimiser_for(plain, given)
         model: Any = plain
         if way == "local_sgd":
-            applied = reduce.local_sgd(optimiser, period=PERIOD)
+            applied = reduce.local_sgd(optimiser, every=PERIOD)
             optimiser = applied.target
         else:
             model = DistributedDataParallel(plain)

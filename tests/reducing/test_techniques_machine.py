@@ -5,6 +5,7 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -308,3 +309,44 @@ def test_compiling_tells_when_it_has_paid() -> None:
     applied.found["compile_s"] = 30.0
     assert applied.also["until_paid"](0.05, 0.02) == pytest.approx(1000)
     assert applied.also["until_paid"](0.02, 0.05) == math.inf
+
+
+def test_the_energy_of_a_run_is_read_while_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    import submeter
+
+    monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
+    with submeter.measure("stopping") as run:
+        stopper = reduce.early_stopping(1e12, patience=1).target
+        until_s = time.process_time() + 8
+        stop = False
+        while not stop and time.process_time() < until_s:
+            end_s = time.process_time() + 0.1
+            while time.process_time() < end_s:
+                sum(range(1000))
+            stop = stopper.update(0.5 + 1e-6 * len(stopper.looks))
+        read_j = stopper._used_j[-1]
+    energy = run.energy_devices
+    assert stop
+    assert isinstance(energy, submeter.Figure)
+    assert 0 < read_j <= energy.value
+
+
+def test_a_trainer_is_stopped_through_its_callback() -> None:
+    from transformers import TrainerControl, TrainerState
+
+    used = [0.0]
+    stopper = reduce.early_stopping(10.0, energy_j=lambda: used[0], patience=1).target
+    callback, control = stopper.transformers_callback("eval_accuracy"), TrainerControl()
+    for epoch in range(1, 30):
+        used[0] += 3600.0
+        metrics = {"eval_accuracy": 0.9 - 0.5 * math.exp(-epoch / 2)}
+        callback.on_evaluate(None, TrainerState(), control, metrics=metrics)
+        if control.should_training_stop:
+            break
+    assert 4 <= len(stopper.looks) < 29
+    with pytest.raises(UsageError, match="lightning"):
+        stopper.lightning_callback("accuracy")

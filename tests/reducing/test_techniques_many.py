@@ -30,7 +30,7 @@ for way in ("none", "bf16", "fp16", "int8", "powersgd", "local_sgd", "undone"):
     optimiser = torch.optim.SGD(plain.parameters(), lr=0.5)
     model, applied = plain, None
     if way == "local_sgd":
-        applied = reduce.local_sgd(optimiser, period=4)
+        applied = reduce.local_sgd(optimiser, every=4)
         optimiser = applied.target
     else:
         model = DistributedDataParallel(plain)

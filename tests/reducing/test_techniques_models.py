@@ -237,7 +237,7 @@ def test_a_family_grows_with_one_number() -> None:
 def test_a_student_nears_its_teacher_and_the_teacher_s_work_is_counted() -> None:
     torch.manual_seed(0)
     teacher, student = network(), nn.Linear(64, 16)
-    applied: Applied = reduce.distil(student, teacher=teacher, temperature=2.0, weight=1.0)
+    applied: Applied = reduce.distil(student, teacher=teacher, softness=2.0, weight=1.0)
     optimizer = torch.optim.Adam(student.parameters(), lr=0.02)
     losses = []
     for _ in range(30):

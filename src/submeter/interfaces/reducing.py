@@ -19,6 +19,9 @@ class Reduce:
     manager undoes, too. ``dir()`` lists the names, ``submeter techniques`` explains them.
     """
 
+    def __init__(self) -> None:
+        self.__name__ = "reduce"
+
     def __getattr__(self, name: str) -> Technique:
         if name not in NAMES:
             raise AttributeError(f"there is no technique {name!r}: {', '.join(NAMES)}")

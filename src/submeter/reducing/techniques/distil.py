@@ -22,9 +22,9 @@ class Distillation:
     """
 
     def __init__(
-        self, teacher: Any, *, temperature: float, weight: float, compare: Compare | None = None
+        self, teacher: Any, *, softness: float, weight: float, compare: Compare | None = None
     ) -> None:
-        self.teacher, self.temperature, self.weight = teacher, temperature, weight
+        self.teacher, self.softness, self.weight = teacher, softness, weight
         self._compare = compare
         self.teacher_cpu_s = 0.0
         self.calls = 0
@@ -39,7 +39,7 @@ class Distillation:
         self.calls += 1
         if self._compare is not None:
             return self._compare(answers, taught)
-        t = self.temperature
+        t = self.softness
         distance = functional.kl_div(
             functional.log_softmax(answers / t, -1),
             functional.log_softmax(taught / t, -1),
@@ -82,7 +82,7 @@ class Distil(Method):
         target: Any,
         *,
         teacher: Any = None,
-        temperature: float = 2.0,
+        softness: float = 2.0,
         weight: float = 0.5,
         compare: Compare | None = None,
         **options: Any,
@@ -93,17 +93,17 @@ class Distil(Method):
         ----------
         teacher
             The model that is learnt from; it is set to evaluation and trained no more.
-        temperature
-            How soft the answers are compared [1].
+        softness
+            Temperature at which the answers are compared [1].
         weight
             Of the teacher against the labels [1].
         compare
             A loss of the student's answers and the teacher's instead, for what is no logits.
         """
         self.no_more(options)
-        if teacher is None or temperature <= 0 or not 0 <= weight <= 1:
+        if teacher is None or softness <= 0 or not 0 <= weight <= 1:
             raise UsageError(
-                "distillation wants a teacher, a temperature above 0 and a weight from 0 to 1",
+                "distillation wants a teacher, a softness above 0 and a weight from 0 to 1",
                 remedy="submeter.reduce.distil(student, teacher=large)",
             )
         fit = self.checked(target)
@@ -121,7 +121,7 @@ class Distil(Method):
         notes = (f"{sizes[0]} parameters learn from {sizes[1]}; the teacher's work is counted",)
         return Applied(
             self.name,
-            Distillation(teacher, temperature=temperature, weight=weight, compare=compare),
+            Distillation(teacher, softness=softness, weight=weight, compare=compare),
             back=back, fit=fit, notes=notes,
             found={"student_parameters": sizes[0], "teacher_parameters": sizes[1]},
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from submeter.errors import UsageError
 from submeter.reducing.techniques.curves import LEAST_POINTS, ahead
+from submeter.reducing.techniques.libraries import library
 from submeter.reducing.techniques.protocol import Applied, Method
 from submeter.units import J_PER_KWH
 
@@ -73,6 +74,32 @@ class Stopper:
         self.looks.append(look)
         last = [one.stop for one in self.looks[-self._patience :]]
         return len(last) >= self._patience and all(last)
+
+    def transformers_callback(self, metric: str) -> Any:
+        """A callback of the transformers' `Trainer`: looks at *metric* after each evaluation."""
+        transformers = library("transformers")
+
+        def on_evaluate(
+            own: Any, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any
+        ) -> Any:
+            del own, args, state, rest
+            value = (metrics or {}).get(metric, math.nan)
+            control.should_training_stop |= self.update(value)
+            return control
+
+        kind = type("EnergyPriced", (transformers.TrainerCallback,), {"on_evaluate": on_evaluate})
+        return kind()
+
+    def lightning_callback(self, metric: str) -> Any:
+        """A callback of Lightning's `Trainer`: looks at *metric* after each validation."""
+        callback = library("lightning.pytorch.callbacks").Callback
+
+        def on_validation_end(own: Any, trainer: Any, module: Any) -> None:
+            del own, module
+            if not trainer.sanity_checking and metric in trainer.callback_metrics:
+                trainer.should_stop |= self.update(float(trainer.callback_metrics[metric]))
+
+        return type("EnergyPriced", (callback,), {"on_validation_end": on_validation_end})()
 
     def _looked(self, value: float) -> Look:
         epoch, nan = len(self.looks) + 1, math.nan

@@ -27,22 +27,22 @@ class LocalSgd(Method):
     def gains_on(self, machine: Machine) -> Fit:
         return COMPRESSION.gains_on(machine)
 
-    def apply(self, target: Any, *, period: int = 8, warm_up: int = 0, **options: Any) -> Applied:
+    def apply(self, target: Any, *, every: int = 8, warm_up: int = 0, **options: Any) -> Applied:
         """Give optimiser *target* a period of averaging; the model is *not* to be wrapped in DDP.
 
         Parameters
         ----------
-        period
+        every
             Steps between two averages.
         warm_up
             First steps, that are averaged each.
         """
         self.no_more(options)
         torch = library("torch")
-        if not isinstance(target, torch.optim.Optimizer) or period < 1:
+        if not isinstance(target, torch.optim.Optimizer) or every < 1:
             raise UsageError(
                 "local SGD wants an optimiser and a period",
-                remedy="submeter.reduce.local_sgd(optimizer, period=8)",
+                remedy="submeter.reduce.local_sgd(optimizer, every=8)",
             )
         distributed = library("torch.distributed")
         if not distributed.is_initialized():
@@ -58,18 +58,18 @@ class LocalSgd(Method):
                 distributed.broadcast(parameter, 0)
         averagers = library("torch.distributed.algorithms.model_averaging.averagers")
         optimisers = library("torch.distributed.optim")
-        averager = averagers.PeriodicModelAverager(period=period, warmup_steps=warm_up)
+        averager = averagers.PeriodicModelAverager(period=every, warmup_steps=warm_up)
         made = optimisers.PostLocalSGDOptimizer(optim=target, averager=averager)
         size = sum(p.numel() * p.element_size() for p in parameters)
 
         def bytes_sent() -> int:
             steps = averager.step
-            late = sum((s - warm_up) % period == 0 for s in range(warm_up, steps))
+            late = sum((s - warm_up) % every == 0 for s in range(warm_up, steps))
             return int(size * (min(steps, warm_up) + late))
 
         return Applied(
             self.name, made, back=lambda: target, fit=fit,
-            notes=(f"weights are averaged every {period} steps",),
+            notes=(f"weights are averaged every {every} steps",),
             found={"bytes_each": size}, also={"bytes_sent": bytes_sent},
         )  # fmt: skip
 

@@ -51,8 +51,9 @@ def here(proc: Path = _PROC) -> Machine:
     """
     import os
 
-    flags, count = _flags(proc), os.process_cpu_count() if hasattr(os, "process_cpu_count") else 0
-    processors = count or len(os.sched_getaffinity(0))
+    flags = _flags(proc)
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    processors = len(affinity(0)) if affinity else os.cpu_count() or 1
     processes = int(os.environ.get("WORLD_SIZE", "1") or 1)
     if _DRIVER.exists() and installed("torch"):
         torch = library("torch")

@@ -56,7 +56,7 @@ def choice(
     return best, sorted(front)
 
 
-def consolidated(loads: Sequence[float], capacity: float = 1.0) -> list[list[int]]:
+def consolidated(loads: Sequence[float], room: float = 1.0) -> list[list[int]]:
     """Indices of *loads* put together onto as few nodes as first fit decreasing finds.
 
     Every node left empty can be switched off. First fit decreasing takes at most 11/9 of the
@@ -67,15 +67,15 @@ def consolidated(loads: Sequence[float], capacity: float = 1.0) -> list[list[int
     UsageError
         If a load is negative or larger than a node.
     """
-    if any(not 0 <= load <= capacity for load in loads):
+    if any(not 0 <= load <= room for load in loads):
         raise UsageError("a load is from 0 to a node's capacity", remedy="split what is larger")
     nodes: list[list[int]] = []
     free: list[float] = []
     for i in sorted(range(len(loads)), key=lambda i: -loads[i]):
-        at = next((n for n, room in enumerate(free) if loads[i] <= room + 1e-12), None)
+        at = next((n for n, left in enumerate(free) if loads[i] <= left + 1e-12), None)
         if at is None:
             nodes.append([i])
-            free.append(capacity - loads[i])
+            free.append(room - loads[i])
         else:
             nodes[at].append(i)
             free[at] -= loads[i]
