@@ -7,7 +7,6 @@ Who holds limits, and who watches over that, holds a lock on it, which ends with
 """
 
 import contextlib
-import fcntl
 import os
 import time
 from binascii import crc32
@@ -144,7 +143,7 @@ class IntentFile:
             self.path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(fresh, flags, PRIVATE_FILE)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._fd)
             self._add(self.armed, sync=True)
             fresh.replace(self.path)  # a file that is seen says whose it is
             _sync_folder(self.path.parent)
@@ -204,6 +203,13 @@ class IntentFile:
         remove(self.path)
 
 
+def _lock(fd: int) -> None:
+    """Lock for the life of this process, or raise `OSError` at once."""
+    import fcntl  # not everywhere, and only who sets limits locks
+
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextlib.contextmanager
 def taken_over(path: Path) -> Iterator[bool]:
     """Hold the lock of *path*; whether it could be had, and the file is still there."""
@@ -213,7 +219,7 @@ def taken_over(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd)
         had = path.exists()
     except OSError:
         had = False
