@@ -29,7 +29,7 @@ def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     backtest(_file(tmp_path, grid(45)))
     out, err = capsys.readouterr()
     assert err == ""
-    assert "series.csv: 2023-01-02 to 2023-02-15, slots of 60 min" in out
+    assert "series.csv: 2023-01-02 to 2023-02-15, slots of 60 min" in " ".join(out.split())
     assert "clock of Europe/Berlin" in out
     for words in ("semi-weekly, free pauses", "pauses of 90 s", "nightly, ± 8 h", "same as last"):
         assert words in out

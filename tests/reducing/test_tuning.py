@@ -83,7 +83,9 @@ def test_proposals_do_not_run_twice(tmp_path: Path, sampler: Any, seed: int) -> 
     search, trials = searched(
         tmp_path, task_of(sampler=sampler, trials=12, seed=seed), world.run_one
     )
-    assert len(world.ran) == len({tuple(s.values()) for s in world.ran}) == len(trials) == 12
+    ran = [tuple(s.values()) for s in world.ran]
+    assert len(ran) == len(set(ran)) <= 12  # those that must use more are not even started
+    assert len({tuple(t.settings.values()) for t in trials}) == len(trials) == 12
     assert search.ended == "12 trials"
     assert recommended(trials) is not None
 
