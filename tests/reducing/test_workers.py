@@ -106,7 +106,8 @@ def test_two_workers_join_one_search(address: str) -> None:
     assert len(found) == 2
     trials = Searching(task(), study, world.run_one).trials()
     close_study(study)
-    assert len({tuple(t.settings.values()) for t in trials}) == len(trials) == len(world.ran)
+    assert len({tuple(t.settings.values()) for t in trials}) == len(trials)
+    assert len(world.ran) <= len(trials)  # those that must use more are not even started
     assert 9 <= len(trials) <= 10  # the other may be in the midst of one when it is enough
     assert sum(t.energy_j for t in trials) == pytest.approx(world.node_j * WALL_RATIO)
     assert sum(t.default for t in trials) == 1

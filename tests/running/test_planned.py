@@ -115,6 +115,7 @@ def staged(
     *command: str,
     hour: float = 0.0,
     own_group: bool = False,
+    beside: bool = False,  # in a group of its own that job control may stop
     **order: Any,
 ) -> Iterator[Stage]:
     home, clock, file = tmp_path / "home", tmp_path / "clock", tmp_path / "order.json"
@@ -128,6 +129,7 @@ def staged(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=own_group,
+        process_group=0 if beside else None,
     ) as process:
         try:
             yield Stage(home, process, clock)
@@ -511,7 +513,7 @@ def test_what_somebody_continued_is_stopped_again(tmp_path: Path) -> None:
 
 
 def test_a_waiting_planner_can_be_stopped_and_continued(tmp_path: Path) -> None:
-    with staged(tmp_path, plan_of([(2 * H, 9 * H)]), "true") as stage:
+    with staged(tmp_path, plan_of([(2 * H, 9 * H)]), "true", beside=True) as stage:
         stage.until("waiting")
         stage.process.send_signal(signal.SIGTSTP)
         until(lambda: is_stopped(stage.process.pid))

@@ -157,8 +157,17 @@ def prospect_of_two(
         best = reachable(trial, others, end_j)
         if best is None or reached is None or best > reached:
             return ""
+    if not _anyone_ahead(trial, others):  # nobody's curve tells how far it may still come
+        return ""
     best = reachable(trial, others, dearest_j)
     return "behind" if best is not None and best <= max(s for _, s in ends) else ""
+
+
+def _anyone_ahead(trial: Curve, others: Sequence[Curve]) -> bool:
+    """Whether some other had reached more with as much energy."""
+    mine = trial.score
+    reached = (c.best_at(trial.energy_j) for c in others)
+    return any(s is not None and (mine is None or s > mine) for s in reached)
 
 
 def _too_slow(trial: Curve, max_time_s: float | None) -> bool:
