@@ -118,12 +118,15 @@ def ten_minutes() -> list[Score]:
 
 
 def varied_training(number: int) -> list[Score]:
-    """A training of some twenty seconds, varied by *number*; its tenth foretells it."""
+    """A training of about a minute, varied by *number*; its tenth foretells it.
+
+    A tenth of less than five seconds holds too few readings at one a second.
+    """
     rng = random.Random(number)  # noqa: S311  # no secret
     batch, context = rng.choice((4, 8, 16)), rng.choice((32, 64, 128))
     params = rng.choice(("0.1M", "0.2M", "0.4M"))
     work = float(params[:-1]) * batch * context
-    steps = max(100, round(20 / (2.5e-4 * work + 4e-3)))
+    steps = max(300, round(60 / (2.5e-4 * work + 4e-3)))
     every = max(2, round(steps / rng.choice((5, 10, 20, 40))))
     options = ("--params", params, "--batch", str(batch), "--context", str(context),
                "--threads", "1", "--steps", str(steps), "--seed", str(number),
