@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Techniques that change a model: they do what they say, and undo it bit for bit."""
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,10 +183,14 @@ def test_a_window_is_what_flex_attention_makes_of_it(length: int) -> None:
 
 
 def test_a_window_in_a_language_model_leaves_short_rows_alone_and_learns() -> None:
-    from examples.language_model import LanguageModel
-
+    path = Path(__file__).parents[2] / "examples" / "language_model.py"
+    spec = importlib.util.spec_from_file_location("language_model_example", path)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
     torch.manual_seed(0)
-    model = LanguageModel(2, 32, 64).eval()
+    model = example.LanguageModel(2, 32, 64).eval()
     x = torch.randint(0, 256, (2, 64))
     said, short = model(x), model(x[:, :8])
     with reduce.efficient_attention(model, window=8) as applied:
