@@ -12,6 +12,7 @@ Kind = Literal[
     "wall",  # the root: all that the run used, at the boundary of the facility
     "overhead",  # of the facility, or of the node
     "node",
+    "devices",  # several of a kind
     "device",
     "phase",
     "state",  # what the device was kept for
@@ -56,6 +57,21 @@ class Branch(msgspec.Struct, frozen=True):
     children: tuple["Branch", ...] = ()
     detail: dict[str, str | float] = {}
     note: str = ""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A share of a phase's energy that a profile tells: a class of operators, a layer.
+
+    Parts of one parent sum to at most 1; ``sd_ratio`` is how far off the share may be, as a
+    standard deviation relative to it.
+    """
+
+    name: str
+    kind: Kind
+    share_ratio: float
+    sd_ratio: float = 0.0
+    children: tuple["Part", ...] = ()
+    detail: dict[str, str | float] = {}
 
 
 class Waste(msgspec.Struct, frozen=True, kw_only=True):
