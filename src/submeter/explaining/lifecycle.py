@@ -132,7 +132,5 @@ def _final(
     detail["final_share_ratio"] = share
     times = whole.value / energy.value if energy.value > 0 else 0.0
     how = "" if FINAL_TAG in final.tags else ", the latest training that finished"
-    return (
-        f"the final model ({final.name or final.id}{how}) took {100 * share:.0f} % of it:"
-        f" all together {times:.1f} times as much",
-    )
+    words = final.name or final.id
+    return (f"the final model ({words}{how}) took {100 * share:.0f} %: all {times:.1f} × as much",)
