@@ -65,7 +65,7 @@ def explained_words(
     return "\n".join(cut(line, width) for block in blocks for line in block)
 
 
-# -- the tree --------------------------------------------------------------------------------------
+# -- the tree ------------------------------------------------------------------------------
 
 
 class _Row:
@@ -197,7 +197,7 @@ def _listed(branches: Sequence[Branch]) -> str:
     return " · ".join(pieces) + (" · …" if len(order) > len(shown) else "")
 
 
-# -- what stands under it --------------------------------------------------------------------------
+# -- what stands under it ------------------------------------------------------------------
 
 
 def _use(use: Use, width: int) -> list[str]:
