@@ -30,7 +30,6 @@ from submeter.records.runs import Run
 from submeter.sensors import Discovery, Roots, discover
 from submeter.storing.journal import JournalWriter
 from submeter.testing import FakeMachine
-from submeter.testing.nvml import BoardProcess
 from submeter.testing.waveforms import PULSES, Part, Waveform, constant
 from submeter.units import NS_PER_S, s_to_ns
 
@@ -39,6 +38,7 @@ UTC_NS: Final = 1_795_000_000 * NS_PER_S
 READ_NS: Final = 20_000
 START_S: Final = 5.0373  # of no sensor's period a multiple
 PID: Final = 7
+IDLE_W: Final = 80.0  # of the board, which tells no utilisation below it
 
 
 class Phase(NamedTuple):
@@ -48,25 +48,17 @@ class Phase(NamedTuple):
     length_s: float
     gpu_w: float
     cpu_w: float
-    gpu_ratio: float = 1.0  # utilisation
 
 
 LONG: Final = (
-    Phase("train/data", 0.437, 70.0, 120.0, 0.0),
-    Phase("train/forward", 0.613, 290.0, 60.0),
-    Phase("train/backward", 1.021, 350.0, 62.0),
-    Phase("train/optimiser", 0.187, 220.0, 70.0),
-    Phase("save checkpoint", 0.529, 75.0, 95.0, 0.0),
-    Phase("", 0.217, 62.0, 50.0, 0.0),
+    Phase("train/data", 2.187, 70.0, 120.0),
+    Phase("train/forward", 3.067, 290.0, 60.0),
+    Phase("train/backward", 5.107, 350.0, 62.0),
+    Phase("train/optimiser", 2.013, 220.0, 70.0),
+    Phase("save checkpoint", 2.649, 75.0, 95.0),
+    Phase("", 1.083, 62.0, 50.0),
 )
-SHORT: Final = (
-    Phase("train/data", 0.0437, 70.0, 120.0, 0.0),
-    Phase("train/forward", 0.0613, 290.0, 60.0),
-    Phase("train/backward", 0.1021, 350.0, 62.0),
-    Phase("train/optimiser", 0.0187, 220.0, 70.0),
-    Phase("save checkpoint", 0.0529, 75.0, 95.0, 0.0),
-    Phase("", 0.0217, 62.0, 50.0, 0.0),
-)
+SHORT: Final = tuple(p._replace(length_s=p.length_s / 50) for p in LONG)
 
 
 class Job(NamedTuple):
@@ -87,9 +79,7 @@ def scripted(
     """Meter *length_s* of a job made of *phases* over and over, its journal in *folder*."""
     machine = FakeMachine(folder / "machine")
     machine.add_package(_wave(phases, "cpu_w"), start_uj=0)
-    machine.add_board(
-        _wave(phases, "gpu_w"), start_j=0.0, idle_w=60.0, processes=[BoardProcess(PID)]
-    )
+    machine.add_board(_wave(phases, "gpu_w"), start_j=0.0, idle_w=IDLE_W)
     run_folder = folder / "run"
     run_folder.mkdir()
     try:
@@ -179,7 +169,6 @@ def _frames(
     before_s, second = START_S, list[float]()
     for i in range(1, round(length_s / interval_s) + 1):
         now_s = START_S + min(length_s, i * interval_s)
-        _busy(machine, phases, now_s)
         machine.at(now_s)
         _read(found, columns)
         second.append(now_s)
@@ -203,19 +192,6 @@ def _frames(
     frames += _flushed(columns, second)
     frames.append(End(_t(START_S + length_s), "finished", 0))
     return frames
-
-
-def _busy(machine: FakeMachine, phases: Sequence[Phase], now_s: float) -> None:
-    """Let the board's utilisation be that of the phase."""
-    at_s = now_s % _period_s(phases)
-    place = 0
-    while place < len(phases) - 1 and at_s >= phases[place].length_s:
-        at_s -= phases[place].length_s
-        place += 1
-    process = machine.boards[0].processes[0]
-    if process.sm_ratio != phases[place].gpu_ratio:
-        process.sm_ratio = phases[place].gpu_ratio
-        machine.update()
 
 
 def _columns(found: Discovery) -> list[list[list[int | None]]]:

@@ -25,7 +25,7 @@ T0_NS = 1000 * NS_PER_S
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return scripted(tmp_path_factory.mktemp("job"), LONG, length_s=45.0)
+    return scripted(tmp_path_factory.mktemp("job"), LONG, length_s=60.0)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,14 @@ def test_phases_over_time_last_as_long_as_in_the_run(job: Job, seen: Observation
 
 
 def test_intervals_follow_the_script(seen: Observations) -> None:
-    names = [i.path for i in seen.intervals if i.start_s > 3]
+    names = [i.path for i in seen.intervals]
     cycle = [p.path for p in LONG if p.path]
     first = names.index("train/data")
     assert names[first : first + 10] == (cycle * 3)[:10]
     assert all(i.pid == PID for i in seen.intervals)
-    backward = [i.end_s - i.start_s for i in seen.intervals if i.path == "train/backward"]
-    assert sum(backward) / len(backward) == pytest.approx(1.021, abs=0.12)
+    whole = [i for i in seen.intervals if i.path == "train/backward" and 5 < i.start_s < 50]
+    for interval in whole:
+        assert interval.end_s - interval.start_s == pytest.approx(5.107, abs=0.12)
 
 
 def test_a_journal_that_is_gone_leaves_the_series(job: Job, tmp_path: Path) -> None:
@@ -112,12 +113,12 @@ def test_silence_of_a_sensor_is_a_gap(job: Job, tmp_path: Path) -> None:
             if not (isinstance(frame, Ticks) and first < frame.t_ns[0] < last):
                 file.write(encode(frame))
     found = observed(job.run, tmp_path)
-    assert {g.device_id[:3] for g in found.gaps} == {"gpu", "cpu"}
+    assert {g.device_id[:3] for g in found.gaps} >= {"gpu", "cpu"}
     assert all(g.end_s - g.start_s == pytest.approx(10.0, abs=1.5) for g in found.gaps)
 
 
 def test_a_board_that_does_nothing_is_seen(tmp_path: Path) -> None:
-    phases = (Phase("train", 6.0, 300.0, 60.0), Phase("wait", 4.0, 60.0, 60.0, 0.0))
+    phases = (Phase("train", 6.0, 300.0, 60.0), Phase("wait", 4.0, 60.0, 60.0))
     job = scripted(tmp_path, phases, length_s=30.0)
     found = observed(job.run, job.folder)
     waits = [m for m in found.meetings if m.device_id.startswith("gpu")]
