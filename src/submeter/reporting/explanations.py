@@ -55,9 +55,7 @@ def explained_words(
         [plain(found.name)],
         _tree(tree, width, depth, smallest=0.0 if everything else SMALLEST),
         _use(found.use, width),
-        _stalls(
-            found.stalls, found, width, most=len(found.stalls) if everything else _MOST_STALLS
-        ),
+        _stalls(found.stalls, width, most=len(found.stalls) if everything else _MOST_STALLS),
         waste_words(found.waste, found.tree, width),
         advice_words(found, width, everything=everything),
         _notes((*found.notes, *(found.use.notes if everything else ())), width),
