@@ -41,6 +41,8 @@ class LayerTime(msgspec.Struct, frozen=True):
         Elapsed time [s].
     busy_s
         CPU time of all threads of the process, or time of the accelerator's stream [s].
+    sd_s
+        Standard deviation of the mean of ``busy_s`` over the sampled steps [s].
     """
 
     module: str
@@ -49,6 +51,7 @@ class LayerTime(msgspec.Struct, frozen=True):
     calls: int = 0
     wall_s: float = 0.0
     busy_s: float = 0.0
+    sd_s: float = 0.0
 
 
 class LayerWork(msgspec.Struct, frozen=True):

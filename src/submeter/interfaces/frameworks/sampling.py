@@ -8,6 +8,7 @@ needs torch.
 """
 
 import atexit
+import math
 import os
 import sys
 import threading
@@ -79,6 +80,7 @@ class Sampler:
         self._thread = 0
         self._last: tuple[int, int] | None = None
         self._marks: Any = None  # phases when the window began, and when its forward pass did
+        self._whole = 0  # windows whose times were added up
         self._phase = ""
         self._device = "cpu"
         self._keep_at_s = 0.0
@@ -332,21 +334,31 @@ class Sampler:
             if not (late or window.clock.ready(last)):
                 return
             self._pending.pop(0)
-            whole = window.went_back and not window.cut
-            readings: list[Any] = []
-            for owner, begin, end in window.spans():
-                readings.append(begin)
-                if not whole and owner[2] != "evaluation":
-                    continue
-                row = self._sums.setdefault(owner, [0.0, 0.0, 0.0])
-                wall_s, busy_s = window.clock.span_s(begin, end)
-                ratio = data_ratio if owner[0] == DATA else 1.0
-                row[1] += wall_s * ratio
-                row[2] += busy_s * ratio
-            for owner, count in window.calls().items():
-                if owner in self._sums and (whole or owner[2] == "evaluation"):
-                    self._sums[owner][0] += count
-            window.clock.free(readings)
+            self._add(window, data_ratio)
+
+    def _add(self, window: Window, data_ratio: float) -> None:
+        """Add the times of one window, as a whole, so that the scatter between steps shows."""
+        whole = window.went_back and not window.cut
+        readings: list[Any] = []
+        took: dict[Owner, list[float]] = {}
+        for owner, begin, end in window.spans():
+            readings.append(begin)
+            if not whole and owner[2] != "evaluation":
+                continue
+            row = took.setdefault(owner, [0.0, 0.0])
+            wall_s, busy_s = window.clock.span_s(begin, end)
+            ratio = data_ratio if owner[0] == DATA else 1.0
+            row[0] += wall_s * ratio
+            row[1] += busy_s * ratio
+        calls = window.calls()
+        for owner, (wall_s, busy_s) in took.items():
+            row = self._sums.setdefault(owner, [0.0, 0.0, 0.0, 0.0])
+            row[0] += calls.get(owner, 0)
+            row[1] += wall_s
+            row[2] += busy_s
+            row[3] += busy_s * busy_s
+        self._whole += whole
+        window.clock.free(readings)
 
     def _root_began(self) -> None:
         if self._marks is not None:
@@ -372,9 +384,10 @@ class Sampler:
         """Give what was seen so far."""
         first = self.names.first
         times = [
-            LayerTime(owner[0], owner[2], owner[1], int(row[0]), row[1], row[2])
+            LayerTime(owner[0], owner[2], owner[1], int(row[0]), row[1], row[2],
+                      sd_of(row[2], row[3], self._whole))
             for owner, row in self._sums.items()
-        ]
+        ]  # fmt: skip
         lost = getattr(self._clock, "lost", 0)
         notes = list(self.notes)
         if lost:
@@ -423,6 +436,14 @@ def _forget(known: "weakref.ref[Sampler]") -> None:
     sampler = known()
     if sampler is not None:
         sampler.forget()
+
+
+def sd_of(total: float, squares: float, count: int) -> float:
+    """Standard deviation of the mean of *count* values, by their sum and that of their squares."""
+    if count < 2:  # noqa: PLR2004  # one value tells no scatter
+        return 0.0
+    mean = total / count
+    return math.sqrt(max(0.0, squares / count - mean * mean) / (count - 1))
 
 
 def rank_of_process() -> int | None:
