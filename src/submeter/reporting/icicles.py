@@ -289,7 +289,7 @@ def html(tree: Branch, title: str = "Where the joules went") -> str:
 
 def _nested(box: Box, inside: dict[tuple[int, ...], list[Box]], around: float) -> str:
     name = "-".join(["b", *map(str, box.path)])
-    children = inside.get(box.path, []) if box.path or () in inside else []
+    children = inside.get(box.path, [])
     within = "".join(_nested(child, inside, box.ratio) for child in children)
     rest = box.ratio - sum(child.ratio for child in children)
     gap = f'<div class="n" style="flex:{rest:.6f} 1 0"></div>' if within and rest > 0 else ""
