@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from submeter.interfaces.afterwards import compare, footprint
     from submeter.interfaces.estimating import Prediction, Predictions, estimate
     from submeter.interfaces.frameworks.checkpoints import checkpointing
+    from submeter.interfaces.frameworks.layers import layers
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.interfaces.reducing import reduce
     from submeter.records.devices import Device, DeviceKind
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "estimate",
     "footprint",
+    "layers",
     "log",
     "measure",
     "phase",
@@ -60,6 +62,7 @@ _PLACES = {
     "compare": "interfaces.afterwards",
     "estimate": "interfaces.estimating",
     "footprint": "interfaces.afterwards",
+    "layers": "interfaces.frameworks.layers",
     "log": "interfaces.program",
     "measure": "interfaces.program",
     "phase": "interfaces.program",

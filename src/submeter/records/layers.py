@@ -187,26 +187,28 @@ class ClassPower(msgspec.Struct, frozen=True):
 class Repeated(msgspec.Struct, frozen=True):
     """A layer that was repeated alone until its energy was resolved.
 
-    ``busy_s``, ``wall_s`` and ``energy_j`` are those of one call, forward and backward apart.
+    Attributes
+    ----------
+    forward_s, backward_s
+        Busy time of one call [s].
+    busy_s
+        Of all calls together [s].
+    energy_j
+        Of all calls together [J], where it could be told.
     """
 
     kind: str
     shape: tuple[int, ...]
     operators: OperatorClass
-    part: Part
     calls: int
-    wall_s: float
+    forward_s: float
+    backward_s: float
     busy_s: float
     energy_j: float | None = None
-    flop: float = 0.0
-    bytes_moved: float = 0.0
 
 
 class LayerCalibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What repeating layers alone told of a machine.
-
-    ``flop_per_s`` and ``bytes_per_s`` are rates that compute-bound and memory-bound layers reach.
-    """
+    """What repeating layers alone told of a machine; ``how`` says what the energy rests on."""
 
     machine: str
     device: str
@@ -214,9 +216,7 @@ class LayerCalibration(msgspec.Struct, frozen=True, kw_only=True):
     clock: Literal["processor", "accelerator"] = "processor"
     threads: int = 0
     version: str = ""
-    flop_per_s: float = 0.0
-    bytes_per_s: float = 0.0
     powers: tuple[ClassPower, ...] = ()
     layers: tuple[Repeated, ...] = ()
-    how: str = ""  # what the energy rests on
+    how: str = ""
     schema: int = LAYERS_SCHEMA
