@@ -12,6 +12,7 @@ Kind = Literal[
     "wall",  # the root: all that the run used, at the boundary of the facility
     "overhead",  # of the facility, or of the node
     "node",
+    "devices",  # several of a kind
     "device",
     "phase",
     "state",  # what the device was kept for
@@ -56,6 +57,21 @@ class Branch(msgspec.Struct, frozen=True):
     children: tuple["Branch", ...] = ()
     detail: dict[str, str | float] = {}
     note: str = ""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A share of a phase's energy that a profile tells: a class of operators, a layer.
+
+    Parts of one parent sum to at most 1; ``sd_ratio`` is how far off the share may be, as a
+    standard deviation relative to it.
+    """
+
+    name: str
+    kind: Kind
+    share_ratio: float
+    sd_ratio: float = 0.0
+    children: tuple["Part", ...] = ()
+    detail: dict[str, str | float] = {}
 
 
 class Waste(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,19 +166,25 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     operations
-        Floating-point operations of the model, logged or counted, and how.
-    peak_flop_per_s
-        Of all boards together, at the precision that was used.
+        Floating-point operations of the model [FLOP], and how they are known.
+    achieved_flop_per_s
+        Operations over the duration.
+    peak
+        Of all boards together, at the precision that was used [FLOP/s].
     utilisation
-        Model FLOP utilisation: operations over peak times duration [1].
+        Model FLOP utilisation: achieved over peak [1].
+    possible
+        Achieved over what the roofline allows, the lesser of the peak and the memory's bandwidth
+        times the operations per byte [1].
     per
         Energy at the wall per unit of work [J]: ``sample``, ``token``, ``step``, ``FLOP``.
-    metric
-        Name of the quality that the curve tells.
+    metric, higher_is_better
+        The quality that the curve tells.
     curve
         Quality against energy, as logged.
     last_percent
-        Energy after the quality was within 1 % of its best way [J].
+        Energy from where 99 % of the way from the first value to the best was made, until the
+        best [J]; ``last_percent_ratio`` is its part of all.
     per_point
         Energy at the wall per point (a hundredth) of each quality of the end [J].
     notes
@@ -171,12 +193,16 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     operations: float | Missing = Missing("not logged")
     operations_how: str = ""
-    peak_flop_per_s: float | Missing = Missing("not known")
+    achieved_flop_per_s: float | Missing = Missing("not known")
+    peak: Figure | Missing = Missing("not known")
     utilisation: Figure | Missing = Missing("not known")
+    possible: Figure | Missing = Missing("not known")
     per: dict[str, Figure] = {}
     metric: str = ""
+    higher_is_better: bool = True
     curve: tuple[CurvePoint, ...] = ()
     last_percent: Figure | Missing = Missing("no quality was logged")
+    last_percent_ratio: float | Missing = Missing("no quality was logged")
     per_point: dict[str, Figure] = {}
     notes: tuple[str, ...] = ()
 

@@ -34,7 +34,7 @@ class DeviceCourse(msgspec.Struct, frozen=True, kw_only=True):
         Mean of the readings in each slot; empty if the device does not tell.
     throttled_ratio
         Part of each slot in which the board held its clocks back, by cause: ``power``,
-        ``thermal``, ``brake``, ``other``; empty if the device does not tell.
+        ``thermal``, ``brake``; empty if the device does not tell.
     """
 
     device_id: str
@@ -157,6 +157,8 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    slot_s, slots
+        Length [s] and number of the slots of every series.
     grain_s
         Resolution at which intervals, meetings and stretches were made [s].
     complete
@@ -174,6 +176,9 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
     meetings: tuple[Meeting, ...] = ()
     stretches: tuple[Stretch, ...] = ()
     ranks: tuple[RankCourse, ...] = ()
+    run_cores: Series = ()  # processors that the run's processes kept busy, mean of each slot
+    machine_cores: Series = ()  # the same, of all processes
+    cores: float | None = None  # of the machine, as the system counts them
     metrics: tuple[MetricPoint, ...] = ()
     work: tuple[WorkPoint, ...] = ()
     gaps: tuple[Gap, ...] = ()

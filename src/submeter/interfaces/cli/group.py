@@ -37,6 +37,7 @@ VERBS: Final = {
     "techniques": Verb("techniques:techniques", "List ways to use less, and explain one.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
+    "explain": Verb("explain:explain", "Say why a run used so much, and what to try.", _LOOK),
     "report": Verb("report:report", "Write what a run used as a document.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
     "replay": Verb("replay:replay", "Reckon a run over another place or time.", _LOOK),
@@ -70,6 +71,7 @@ ALIASES: Final = {
     "settings": "config",
     "exec": "run",
     "predict": "estimate",
+    "why": "explain",
     "schedule": "plan",
     "when": "plan",
 }
