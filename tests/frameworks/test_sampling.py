@@ -236,7 +236,7 @@ def test_profiles_beside_a_run_survive_whatever_lies_there(tmp_path: Path) -> No
 
 
 SCRIPT = """
-import os, signal, sys, torch
+import os, signal, torch
 torch.set_num_threads(1)
 model = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 1))
 optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -244,43 +244,34 @@ for _ in range(400):
     optimiser.zero_grad()
     model(torch.randn(128, 64)).square().mean().backward()
     optimiser.step()
-assert "numpy" in sys.modules or True
-if sys.argv[1:] == ["die"]:
-    os.kill(os.getpid(), signal.SIGKILL)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def launched(tmp_path: Path, *words: str, **more: str) -> tuple[int, str, Path]:
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
-    env = os.environ | {"SUBMETER_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"} | more
+def launched(tmp_path: Path, script: str) -> tuple[int, str, Path]:
+    (tmp_path / "train.py").write_text(script)
+    env = os.environ | {"SUBMETER_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "submeter", "run", "--layers", "--", sys.executable, str(script),
-         *words],
+        [sys.executable, "-m", "submeter", "run", "--layers", "--", sys.executable,
+         str(tmp_path / "train.py")],
         env=env, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    folder = next((tmp_path / "home" / "runs").iterdir())
-    return done.returncode, done.stderr, folder
+    return done.returncode, done.stderr, next((tmp_path / "home" / "runs").iterdir())
 
 
-def test_run_finds_the_model_of_a_program_that_knows_nothing_of_us(tmp_path: Path) -> None:
-    code, err, folder = launched(tmp_path)
-    assert code == 0, err
+def test_the_model_of_a_program_that_knows_nothing_of_us_is_found_even_if_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    code, err, folder = launched(tmp_path, SCRIPT)
+    assert code == -9, err
     (profile,) = kept.profiles(folder)
     assert {t.module for t in profile.times} >= {"0", "1", "2", "(optimiser)"}
     assert not profile.trouble
     assert "explain" in err
 
 
-def test_a_killed_program_leaves_its_layers_behind(tmp_path: Path) -> None:
-    code, err, folder = launched(tmp_path, "die")
-    assert code == -9 or code == 137, err
-    (profile,) = kept.profiles(folder)
-    assert profile.steps.sampled >= 1
-
-
 def test_run_says_so_where_no_layers_can_be_seen(tmp_path: Path) -> None:
-    code, err, folder = launched(tmp_path, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    code, err, folder = launched(tmp_path, "print('nothing to train')")
     assert code == 0, err
     assert not kept.profiles(folder)
     assert "no layers were seen" in err

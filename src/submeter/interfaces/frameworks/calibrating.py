@@ -124,7 +124,7 @@ def fitted(
         made_utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         clock="accelerator" if accelerator else "processor",
         threads=torch.get_num_threads(),
-        version=torch.__version__,
+        version=str(torch.__version__),
         powers=tuple(powers),
         layers=tuple(rows),
         how="; ".join(dict.fromkeys(d.method for d in kinds if d.method)),

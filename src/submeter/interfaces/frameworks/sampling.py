@@ -400,7 +400,7 @@ class Sampler:
             phase=self._phase,
             rank=rank_of_process(),
             threads=torch.get_num_threads(),
-            version=torch.__version__,
+            version=str(torch.__version__),
             shapes=len(self._shapes),
             steps=self.pace.steps(),
             times=tuple(times),
@@ -412,16 +412,15 @@ class Sampler:
 
     def _keep_now_and_then(self) -> None:
         now_s = time.monotonic()
-        if now_s >= self._keep_at_s:
-            self._keep()
+        if now_s >= self._keep_at_s and self._keep():
             took_s = time.monotonic() - now_s
             self._keep_at_s = now_s + max(KEEP_S, KEEP_RATIO * took_s)
 
-    def _keep(self) -> None:
-        """Write the profile beside the run, if there is one."""
+    def _keep(self) -> bool:
+        """Write the profile beside the run; False if there is none, or nothing to write."""
         member = joined.current()
         if member is None or not (self._sums or self.trouble):
-            return
+            return False
         from submeter.storing import layers
 
         tracker = member.tracker
@@ -430,6 +429,7 @@ class Sampler:
             layers.keep(member.folder, self.profile(), number=number)
         except OSError as exc:
             joined.once(f"layers cannot be kept just now: {exc}")
+        return True
 
 
 def _forget(known: "weakref.ref[Sampler]") -> None:

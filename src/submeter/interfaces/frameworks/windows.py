@@ -261,8 +261,7 @@ class Window:
             self.evaluations += 1
         else:
             lane.owner = lane.rest = _OPTIMISER if lane.rest is _OPTIMISER else _LOSS
-        most = 0 if self.adopts else MOST_EVALUATIONS
-        if self.evaluations > most or self.roots > MOST_ROOTS:
+        if self.adopts or self.evaluations > MOST_EVALUATIONS or self.roots > MOST_ROOTS:
             self.stop_early()
 
     def stop_early(self) -> None:
@@ -281,11 +280,11 @@ class Window:
             return "recomputation"
         if around is not None:
             return around[2]
-        trained = id(module) in self.training_roots
-        if self.adopts or (trained and not torch.is_grad_enabled()):
-            return "evaluation"
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and module.training:
             self.trained.add(id(module))
+            return "forward"
+        if self.adopts or (id(module) in self.training_roots and not torch.is_grad_enabled()):
+            return "evaluation"
         return "forward"
 
     # --- backward --------------------------------------------------------------------------------
