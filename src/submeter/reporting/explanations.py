@@ -32,7 +32,8 @@ _LISTED: Final = frozenset({"class", "layer"})
 _MOST_LISTED: Final = 6
 _MOST_ROWS: Final = 12  # of one level
 _MOST_STALLS: Final = 5
-_STATE_IN_NAME: Final = frozenset({"busy", ""})
+_SMALLEST_RATIO: Final = 0.01
+_WAITING: Final = "waiting"  # of the states, those that a name may not say
 _TOP: Final = "at the wall"
 
 
@@ -116,7 +117,7 @@ def _value(figure: Figure | Missing, like: float | None = None) -> str:
 def _label(row: _Row, most: int) -> str:
     name = plain(row.branch.name)
     state = str(row.branch.detail.get("state", ""))
-    if row.branch.kind == "phase" and state not in _STATE_IN_NAME and state not in name:
+    if row.branch.kind == "phase" and state.startswith(_WAITING):
         name = f"{name}: {state}"
     note = f" ({plain(row.branch.note)})" if row.branch.note and row.branch.kind == "phase" else ""
     return cut(f"{row.stem}{name}{note}", max(most, columns(row.stem) + 12))
@@ -223,6 +224,8 @@ def _use(use: Use, width: int) -> list[str]:
 
 
 def _ratio(figure: Figure) -> str:
+    if figure.value < _SMALLEST_RATIO:
+        return f"< {_SMALLEST_RATIO}{mark(figure)}"
     low, high = (f"{x:.2f}" for x in (figure.low, figure.high))
     ends = f" ({low} – {high})" if low != high else ""
     return f"{figure.value:.2f}{ends}{mark(figure)}"

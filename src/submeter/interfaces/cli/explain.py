@@ -15,6 +15,7 @@ from submeter.interfaces.cli.lookup import complete_run, look_up
 if TYPE_CHECKING:
     from submeter.explaining.use import Work
     from submeter.interfaces.explaining import Explained
+    from submeter.records.explanations import Explanation
 
 _FLOP: Final = re.compile(
     r"\s*(?P<number>[^/\s]+)\s*(?:FLOP)?\s*/\s*(?P<unit>sample|token|step)s?\s*"
@@ -45,7 +46,8 @@ def _work(_ctx: click.Context, _param: click.Parameter, given: str | None) -> "W
               help="Small branches, each device, and what is not advised, too.")  # fmt: skip
 @click.option("--timeline", is_flag=True, help="Draw power, phases and stalls over time.")
 @click.option("--chart", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Write the time line as .svg, .html or .json (Vega-Lite).")  # fmt: skip
+              help="Write the tree (with --timeline: that) as .svg, .html or .json.")  # fmt: skip
+@click.option("--icicle", is_flag=True, help="Draw the tree as boxes.")
 @click.option("--flop", callback=_work, metavar="N/UNIT",
               help="Operations of the model per sample, token or step.")  # fmt: skip
 @click.option("--project", help="The life-cycle of all runs of this project instead.")
@@ -56,6 +58,7 @@ def explain(
     depth: int | None,
     everything: bool,
     timeline: bool,
+    icicle: bool,
     chart: Path | None,
     flop: "Work | None",
     project: str | None,
@@ -69,6 +72,7 @@ def explain(
     Examples:
       submeter explain
       submeter explain digits --depth 3
+      submeter explain last --chart joules.html
       submeter explain last --timeline --chart power.svg
       submeter explain last --flop 9.1G/sample
       submeter explain --project thesis
@@ -79,10 +83,10 @@ def explain(
     from submeter.reporting.words import to_json
 
     if chart is not None and chart.suffix.lower().lstrip(".") not in _CHARTS:
-        raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart power.svg")
+        raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart joules.svg")
     seen: Explained | None = None
     if project is not None:
-        if timeline or chart is not None:
+        if timeline:
             raise UsageError(
                 "a project has no time line", remedy="submeter explain RUN --timeline"
             )
@@ -99,10 +103,14 @@ def explain(
         bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         click.echo(first if bare else click.style(first, bold=True))
         click.echo(others)
+        if icicle:
+            from submeter.reporting.icicles import boxes_of, terminal
+
+            click.echo("\n" + terminal(boxes_of(found.tree), width))
         if timeline and seen is not None:
             _draw(seen, width)
-    if chart is not None and seen is not None:
-        _write(chart, seen)
+    if chart is not None:
+        _write(chart, found, seen if timeline else None)
 
 
 def _draw(seen: "Explained", width: int) -> None:
@@ -112,18 +120,13 @@ def _draw(seen: "Explained", width: int) -> None:
     click.echo(timeline_words(seen.observations, seen.explanation.stalls, width))
 
 
-def _write(path: Path, seen: "Explained") -> None:
-    """Write the time line in the form that the name of the file asks for."""
-    from submeter.reporting import timelines
+def _write(path: Path, found: "Explanation", seen: "Explained | None") -> None:
+    """Write the tree, or the time line of *seen*, in the form that the file's name asks for."""
     from submeter.reporting.words import to_json
 
-    observations, stalls = seen.observations, seen.explanation.stalls
     kind = path.suffix.lower().lstrip(".")
-    if kind == "json":
-        text = to_json(timelines.timeline_specification(observations, stalls)) + "\n"
-    else:
-        text = timelines.timeline_svg(observations, stalls, seen.explanation.name)
-        text = timelines.page(text, seen.explanation.name) if kind == "html" else text
+    drawing = _tree(kind, found) if seen is None else _timeline(kind, seen)
+    text = drawing if isinstance(drawing, str) else to_json(drawing) + "\n"
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
@@ -131,3 +134,24 @@ def _write(path: Path, seen: "Explained") -> None:
             f"{path} cannot be written: {exc.strerror}", remedy="--chart FILE"
         ) from exc
     click.echo(f"{path}  {len(text.encode()) / 1000:.0f} kB", err=True)
+
+
+def _tree(kind: str, found: "Explanation") -> object:
+    from submeter.reporting import icicles
+
+    if kind == "html":
+        return icicles.html(found.tree, found.name)
+    boxes = icicles.boxes_of(found.tree)
+    return (
+        icicles.svg(boxes, found.name) if kind == "svg" else icicles.vega_lite(boxes, found.name)
+    )
+
+
+def _timeline(kind: str, seen: "Explained") -> object:
+    from submeter.reporting import timelines
+
+    observations, stalls = seen.observations, seen.explanation.stalls
+    if kind == "json":
+        return timelines.timeline_specification(observations, stalls)
+    drawn = timelines.timeline_svg(observations, stalls, seen.explanation.name)
+    return timelines.page(drawn, seen.explanation.name) if kind == "html" else drawn
