@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from submeter.accounting.published import as_published, published_run
     from submeter.interfaces.afterwards import compare, footprint
     from submeter.interfaces.estimating import Prediction, Predictions, estimate
+    from submeter.interfaces.explaining import explain
     from submeter.interfaces.frameworks.checkpoints import checkpointing
     from submeter.interfaces.frameworks.layers import layers
     from submeter.interfaces.program import MeasuredRun, log, measure, phase

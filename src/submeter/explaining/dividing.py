@@ -17,7 +17,7 @@ from submeter.records.explanations import UNATTRIBUTED, Branch, Kind
 from submeter.records.figures import Missing
 
 ROUNDING: Final = 1e-9  # of the whole: nothing that anybody should see
-_TRIES: Final = 64
+_TRIES: Final = 8
 
 Inner = Callable[[Amount], tuple[Branch, ...]]
 
@@ -47,23 +47,12 @@ def exactly(amount: Amount, value: float) -> Amount:
             msg = "an amount of no basis cannot be anything but zero"
             raise ValueError(msg)
         made = msgspec.structs.replace(amount, terms=(Term(value, basis), *terms))
-    most = max(
-        (i for i, t in enumerate(made.terms) if not t.zeros),
-        default=None,
-        key=lambda i: made.terms[i].value,
+    places = [i for i, t in enumerate(made.terms) if not t.zeros]
+    fitted = dict(zip(places, _fitted([made.terms[i].value for i in places], value), strict=True))
+    terms = tuple(
+        msgspec.structs.replace(t, value=fitted.get(i, t.value)) for i, t in enumerate(made.terms)
     )
-    if most is None or made.value == value:
-        return made
-    terms = list(made.terms)
-    others = math.fsum(t.value for i, t in enumerate(terms) if i != most and not t.zeros)
-    wanted = value - others
-    for _ in range(_TRIES):
-        terms[most] = msgspec.structs.replace(terms[most], value=wanted)
-        made = msgspec.structs.replace(made, terms=tuple(terms))
-        if made.value == value:
-            break
-        wanted = math.nextafter(wanted, math.inf if made.value < value else -math.inf)
-    return made
+    return msgspec.structs.replace(made, terms=terms)
 
 
 def divided(whole: Amount, drafts: Iterable[Draft], left: Draft = LEFT) -> tuple[Branch, ...]:
@@ -108,17 +97,25 @@ def _branch(draft: Draft, energy: Amount | None) -> Branch:
 
 
 def _fitted(values: Sequence[float], whole: float) -> list[float]:
-    """*values* with the largest so changed that all sum to *whole*, bit for bit."""
+    """*values* with the largest so changed that all sum to *whole*, bit for bit.
+
+    Where the exact sum lies in the middle between two numbers, of which neither may be *whole*,
+    the next smaller one that has finer steps is moved by one of them.
+    """
     found = list(values)
-    if not found or math.fsum(found) == whole:
+    if math.fsum(found) == whole or not found:
         return found
-    most = max(range(len(found)), key=found.__getitem__)
-    found[most] = max(0.0, math.fsum([whole, *(-v for i, v in enumerate(found) if i != most)]))
-    for _ in range(_TRIES):
-        now = math.fsum(found)
-        if now == whole:
-            break
-        found[most] = math.nextafter(found[most], math.inf if now < whole else 0.0)
+    order = sorted(range(len(found)), key=lambda i: -found[i])
+    most = order[0]
+    found[most] = max(0.0, math.fsum([whole, *(-found[i] for i in order[1:])]))
+    for i in order:
+        for _ in range(_TRIES):
+            now = math.fsum(found)
+            if now == whole:
+                return found
+            found[i] = math.nextafter(found[i], math.inf if now < whole else 0.0)
+            if (math.fsum(found) - whole) * (now - whole) < 0:
+                break  # it jumped over: finer steps are needed
     return found
 
 

@@ -210,7 +210,7 @@ class _View:
         name = " + ".join(n.rpartition("/")[2] for n in names)
         note = "not separable" if len(names) > 1 else ""
         leaf = all(p in names for p in paths)
-        if leaf or (len(inside) == 1 and inside[0].joint):
+        if leaf:
             state = _state(names)
             detail["state"] = state
 
@@ -387,7 +387,7 @@ def _grouped(phases: Iterable[PhaseEnergy]) -> list[_Group]:
     rows = {row.path: row for row in phases}
     groups: dict[tuple[str, ...], _Group] = {}
     for row in rows.values():
-        paths = tuple(sorted({row.path, *(p for p in row.joint_with if p in rows)}))
+        paths = tuple(p for p in rows if p == row.path or p in row.joint_with)
         groups.setdefault(paths, _Group(paths, tuple(rows[p] for p in paths)))
     return list(groups.values())
 

@@ -94,10 +94,10 @@ class Interval(msgspec.Struct, frozen=True):
 class Meeting(msgspec.Struct, frozen=True):
     """A device while a path was open (``""``: no phase), over the whole run.
 
-    ``idle_s`` and ``idle_j`` are the part in which it did nothing: utilisation at most
-    `explaining`'s threshold, or, where it tells none, power at most a little above idle. Energies
-    are of the device as drawn [J]. Where the grain of reading holds several paths, its energy is
-    divided by time, so that for short phases `Run.phases` tells better.
+    ``idle_s`` and ``idle_j`` are the part in which it did nothing: of a board by its power, of
+    processors and memory by the CPU time of the run. Energies are of the device as drawn [J].
+    Where the grain of reading holds several paths, its energy is divided by time, so that for
+    short phases `Run.phases` tells better; utilisation is read every five seconds only.
     """
 
     device_id: str

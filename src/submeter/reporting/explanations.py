@@ -55,9 +55,7 @@ def explained_words(
         [plain(found.name)],
         _tree(tree, width, depth, smallest=0.0 if everything else SMALLEST),
         _use(found.use, width),
-        _stalls(
-            found.stalls, found, width, most=len(found.stalls) if everything else _MOST_STALLS
-        ),
+        _stalls(found.stalls, width, most=len(found.stalls) if everything else _MOST_STALLS),
         waste_words(found.waste, found.tree, width),
         advice_words(found, width, everything=everything),
         _notes((*found.notes, *(found.use.notes if everything else ())), width),
@@ -65,7 +63,7 @@ def explained_words(
     return "\n".join(cut(line, width) for block in blocks for line in block)
 
 
-# -- the tree --------------------------------------------------------------------------------------
+# -- the tree ------------------------------------------------------------------------------
 
 
 class _Row:
@@ -197,7 +195,7 @@ def _listed(branches: Sequence[Branch]) -> str:
     return " · ".join(pieces) + (" · …" if len(order) > len(shown) else "")
 
 
-# -- what stands under it --------------------------------------------------------------------------
+# -- what stands under it ------------------------------------------------------------------
 
 
 def _use(use: Use, width: int) -> list[str]:

@@ -85,7 +85,7 @@ def spans_of(seen: Observations) -> list[Span]:
     return [Span(i.path, i.start_s, i.end_s) for i in seen.intervals if i.pid == first]
 
 
-# -- terminal --------------------------------------------------------------------------------------
+# -- terminal ------------------------------------------------------------------------------
 
 
 def timeline_words(seen: Observations, stalls: Sequence[Stall], width: int = 80) -> str:
@@ -181,7 +181,7 @@ def _indented(pieces: Iterable[str], width: int) -> list[str]:
     return [" " * _LABEL + line for line in fill(pieces, width - _LABEL, between=" · ")]
 
 
-# -- Vega-Lite -------------------------------------------------------------------------------------
+# -- Vega-Lite -----------------------------------------------------------------------------
 
 
 def timeline_specification(seen: Observations, stalls: Sequence[Stall]) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def _long(spans: Sequence[Span], duration_s: float) -> list[Span]:
     return seen
 
 
-# -- SVG -------------------------------------------------------------------------------------------
+# -- SVG -----------------------------------------------------------------------------------
 
 
 def timeline_svg(seen: Observations, stalls: Sequence[Stall], title: str) -> str:
@@ -292,12 +292,11 @@ def _lane(lane: Lane, seen: Observations, y: float) -> list[str]:
     words = (
         f"{lane.name}: mean {write_power(_mean(known))}, peak {write_power(top)}" if known else ""
     )
+    told = escape(write_power(_mean(known)) if known else "not read")
     parts = [
-        f'<text x="10" y="{y + 14:.0f}">{escape(lane.name)}</text>',
-        f'<text x="10" y="{y + 30:.0f}" fill="{COLOURS["soft"]}" font-size="11">'
-        f"{escape(write_power(_mean(known)) if known else 'not read')}</text>",
-        f'<line x1="{_LEFT}" y1="{base}" x2="{_LEFT + _WIDTH}" y2="{base}" '
-        f'stroke="{COLOURS["line"]}"/>',
+        _text(10, y + 14, lane.name),
+        f'<text x="10" y="{y + 30:.0f}" fill="{COLOURS["soft"]}" font-size="11">{told}</text>',
+        _floor(base),
     ]
     for row, opacity in ((lane.peak_w, 0.3), (lane.mean_w, 1.0)):
         path = _area(row, seen, base, top)
@@ -307,6 +306,15 @@ def _lane(lane: Lane, seen: Observations, y: float) -> list[str]:
                 f"<title>{escape(words)}</title></path>"
             )
     return parts
+
+
+def _text(x: float, y: float, words: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}">{escape(words)}</text>'
+
+
+def _floor(y: float) -> str:
+    colour = COLOURS["line"]
+    return f'<line x1="{_LEFT}" y1="{y}" x2="{_LEFT + _WIDTH}" y2="{y}" stroke="{colour}"/>'
 
 
 def _area(row: Sequence[float | None], seen: Observations, base: float, top: float) -> str:

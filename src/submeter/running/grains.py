@@ -62,12 +62,12 @@ class Grid:
 
     def spread(self, into: "array[float]", t0_ns: int, t1_ns: int, amount: float) -> None:
         """Add *amount*, even over the time between two instants; what lies outside is left."""
+        if t1_ns <= t0_ns:
+            return
         start_ns, grain_ns = self.start_ns, self.grain_ns
         first, last = (t0_ns - start_ns) // grain_ns, (t1_ns - 1 - start_ns) // grain_ns
         if first == last and t0_ns >= start_ns and t1_ns <= self.end_ns:
             into[first] += amount
-            return
-        if t1_ns <= t0_ns:
             return
         rate = amount / (t1_ns - t0_ns)
         for place in range(max(first, 0), min(last, self.n - 1) + 1):

@@ -22,7 +22,10 @@ from submeter.units import NS_PER_S
 
 IDLE_UTILISATION_RATIO: Final = 0.05  # of a board; a driver's own housekeeping shows as 1 to 3 %
 IDLE_CORES: Final = 0.05  # processors that the run keeps busy: an interpreter that only waits
-IDLE_POWER_RATIO: Final = 1.1  # of the idle power, where nothing else is told
+IDLE_POWER_RATIO: Final = 1.15  # of the power at rest
+MOST_REST_RATIO: Final = 0.3  # of the ceiling: no board is known that rests above it
+REST_UNDER_WORK_RATIO: Final = 0.5  # rest that no utilisation shows lies well below work
+_LOW_PART: Final = 0.05  # of the grains, that the lowest power is taken from
 _MOSTLY: Final = 0.5
 _SHORTEST_S: Final = 1.0
 _SHORTEST_GRAINS: Final = 2
@@ -39,9 +42,11 @@ class Picture(msgspec.Struct, frozen=True):
     energy_j, seconds
         What it drew, and how long that is known for.
     busy
-        Utilisation, where it tells one.
+        Utilisation, where it tells one; read every five seconds, and held between.
     cores
-        Processors that the run kept busy, for devices that tell no utilisation.
+        Processors that the run kept busy, for processors and memory.
+    idle_below_w
+        Power at which it does nothing (`idle_below`), for boards.
     pids
         Processes that hold it; empty: any may.
     """
@@ -51,19 +56,54 @@ class Picture(msgspec.Struct, frozen=True):
     seconds: Sequence[float]
     busy: Sequence[float | None] | None = None
     cores: Sequence[float | None] | None = None
+    idle_below_w: float | None = None
     pids: frozenset[int] = frozenset()
 
     def idle(self, place: int) -> bool:
         """Whether it did nothing in a grain."""
-        if self.busy is not None:
-            ratio = self.busy[place]
-            return ratio is not None and ratio <= IDLE_UTILISATION_RATIO
         if self.cores is not None:
             used = self.cores[place]
             return used is not None and used <= IDLE_CORES
-        if self.device.idle_w is None or self.seconds[place] <= 0:
+        if self.idle_below_w is None or self.seconds[place] <= 0:
             return False
-        return self.energy_j[place] / self.seconds[place] <= IDLE_POWER_RATIO * self.device.idle_w
+        return self.energy_j[place] / self.seconds[place] <= self.idle_below_w
+
+
+def idle_below(
+    device: Device, power_w: Sequence[float], busy: Sequence[float | None] | None
+) -> float | None:
+    """Power at or below which a board does nothing [W]; None if it cannot be told.
+
+    Parameters
+    ----------
+    device
+        Its idle power counts where it is known.
+    power_w
+        Of each grain in which it was read.
+    busy
+        Utilisation of the same grains.
+
+    Notes
+    -----
+    A driver's utilisation is read every five seconds and says little of a wait of a tenth of
+    one; power does. Rest is the lowest power that was seen, if the utilisation was ever that of a
+    board at rest, or if that power lies well below both the board's ceiling and what it draws at
+    work.
+    """
+    if device.idle_w is not None:
+        return IDLE_POWER_RATIO * device.idle_w
+    ordered = sorted(power_w)
+    if not ordered:
+        return None
+    rest_w = ordered[int(_LOW_PART * (len(ordered) - 1))]
+    if device.peak_w is not None and rest_w > MOST_REST_RATIO * device.peak_w:
+        return None
+    known = [] if busy is None else [b for b in busy if b is not None]
+    if any(b <= IDLE_UTILISATION_RATIO for b in known):
+        return IDLE_POWER_RATIO * rest_w
+    mean_w = math.fsum(ordered) / len(ordered)
+    under = device.peak_w is not None and rest_w <= REST_UNDER_WORK_RATIO * mean_w
+    return IDLE_POWER_RATIO * rest_w if under else None
 
 
 class _Rows(msgspec.Struct):

@@ -35,7 +35,13 @@ from submeter.records.observations import (
 from submeter.records.observations import Series as Course
 from submeter.records.runs import Run
 from submeter.running.grains import Counted, Grid, Level
-from submeter.running.meetings import Occupations, Picture, meetings_of, stretches_of
+from submeter.running.meetings import (
+    Occupations,
+    Picture,
+    idle_below,
+    meetings_of,
+    stretches_of,
+)
 from submeter.running.wiring import ENERGIES, TIMES, Wire, course_of, folded
 from submeter.storing.skimming import Skimmed, skim
 from submeter.units import NS_PER_S, ns_to_s, s_to_ns
@@ -307,7 +313,12 @@ class _Reading:
             ]
         holders = self._rank_devices.get(wire.device.id, set())
         pids = frozenset(pid for pid, rank in ranks.items() if rank in holders)
-        return Picture(wire.device, energy, seconds, busy, cores, pids)
+        rest_w = None
+        if cores is None:
+            read = [i for i, s in enumerate(seconds) if s > 0]
+            told = None if busy is None else [busy[i] for i in read]
+            rest_w = idle_below(wire.device, [energy[i] / seconds[i] for i in read], told)
+        return Picture(wire.device, energy, seconds, busy, cores, rest_w, pids)
 
     def _rate(self, measures: Measures, slots: Grid, factor: int) -> Course:
         time = self._times.get(measures)

@@ -42,7 +42,7 @@ def _work(_ctx: click.Context, _param: click.Parameter, given: str | None) -> "W
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 @click.option("--depth", type=click.IntRange(min=1), help="Levels below the wall.")
 @click.option("--all", "everything", is_flag=True,
-              help="Small branches, each device for itself, and what is not advised, too.")  # fmt: skip
+              help="Small branches, each device, and what is not advised, too.")  # fmt: skip
 @click.option("--timeline", is_flag=True, help="Draw power, phases and stalls over time.")
 @click.option("--chart", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Write the time line as .svg, .html or .json (Vega-Lite).")  # fmt: skip
@@ -60,7 +60,7 @@ def explain(
     flop: "Work | None",
     project: str | None,
 ) -> None:
-    """Say why RUN used what it used: from the wall down to the layer, what was wasted, what to try.
+    """Say why RUN used so much: from the wall down to the layer, its waste, what to try.
 
     Every level sums exactly to the one above. A branch whose phase is named for it waits for data
     or peers, writes a checkpoint, evaluates or compiles; idle is what the device said of itself.
