@@ -164,7 +164,7 @@ def captured_leaves(training: Training) -> dict[Any, tuple[int, Any]]:
     import torch
 
     from submeter.explaining.layers import class_by_name
-    from submeter.interfaces.frameworks.repeating import COPIES, Job
+    from submeter.interfaces.frameworks.repeating import Job, copies_of
 
     found: dict[Any, tuple[int, Any]] = {}
 
@@ -173,7 +173,7 @@ def captured_leaves(training: Training) -> dict[Any, tuple[int, Any]]:
         key = (kind, (tuple(args[0].shape), str(module)))
         count, job = found.get(key, (0, None))
         if job is None:
-            inputs = [tuple(like(a) for a in args) for _ in range(COPIES)]
+            inputs = [tuple(like(a) for a in args) for _ in range(copies_of(*args))]
             job = Job(kind, tuple(args[0].shape), class_by_name(kind), module, inputs)
         found[key] = (count + 1, job)
 
@@ -201,13 +201,18 @@ def own_parts(training: Training) -> Iterator[Part]:
         yield Part(kind, job.operators, count * (found.forward[1] + found.backward[1]))
 
 
-def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
+def captured_calls(  # noqa: C901  # one look at one forward pass
+    training: Training,
+) -> dict[Any, tuple[int, Any, list[Any]]]:
     """Calls of torch's functions outside leaf modules, with inputs of their shapes."""
     import torch
     from torch.overrides import TorchFunctionMode, resolve_name
 
+    from submeter.interfaces.frameworks.repeating import copies_of
+
     inside: list[Any] = []
     found: dict[Any, tuple[int, Any, list[Any]]] = {}
+    uses: dict[int, list[Any]] = {}  # who is used twice gets its gradients summed
 
     class Seeing(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(
@@ -219,13 +224,15 @@ def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
             tensors = [a for a in args if isinstance(a, torch.Tensor)]
             name = (resolve_name(func) or str(func)).rpartition(".")[2]
             works = isinstance(out, torch.Tensor) and out.requires_grad and out.grad_fn is not None
+            if works:
+                for tensor in tensors:
+                    if tensor.grad_fn is not None:
+                        uses.setdefault(id(tensor), []).append(tensor)
             if kind is not None and works and tensors and not name.startswith("__get"):
                 keep(kind, name, func, args, kwargs, tensors)
             return out
 
-    def keep(
-        kind: str, name: str, func: Any, args: Any, kwargs: Any, tensors: list[Any]
-    ) -> None:
+    def keep(kind: str, name: str, func: Any, args: Any, kwargs: Any, tensors: list[Any]) -> None:
         key = (kind, name, tuple((tuple(t.shape), t.stride()) for t in tensors))
         if key in found:
             count, call, inputs = found[key]
@@ -239,7 +246,9 @@ def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
                 own[place] = tensor
             return func(*own, **kwargs)
 
-        found[key] = (1, call, [tuple(strided(t) for t in tensors) for _ in range(4)])
+        found[key] = (
+            1, call, [tuple(strided(t) for t in tensors) for _ in range(copies_of(*tensors))]
+        )  # fmt: skip
 
     def strided(tensor: Any) -> Any:
         fresh = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
@@ -256,6 +265,14 @@ def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
         training.example.loss_of(training.model, x, y, training.given)
     for hook in hooks:
         hook.remove()
+    for tensors in uses.values():
+        for again in tensors[1:]:
+            shape = tuple(again.shape)
+            count, _, inputs = found.get(("sum", "sum", shape), (0, None, []))
+            if not inputs:
+                inputs = [(torch.randn(shape), torch.randn(shape))
+                          for _ in range(copies_of(again, again))]  # fmt: skip
+            found["sum", "sum", shape] = (count + 1, torch.add, inputs)
     return found
 
 
@@ -287,9 +304,7 @@ def repeated(call: Callable[[], object], least_s: float = LEAST_S / 3) -> float:
 # --- measuring -----------------------------------------------------------------------------------
 
 
-def measured_case(
-    case: str, params: float, batch: int, context: int, steps: int
-) -> Iterator[Row]:
+def measured_case(case: str, params: float, batch: int, context: int, steps: int) -> Iterator[Row]:
     training = Training(params, batch, context)
     shares = profiled(training, steps)
     parts = [*leaf_parts(training), *own_parts(training), *rest_parts(training)]
@@ -366,9 +381,7 @@ def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(heads)
-        writer.writerows(
-            [f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows
-        )
+        writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
 
 
 # --- the page ------------------------------------------------------------------------------------

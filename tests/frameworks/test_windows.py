@@ -38,7 +38,7 @@ class Hand:
     def again(self, reading: Any) -> Any:
         return reading
 
-    def ready(self, reading: Any) -> bool:
+    def ready(self, _: Any) -> bool:
         return True
 
     def span_s(self, begin: Any, end: Any) -> tuple[float, float]:
@@ -214,7 +214,7 @@ def test_a_checkpointed_block_is_recomputed_in_the_backward_pass(*, reentrant: b
 
 def test_an_exception_inside_a_forward_leaves_nothing_open() -> None:
     class Breaks(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any) -> Any:
+        def forward(self, _: Any) -> Any:
             CLOCK.ns += 5
             raise ValueError("no")
 
@@ -299,7 +299,9 @@ def test_nothing_is_attached_to_the_model_which_may_be_copied_and_saved_meanwhil
     twin = copy.deepcopy(model)
     torch.save(model.state_dict(), io.BytesIO())
     for module in (*model.modules(), *twin.modules()):
-        assert not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
     window.end()
     before = len(list(window.spans()))
     loss.backward()  # after the window: marks are gone

@@ -4,6 +4,7 @@
 import json
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -52,7 +53,7 @@ def test_boxes_lie_within_the_one_above_and_do_not_overlap(tree: Branch, width: 
             assert above.begin - 1e-9 <= box.begin <= box.end <= above.end + 1e-9
     for level in {b.level for b in boxes}:
         row = [b for b in boxes if b.level == level]
-        assert all(a.end <= b.begin + 1e-9 for a, b in zip(row, row[1:], strict=False))
+        assert all(a.end <= b.begin + 1e-9 for a, b in pairwise(row))
     assert all(columns(line) <= width for line in terminal(boxes, width).splitlines())
 
 
@@ -83,7 +84,7 @@ class _Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         self.ids += [value for key, value in attrs if key == "id" and value]
-        if tag not in ("meta",):
+        if tag != "meta":
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

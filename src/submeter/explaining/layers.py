@@ -308,9 +308,7 @@ def _rows(profiles: Iterable[LayerProfile]) -> list[_Row]:
             row[1] += time.wall_s
             row[2] += time.busy_s
             row[3] = math.hypot(row[3], time.sd_s * profile.steps.sampled)
-    return [
-        _Row(module, kinds[module, part], part, *row) for (module, part), row in sums.items()
-    ]
+    return [_Row(module, kinds[module, part], part, *row) for (module, part), row in sums.items()]
 
 
 def _by_place(work: Iterable[LayerWork]) -> dict[tuple[str, Part], list[LayerWork]]:

@@ -66,6 +66,7 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     from submeter.explaining.timeline import stalls_of
     from submeter.explaining.tree import explained
     from submeter.explaining.use import use_of
+    from submeter.interfaces.layering import layers_of, parts_by_phase, profiled_devices
     from submeter.reporting.summary import state, title
     from submeter.running.observing import observed
     from submeter.running.reckoning import reckoned
@@ -75,13 +76,15 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     home = usual_home() if home is None else home
     footprint = reckoned(run, home=home)
     seen = observed(run, run_folder(home, run.id))
+    layers = layers_of(run, home)
+    parts, devices = parts_by_phase(layers), profiled_devices(layers)
     found = Explanation(
         name=f"{title(run)} · {state(run)}",
         run_id=run.id,
-        tree=explained(run, footprint, seen),
+        tree=explained(run, footprint, seen, parts, profiled=devices),
         use=use_of(run, footprint, work),
         stalls=stalls_of(seen),
-        notes=seen.notes,
+        notes=(*seen.notes, *layers.notes),
     )
     return Explained(found, seen)
 

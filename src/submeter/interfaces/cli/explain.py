@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from submeter.errors import UsageError
+from submeter.interfaces.cli.explain_layers import layer_options
 from submeter.interfaces.cli.lookup import complete_run, look_up
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def _work(_ctx: click.Context, _param: click.Parameter, given: str | None) -> "W
 @click.option("--flop", callback=_work, metavar="N/UNIT",
               help="Operations of the model per sample, token or step.")  # fmt: skip
 @click.option("--project", help="The life-cycle of all runs of this project instead.")
+@layer_options
 def explain(
     *,
     run: str,
@@ -59,6 +61,8 @@ def explain(
     chart: Path | None,
     flop: "Work | None",
     project: str | None,
+    layers: bool,
+    calibrate_layers: bool,
 ) -> None:
     """Say why RUN used so much: from the wall down to the layer, its waste, what to try.
 
@@ -71,6 +75,7 @@ def explain(
       submeter explain digits --depth 3
       submeter explain last --timeline --chart power.svg
       submeter explain last --flop 9.1G/sample
+      submeter explain last --layers --chart joules.html
       submeter explain --project thesis
     """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.interfaces.explaining import explained_project, explained_run
@@ -80,6 +85,10 @@ def explain(
 
     if chart is not None and chart.suffix.lower().lstrip(".") not in _CHARTS:
         raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart power.svg")
+    width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+    if layers or calibrate_layers:
+        _layers(run, width, as_json=as_json, chart=chart, calibrates=calibrate_layers)
+        return
     seen: Explained | None = None
     if project is not None:
         if timeline or chart is not None:
@@ -93,7 +102,6 @@ def explain(
     if as_json:
         click.echo(to_json(explanation_document(found, depth=depth)))
     else:
-        width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
         said = explained_words(found, width, depth=depth or DEPTH, everything=everything)
         first, _, others = said.partition("\n")
         bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -103,6 +111,26 @@ def explain(
             _draw(seen, width)
     if chart is not None and seen is not None:
         _write(chart, seen)
+
+
+def _layers(run: str, width: int, *, as_json: bool, chart: Path | None, calibrates: bool) -> None:
+    """Layers of *run*, or the check of them."""
+    from submeter.errors import RunNotFoundError
+    from submeter.interfaces.cli.explain_layers import calibrate, show_layers
+    from submeter.interfaces.explaining import explained_run
+
+    try:
+        found = look_up(run).run
+    except RunNotFoundError:
+        if not calibrates or run != "last":
+            raise
+        calibrate(None, width=width, as_json=as_json)  # without a run, the usual layers
+        return
+    if calibrates:
+        calibrate(found, width=width, as_json=as_json)
+        return
+    explanation = explained_run(found).explanation
+    show_layers(found, explanation, width=width, as_json=as_json, chart=chart)
 
 
 def _draw(seen: "Explained", width: int) -> None:

@@ -212,14 +212,15 @@ class Sampler:
             return
         self._resolve()
         self._keep_now_and_then()
-        if self._last is None or self.pace.due():
-            if self._last is not None:
-                self._open(optimiser)
+        if self._last is not None and self.pace.due():
+            self._open(optimiser)
         after = (time.perf_counter_ns(), time.process_time_ns())
         self.pace.spent_s += (after[1] - now[1]) * 1e-9
         self._last = after
 
-    def _took(self, kind: Any, now: tuple[int, int], hooks_s: float = 0.0, part: float = 1.0) -> None:
+    def _took(
+        self, kind: Any, now: tuple[int, int], hooks_s: float = 0.0, part: float = 1.0
+    ) -> None:
         if self._last is None:
             return
         wall_s, cpu_s = (now[0] - self._last[0]) * 1e-9, (now[1] - self._last[1]) * 1e-9
@@ -408,7 +409,6 @@ class Sampler:
         """Give what was seen so far."""
         from submeter.interfaces.frameworks.stepcounts import mean_of
 
-        first = self.names.first
         times = [
             LayerTime(owner[0], owner[2], owner[1], int(row[0]), row[1], row[2],
                       sd_of(row[2], row[3], self._whole))
@@ -420,7 +420,7 @@ class Sampler:
             notes.append(f"{lost} spans between two boards could not be timed")
         return LayerProfile(
             pid=self._pid,
-            model="" if first is None else type(first).__name__,
+            model=self.names.model,
             clock=self._clock.kind,
             device=self._device,
             phase=self._phase,

@@ -86,7 +86,7 @@ class StepCounter(Tracer):
         self._on = True
 
     def end(self) -> bool:
-        """Count no more; False if another mode lies over ours, so that it has to be asked again."""
+        """Count no more; False if another mode lies over ours, and it has to be asked again."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -102,7 +102,7 @@ class StepCounter(Tracer):
         self.optimising = True
         self.owns(optimiser)
 
-    # --- as its base, but for what a real step needs ----------------------------------------------
+    # --- as its base, but for what a real step needs ---------------------------------------------
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
