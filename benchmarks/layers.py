@@ -133,11 +133,14 @@ def profiled(training: Training, steps: int) -> Any:
     """Shares of the training by its profile."""
     import submeter
     from submeter.explaining.layers import shares_of
+    from submeter.records.layers import LayerProfile
 
     with submeter.layers(training.model) as found:
         for _ in range(steps):
             training.step()
-    return shares_of([found.profile])
+    profile = found.profile
+    assert isinstance(profile, LayerProfile), profile
+    return shares_of([profile])
 
 
 # --- the same, alone -----------------------------------------------------------------------------
@@ -240,14 +243,14 @@ def captured_calls(  # noqa: C901  # one look at one forward pass
             return
         places = [i for i, a in enumerate(args) if isinstance(a, torch.Tensor)]
 
-        def call(*given: Any) -> Any:
+        def again(*given: Any) -> Any:
             own = list(args)
             for place, tensor in zip(places, given, strict=True):
                 own[place] = tensor
             return func(*own, **kwargs)
 
         found[key] = (
-            1, call, [tuple(strided(t) for t in tensors) for _ in range(copies_of(*tensors))]
+            1, again, [tuple(strided(t) for t in tensors) for _ in range(copies_of(*tensors))]
         )  # fmt: skip
 
     def strided(tensor: Any) -> Any:

@@ -68,7 +68,7 @@ def transformer(blocks: int = 4, seed: int = 1) -> LayerProfile:
 
 def test_rates_are_found_again_from_the_times_that_they_made() -> None:
     made = transformer()
-    works = {}
+    works: dict[tuple[str, str], list[LayerWork]] = {}
     for item in made.work:
         works.setdefault((item.module, item.part), []).append(item)
     rates = fit_rates(

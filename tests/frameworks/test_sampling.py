@@ -96,6 +96,7 @@ def test_operations_are_those_that_the_shapes_say() -> None:
     model = small()
     with submeter.layers(model, budget_ratio=0.2) as found:
         train(model, 40)  # some steps before it may afford to count
+        assert found._sampler is not None
         found._sampler.pace.total_s += 1e3
         train(model, 20)
     profile = seen(found)

@@ -22,6 +22,11 @@ def branch(name: str, joules: float, *children: Branch, kind: str = "layer") -> 
     return Branch(name, kind, Amount.exact(joules, Basis.MEASURED), children)  # type: ignore[arg-type]
 
 
+def joules(of: Branch) -> float:
+    assert isinstance(of.energy, Amount)
+    return of.energy.value
+
+
 def example() -> Branch:
     layers = (
         branch("up", 30.0),
@@ -36,7 +41,7 @@ def example() -> Branch:
 trees = st.recursive(
     st.floats(0.01, 10.0).map(lambda j: branch("leaf", j)),
     lambda inner: st.lists(inner, min_size=1, max_size=4).map(
-        lambda bs: branch("b", sum(b.energy.value for b in bs), *bs)  # type: ignore[union-attr]
+        lambda bs: branch("b", sum(map(joules, bs)), *bs)
     ),
     max_leaves=25,
 )

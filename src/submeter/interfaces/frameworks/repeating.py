@@ -110,7 +110,7 @@ def _round(
 
 def copies_of(*tensors: Any) -> int:
     """How many inputs like *tensors* go forward together."""
-    size_bytes = sum(t.numel() * t.element_size() for t in tensors)
+    size_bytes: int = sum(t.numel() * t.element_size() for t in tensors)
     return max(LEAST_COPIES, min(MOST_COPIES, TOGETHER_BYTES // max(1, size_bytes)))
 
 
@@ -123,7 +123,7 @@ def job_of(spec: LayerSpec, operators: OperatorClass, *, device: str = "cpu") ->
     dtype = getattr(torch, spec.dtype, None)
     if made is None or dtype is None or not spec.shape:
         return None
-    arguments = {
+    arguments: dict[str, Any] = {
         key: (tuple(value) if isinstance(value, list) else value)
         for key, value in spec.arguments.items()
     }

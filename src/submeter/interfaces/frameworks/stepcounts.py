@@ -181,19 +181,26 @@ class StepCounter(Tracer):
             row[3] += cost.bytes_moved
             row[4] += tally.duration_s
         return [
-            LayerWork(place, part, name, *row, name.split(".")[0] in _COMMUNICATES)
+            work_of((place, part, name), row)
             for (place, part, name), row in sums.items()
         ]
 
 
 def mean_of(counts: Sequence[Sequence[LayerWork]]) -> list[LayerWork]:
     """Mean of several counted steps."""
-    sums: dict[tuple[str, Part, str, bool], list[float]] = {}
+    sums: dict[tuple[str, Part, str], list[float]] = {}
     for count in counts:
         for work in count:
-            key = work.module, work.part, work.operator, work.communicates
+            key = work.module, work.part, work.operator
             row = sums.setdefault(key, [0.0] * 5)
             own = work.calls, work.flop, work.pointwise_flop, work.bytes_moved, work.busy_s
             for at, amount in enumerate(own):
                 row[at] += amount / len(counts)
-    return [LayerWork(key[0], key[1], key[2], *row, key[3]) for key, row in sums.items()]
+    return [work_of(key, row) for key, row in sums.items()]
+
+
+def work_of(key: tuple[str, Part, str], row: Sequence[float]) -> LayerWork:
+    """Work of an operator of a module in a part, from its sums."""
+    communicates = key[2].split(".")[0] in _COMMUNICATES
+    calls, flop, pointwise_flop, bytes_moved, busy_s = row
+    return LayerWork(*key, calls, flop, pointwise_flop, bytes_moved, busy_s, communicates)
