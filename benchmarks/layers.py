@@ -31,7 +31,7 @@ CASES = (  # model, parameters, batch, context, steps
 )
 PAIRS, BLOCK = 16, 120
 LEAST_S = 1.5
-CLASSES = ("compute", "memory", "waiting")
+LEAST_SHARE = 0.01  # what is less is not told
 
 
 class Row(NamedTuple):
@@ -373,13 +373,6 @@ def pairs(case: str, model: Any, step: Callable[[], None], block: int) -> Iterat
         yield Cost(case, pair, took[looked_at], took[plainly])
 
 
-def measure() -> None:
-    rows = [row for case in CASES for row in measured_case(*case)]
-    write(ROWS, Row._fields, rows)
-    costs = list(measured_costs())
-    write(COSTS, Cost._fields, costs)
-
-
 def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -387,7 +380,71 @@ def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
         writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
 
 
+def many(count: int) -> Any:
+    """A profile of *count* layers, as large as such ones are."""
+    from submeter.records.layers import LayerProfile, LayerTime, LayerWork, Part, Steps
+
+    parts: tuple[Part, Part] = ("forward", "backward")
+    names = [f"blocks.{n // 10}.layer{n % 10}" for n in range(count)]
+    return LayerProfile(
+        pid=1,
+        model="Net",
+        steps=Steps(seen=10_000, sampled=200),
+        times=tuple(
+            LayerTime(name, part, "Linear", 200, 1.0 + n, 1.0 + n, 0.1)
+            for n, name in enumerate(names)
+            for part in parts
+        ),
+        work=tuple(
+            LayerWork(name, part, f"aten.op{op}", 1, (1e9 + n) * (op == 0), 1e6, 1e7 * (1 + op),
+                      1e-3 * (1 + op))
+            for n, name in enumerate(names)
+            for part in parts
+            for op in range(5)
+        ),
+    )  # fmt: skip
+
+
 # --- the page ------------------------------------------------------------------------------------
+
+
+def page(text: str) -> str:
+    """*text* with its figures made anew from what is kept."""
+    begin, end = "<!-- figures: begin -->", "<!-- figures: end -->"
+    head, _, rest = text.partition(begin)
+    tail = rest.partition(end)[2]
+    return f"{head}{begin}\n\n{tables()}\n\n{end}{tail}"
+
+
+def tables() -> str:
+    rows, costs = kept_rows(), kept_costs()
+    lines = [
+        "| training | part | share by its hooks | share of the same alone | off by |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        if max(row.profile_ratio, row.alone_ratio) < LEAST_SHARE:
+            continue
+        name = f"*{row.name}-bound*" if row.level == "class" else f"`{row.name}`"
+        lines.append(
+            f"| {row.case} | {name} | {100 * row.profile_ratio:.1f} % | "
+            f"{100 * row.alone_ratio:.1f} % | {100 * row.error:+.0f} % |"
+        )
+    lines += [
+        "",
+        "| training | pairs | cost of the hooks | at most (95 %) |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for case in dict.fromkeys(c.case for c in costs):
+        own = [c for c in costs if c.case == case]
+        mean, most = cost_of(own)
+        lines.append(f"| {case} | {len(own)} | {100 * mean:.2f} % | {100 * most:.2f} % |")
+    return "\n".join(lines)
+
+
+def worst_class(rows: list[Row]) -> float:
+    """Largest error of a class of operators that makes up a hundredth or more."""
+    return max(abs(r.error) for r in rows if r.level == "class" and r.alone_ratio >= LEAST_SHARE)
 
 
 def main() -> int:
@@ -400,6 +457,7 @@ def main() -> int:
             write(ROWS, Row._fields, [r for case in CASES for r in measured_case(*case)])
         if options.only != "shares":
             write(COSTS, Cost._fields, list(measured_costs()))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 
