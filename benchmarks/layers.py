@@ -31,7 +31,7 @@ CASES = (  # model, parameters, batch, context, steps
 )
 PAIRS, BLOCK = 16, 120
 LEAST_S = 1.5
-CLASSES = ("compute", "memory", "waiting")
+LEAST_SHARE = 0.01  # what is less is not told
 
 
 class Row(NamedTuple):
@@ -133,11 +133,14 @@ def profiled(training: Training, steps: int) -> Any:
     """Shares of the training by its profile."""
     import submeter
     from submeter.explaining.layers import shares_of
+    from submeter.records.layers import LayerProfile
 
     with submeter.layers(training.model) as found:
         for _ in range(steps):
             training.step()
-    return shares_of([found.profile])
+    profile = found.profile
+    assert isinstance(profile, LayerProfile), profile
+    return shares_of([profile])
 
 
 # --- the same, alone -----------------------------------------------------------------------------
@@ -164,7 +167,7 @@ def captured_leaves(training: Training) -> dict[Any, tuple[int, Any]]:
     import torch
 
     from submeter.explaining.layers import class_by_name
-    from submeter.interfaces.frameworks.repeating import COPIES, Job
+    from submeter.interfaces.frameworks.repeating import Job, copies_of
 
     found: dict[Any, tuple[int, Any]] = {}
 
@@ -173,7 +176,7 @@ def captured_leaves(training: Training) -> dict[Any, tuple[int, Any]]:
         key = (kind, (tuple(args[0].shape), str(module)))
         count, job = found.get(key, (0, None))
         if job is None:
-            inputs = [tuple(like(a) for a in args) for _ in range(COPIES)]
+            inputs = [tuple(like(a) for a in args) for _ in range(copies_of(*args))]
             job = Job(kind, tuple(args[0].shape), class_by_name(kind), module, inputs)
         found[key] = (count + 1, job)
 
@@ -201,13 +204,18 @@ def own_parts(training: Training) -> Iterator[Part]:
         yield Part(kind, job.operators, count * (found.forward[1] + found.backward[1]))
 
 
-def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
+def captured_calls(  # noqa: C901  # one look at one forward pass
+    training: Training,
+) -> dict[Any, tuple[int, Any, list[Any]]]:
     """Calls of torch's functions outside leaf modules, with inputs of their shapes."""
     import torch
     from torch.overrides import TorchFunctionMode, resolve_name
 
+    from submeter.interfaces.frameworks.repeating import copies_of
+
     inside: list[Any] = []
     found: dict[Any, tuple[int, Any, list[Any]]] = {}
+    uses: dict[int, list[Any]] = {}  # who is used twice gets its gradients summed
 
     class Seeing(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(
@@ -219,13 +227,15 @@ def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
             tensors = [a for a in args if isinstance(a, torch.Tensor)]
             name = (resolve_name(func) or str(func)).rpartition(".")[2]
             works = isinstance(out, torch.Tensor) and out.requires_grad and out.grad_fn is not None
+            if works:
+                for tensor in tensors:
+                    if tensor.grad_fn is not None:
+                        uses.setdefault(id(tensor), []).append(tensor)
             if kind is not None and works and tensors and not name.startswith("__get"):
                 keep(kind, name, func, args, kwargs, tensors)
             return out
 
-    def keep(
-        kind: str, name: str, func: Any, args: Any, kwargs: Any, tensors: list[Any]
-    ) -> None:
+    def keep(kind: str, name: str, func: Any, args: Any, kwargs: Any, tensors: list[Any]) -> None:
         key = (kind, name, tuple((tuple(t.shape), t.stride()) for t in tensors))
         if key in found:
             count, call, inputs = found[key]
@@ -233,13 +243,15 @@ def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
             return
         places = [i for i, a in enumerate(args) if isinstance(a, torch.Tensor)]
 
-        def call(*given: Any) -> Any:
+        def again(*given: Any) -> Any:
             own = list(args)
             for place, tensor in zip(places, given, strict=True):
                 own[place] = tensor
             return func(*own, **kwargs)
 
-        found[key] = (1, call, [tuple(strided(t) for t in tensors) for _ in range(4)])
+        found[key] = (
+            1, again, [tuple(strided(t) for t in tensors) for _ in range(copies_of(*tensors))]
+        )  # fmt: skip
 
     def strided(tensor: Any) -> Any:
         fresh = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
@@ -256,6 +268,14 @@ def captured_calls(training: Training) -> dict[Any, tuple[int, Any, list[Any]]]:
         training.example.loss_of(training.model, x, y, training.given)
     for hook in hooks:
         hook.remove()
+    for tensors in uses.values():
+        for again in tensors[1:]:
+            shape = tuple(again.shape)
+            count, _, inputs = found.get(("sum", "sum", shape), (0, None, []))
+            if not inputs:
+                inputs = [(torch.randn(shape), torch.randn(shape))
+                          for _ in range(copies_of(again, again))]  # fmt: skip
+            found["sum", "sum", shape] = (count + 1, torch.add, inputs)
     return found
 
 
@@ -287,9 +307,7 @@ def repeated(call: Callable[[], object], least_s: float = LEAST_S / 3) -> float:
 # --- measuring -----------------------------------------------------------------------------------
 
 
-def measured_case(
-    case: str, params: float, batch: int, context: int, steps: int
-) -> Iterator[Row]:
+def measured_case(case: str, params: float, batch: int, context: int, steps: int) -> Iterator[Row]:
     training = Training(params, batch, context)
     shares = profiled(training, steps)
     parts = [*leaf_parts(training), *own_parts(training), *rest_parts(training)]
@@ -355,23 +373,78 @@ def pairs(case: str, model: Any, step: Callable[[], None], block: int) -> Iterat
         yield Cost(case, pair, took[looked_at], took[plainly])
 
 
-def measure() -> None:
-    rows = [row for case in CASES for row in measured_case(*case)]
-    write(ROWS, Row._fields, rows)
-    costs = list(measured_costs())
-    write(COSTS, Cost._fields, costs)
-
-
 def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(heads)
-        writer.writerows(
-            [f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows
-        )
+        writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
+
+
+def many(count: int) -> Any:
+    """A profile of *count* layers, as large as such ones are."""
+    from submeter.records.layers import LayerProfile, LayerTime, LayerWork, Part, Steps
+
+    parts: tuple[Part, Part] = ("forward", "backward")
+    names = [f"blocks.{n // 10}.layer{n % 10}" for n in range(count)]
+    return LayerProfile(
+        pid=1,
+        model="Net",
+        steps=Steps(seen=10_000, sampled=200),
+        times=tuple(
+            LayerTime(name, part, "Linear", 200, 1.0 + n, 1.0 + n, 0.1)
+            for n, name in enumerate(names)
+            for part in parts
+        ),
+        work=tuple(
+            LayerWork(name, part, f"aten.op{op}", 1, (1e9 + n) * (op == 0), 1e6, 1e7 * (1 + op),
+                      1e-3 * (1 + op))
+            for n, name in enumerate(names)
+            for part in parts
+            for op in range(5)
+        ),
+    )  # fmt: skip
 
 
 # --- the page ------------------------------------------------------------------------------------
+
+
+def page(text: str) -> str:
+    """*text* with its figures made anew from what is kept."""
+    begin, end = "<!-- figures: begin -->", "<!-- figures: end -->"
+    head, _, rest = text.partition(begin)
+    tail = rest.partition(end)[2]
+    return f"{head}{begin}\n\n{tables()}\n\n{end}{tail}"
+
+
+def tables() -> str:
+    rows, costs = kept_rows(), kept_costs()
+    lines = [
+        "| training | part | share by its hooks | share of the same alone | off by |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        if max(row.profile_ratio, row.alone_ratio) < LEAST_SHARE:
+            continue
+        name = f"*{row.name}-bound*" if row.level == "class" else f"`{row.name}`"
+        lines.append(
+            f"| {row.case} | {name} | {100 * row.profile_ratio:.1f} % | "
+            f"{100 * row.alone_ratio:.1f} % | {100 * row.error:+.0f} % |"
+        )
+    lines += [
+        "",
+        "| training | pairs | cost of the hooks | at most (95 %) |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for case in dict.fromkeys(c.case for c in costs):
+        own = [c for c in costs if c.case == case]
+        mean, most = cost_of(own)
+        lines.append(f"| {case} | {len(own)} | {100 * mean:.2f} % | {100 * most:.2f} % |")
+    return "\n".join(lines)
+
+
+def worst_class(rows: list[Row]) -> float:
+    """Largest error of a class of operators that makes up a hundredth or more."""
+    return max(abs(r.error) for r in rows if r.level == "class" and r.alone_ratio >= LEAST_SHARE)
 
 
 def main() -> int:
@@ -384,6 +457,7 @@ def main() -> int:
             write(ROWS, Row._fields, [r for case in CASES for r in measured_case(*case)])
         if options.only != "shares":
             write(COSTS, Cost._fields, list(measured_costs()))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

@@ -41,7 +41,7 @@ def profile(*times: LayerTime, work: tuple[LayerWork, ...] = (), pid: int = 1) -
 
 def transformer(blocks: int = 4, seed: int = 1) -> LayerProfile:
     """Times that follow from known rates: mixed work inside the blocks, pure in their layers."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     times, work = [], []
     for n in range(blocks):
         size = chance.uniform(0.5, 2.0)
@@ -68,10 +68,12 @@ def transformer(blocks: int = 4, seed: int = 1) -> LayerProfile:
 
 def test_rates_are_found_again_from_the_times_that_they_made() -> None:
     made = transformer()
-    works = {}
+    works: dict[tuple[str, str], list[LayerWork]] = {}
     for item in made.work:
         works.setdefault((item.module, item.part), []).append(item)
-    rates = fit_rates([t.busy_s for t in made.times], [works[t.module, t.part] for t in made.times])
+    rates = fit_rates(
+        [t.busy_s for t in made.times], [works[t.module, t.part] for t in made.times]
+    )
     assert rates.seconds["matmul"] * FLOP_PER_S == pytest.approx(10.0, rel=1e-3)
     assert rates.seconds["bytes"] * BYTES_PER_S == pytest.approx(10.0, rel=1e-3)
 

@@ -63,6 +63,12 @@ def train(model: Any, steps: int = STEPS, *, after: Any = None) -> None:
             after(number)
 
 
+def under(found: Any, model: Any, after: Any) -> None:
+    with found:
+        train(model, after=after)
+        assert not torch_module._has_any_global_hook()
+
+
 def seen(found: Any) -> LayerProfile:
     profile = found.profile
     assert isinstance(profile, LayerProfile), profile
@@ -90,6 +96,7 @@ def test_operations_are_those_that_the_shapes_say() -> None:
     model = small()
     with submeter.layers(model, budget_ratio=0.2) as found:
         train(model, 40)  # some steps before it may afford to count
+        assert found._sampler is not None
         found._sampler.pace.total_s += 1e3
         train(model, 20)
     profile = seen(found)
@@ -158,11 +165,9 @@ def test_a_compiled_model_is_left_alone_and_that_is_said() -> None:
     compiled = torch.compile(model, backend="eager")
     calls = []
     try:
-        with (
-            pytest.warns(JoinWarning, match="compiles its model"),
-            submeter.layers(compiled) as found,
-        ):
-            train(compiled, 12, after=lambda _: calls.append(torch_module._has_any_global_hook()))
+        found = submeter.layers(compiled)
+        with pytest.warns(JoinWarning, match="compiles its model"):
+            under(found, compiled, lambda _: calls.append(torch_module._has_any_global_hook()))
     finally:
         torch._dynamo.reset()
     assert not any(calls)
@@ -175,14 +180,14 @@ def test_hooks_that_fail_are_taken_off_and_the_training_goes_on(
 ) -> None:
     from submeter.interfaces.frameworks.naming import Names
 
-    def broken(self: Any, module: Any, around: str = "") -> Any:
+    def broken(*_: Any) -> Any:
         raise RuntimeError("out of names")
 
     monkeypatch.setattr(Names, "of", broken)
     model, done = small(), []
-    with pytest.warns(JoinWarning, match="out of names"), submeter.layers(model) as found:
-        train(model, after=done.append)
-        assert not torch_module._has_any_global_hook()
+    found = submeter.layers(model)
+    with pytest.warns(JoinWarning, match="out of names"):
+        under(found, model, done.append)
     assert len(done) == STEPS
     assert isinstance(found.profile, Missing)
 
@@ -206,8 +211,7 @@ def test_a_fork_is_not_looked_at() -> None:
         pid = os.fork()
         if not pid:  # pragma: no cover  # in the child
             clean = not (
-                torch_optimizer._global_optimizer_post_hooks
-                or torch_module._has_any_global_hook()
+                torch_optimizer._global_optimizer_post_hooks or torch_module._has_any_global_hook()
             )
             os._exit(0 if clean else 1)
         assert os.waitpid(pid, 0)[1] == 0
@@ -215,7 +219,7 @@ def test_a_fork_is_not_looked_at() -> None:
 
 
 def test_what_is_no_model_is_refused_in_two_lines() -> None:
-    with pytest.raises(UsageError, match="no torch.nn.Module") as raised:
+    with pytest.raises(UsageError, match=r"no torch\.nn\.Module") as raised:
         submeter.layers("model")
     assert raised.value.remedy
     with pytest.raises(UsageError, match="budget_ratio"):

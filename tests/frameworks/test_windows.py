@@ -17,6 +17,7 @@ from submeter.records.layers import DATA, GRADIENTS, LOSS, OPTIMISER
 
 torch = pytest.importorskip("torch")
 
+from torch import autograd, nn  # noqa: E402
 from torch.nn.modules import module as torch_module  # noqa: E402
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop  # noqa: E402
 
@@ -38,7 +39,7 @@ class Hand:
     def again(self, reading: Any) -> Any:
         return reading
 
-    def ready(self, reading: Any) -> bool:
+    def ready(self, _: Any) -> bool:
         return True
 
     def span_s(self, begin: Any, end: Any) -> tuple[float, float]:
@@ -51,7 +52,7 @@ class Hand:
 CLOCK = Hand()
 
 
-class Work(torch.autograd.Function):  # type: ignore[misc]
+class Work(autograd.Function):  # type: ignore[misc]
     """Takes so long forward, so long backward."""
 
     @staticmethod
@@ -61,12 +62,12 @@ class Work(torch.autograd.Function):  # type: ignore[misc]
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Any) -> Any:
         CLOCK.ns += ctx.backward_ns
         return grad, None, None
 
 
-class Layer(torch.nn.Module):  # type: ignore[misc]
+class Layer(nn.Module):  # type: ignore[misc]
     def __init__(self, forward: int, backward: int) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(()))
@@ -76,7 +77,7 @@ class Layer(torch.nn.Module):  # type: ignore[misc]
         return Work.apply(x * self.weight, *self.times)
 
 
-class Block(torch.nn.Module):  # type: ignore[misc]
+class Block(nn.Module):  # type: ignore[misc]
     """Two layers, work of its own between and behind them, and a way around all."""
 
     def __init__(self, first: int = 3, second: int = 5) -> None:
@@ -88,7 +89,7 @@ class Block(torch.nn.Module):  # type: ignore[misc]
         return x + Work.apply(self.b(inner), 11, 110)
 
 
-class Net(torch.nn.Module):  # type: ignore[misc]
+class Net(nn.Module):  # type: ignore[misc]
     def __init__(self, blocks: int = 2) -> None:
         super().__init__()
         self.blocks = torch.nn.ModuleList(Block() for _ in range(blocks))
@@ -213,12 +214,12 @@ def test_a_checkpointed_block_is_recomputed_in_the_backward_pass(*, reentrant: b
 
 
 def test_an_exception_inside_a_forward_leaves_nothing_open() -> None:
-    class Breaks(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any) -> Any:
+    class Breaks(nn.Module):  # type: ignore[misc]
+        def forward(self, _: Any) -> Any:
             CLOCK.ns += 5
             raise ValueError("no")
 
-    class Tries(torch.nn.Module):  # type: ignore[misc]
+    class Tries(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.bad, self.good = Breaks(), Layer(2, 20)
@@ -299,7 +300,9 @@ def test_nothing_is_attached_to_the_model_which_may_be_copied_and_saved_meanwhil
     twin = copy.deepcopy(model)
     torch.save(model.state_dict(), io.BytesIO())
     for module in (*model.modules(), *twin.modules()):
-        assert not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
     window.end()
     before = len(list(window.spans()))
     loss.backward()  # after the window: marks are gone

@@ -4,6 +4,7 @@
 import json
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,11 @@ def branch(name: str, joules: float, *children: Branch, kind: str = "layer") -> 
     return Branch(name, kind, Amount.exact(joules, Basis.MEASURED), children)  # type: ignore[arg-type]
 
 
+def joules(of: Branch) -> float:
+    assert isinstance(of.energy, Amount)
+    return of.energy.value
+
+
 def example() -> Branch:
     layers = (
         branch("up", 30.0),
@@ -35,7 +41,7 @@ def example() -> Branch:
 trees = st.recursive(
     st.floats(0.01, 10.0).map(lambda j: branch("leaf", j)),
     lambda inner: st.lists(inner, min_size=1, max_size=4).map(
-        lambda bs: branch("b", sum(b.energy.value for b in bs), *bs)  # type: ignore[union-attr]
+        lambda bs: branch("b", sum(map(joules, bs)), *bs)
     ),
     max_leaves=25,
 )
@@ -52,7 +58,7 @@ def test_boxes_lie_within_the_one_above_and_do_not_overlap(tree: Branch, width: 
             assert above.begin - 1e-9 <= box.begin <= box.end <= above.end + 1e-9
     for level in {b.level for b in boxes}:
         row = [b for b in boxes if b.level == level]
-        assert all(a.end <= b.begin + 1e-9 for a, b in zip(row, row[1:], strict=False))
+        assert all(a.end <= b.begin + 1e-9 for a, b in pairwise(row))
     assert all(columns(line) <= width for line in terminal(boxes, width).splitlines())
 
 
@@ -83,7 +89,7 @@ class _Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         self.ids += [value for key, value in attrs if key == "id" and value]
-        if tag not in ("meta",):
+        if tag != "meta":
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -269,9 +269,8 @@ def shares_of(
     counted = next((p for p in (first, *profiles) if p.work), first)
     work = _by_place(counted.work)
     training = [r for r in rows if r.part != "evaluation"]
-    rates = fit_rates(
-        [r.busy_s for r in training], [work.get((r.module, r.part), []) for r in training]
-    )
+    timed = [w for w in counted.work if w.busy_s > 0]
+    rates = fit_rates([w.busy_s for w in timed], [[w] for w in timed])
     sampled = sum(p.steps.sampled for p in profiles)
     powers = powers_for(first.clock, calibration)
     several = len(profiles) > 1
@@ -381,9 +380,10 @@ def _split(
     if not own:
         return {class_by_name(row.kind, row.module): 1.0}
     sums: dict[OperatorClass, float] = {}
+    fitted = not all(item.busy_s > 0 for item in own)
     for item in own:
         name = rates.operators(item)
-        sums[name] = sums.get(name, 0.0) + (rates.of(item) or _TINY * item.bytes_moved)
+        sums[name] = sums.get(name, 0.0) + (rates.of(item) if fitted else item.busy_s)
     whole = math.fsum(sums.values())
     if whole <= 0:
         return {next(iter(sums)): 1.0}

@@ -25,7 +25,7 @@ _OF: Final = {"(optimiser)": "optimiser", "(loss)": "backward", "(gradients)": "
 DATA: Final = "(data)"
 
 
-def profiles_of(found: LayerShares, paths: Iterable[str]) -> dict[str, Sequence[Part]]:
+def by_phase(found: LayerShares, paths: Iterable[str]) -> dict[str, Sequence[Part]]:
     """Parts by the path of the phase that they divide.
 
     Parameters

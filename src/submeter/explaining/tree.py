@@ -40,7 +40,7 @@ def explained(
     observations: Observations | None = None,
     profiles: Profiles | None = None,
     *,
-    profiled: Collection[DeviceKind] = tuple(DeviceKind),
+    profiled: Collection[DeviceKind] | None = None,
 ) -> Branch:
     """Where the joules of *run* went, from the wall on.
 
@@ -55,7 +55,7 @@ def explained(
     profiles
         Parts of phases by path: classes of operators, layers.
     profiled
-        Kinds of the devices that they were taken on; others are not divided by them.
+        Kinds of devices that the profiles are of; all if None.
 
     Returns
     -------
@@ -101,12 +101,14 @@ class _View:
         run: Run,
         seen: Observations | None,
         profiles: Profiles,
-        profiled: Collection[DeviceKind],
+        profiled: Collection[DeviceKind] | None = None,
     ) -> None:
         self._run = run
         self._seen = seen
         self._profiles = profiles
-        self._profiled = {d.device.id for d in run.devices if d.device.kind in profiled}
+        self._profiled = {
+            d.device.id for d in run.devices if profiled is None or d.device.kind in profiled
+        }
         self._groups = _grouped(run.phases)
         meetings = () if seen is None else seen.meetings
         self._meetings = {(m.device_id, m.path): m for m in meetings}

@@ -11,20 +11,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from submeter.errors import LedgerError, RunNotFoundError
-from submeter.records.devices import DeviceKind
 from submeter.records.explanations import Explanation
 from submeter.records.runs import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from submeter.explaining.use import Work
-    from submeter.records.explanations import Part
     from submeter.records.footprints import Footprint
     from submeter.records.observations import Observations
 
 PROJECT_TAG: Final = "project"
-_PROCESSOR: Final = (DeviceKind.CPU, DeviceKind.DRAM)
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -71,6 +66,7 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     from submeter.explaining.timeline import stalls_of
     from submeter.explaining.tree import explained
     from submeter.explaining.use import use_of
+    from submeter.interfaces.layering import layers_of, parts_by_phase, profiled_devices
     from submeter.reporting.summary import state, title
     from submeter.running.observing import observed
     from submeter.running.reckoning import reckoned
@@ -81,35 +77,17 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     folder = run_folder(home, run.id)
     footprint = reckoned(run, home=home)
     seen = observed(run, folder)
-    parts, kinds, notes = _profiles(run, folder, home)
+    layers = layers_of(run, home)
+    parts = parts_by_phase(layers, run)
     found = Explanation(
         name=f"{title(run)} · {state(run)}",
         run_id=run.id,
-        tree=explained(run, footprint, seen, parts, profiled=kinds),
+        tree=explained(run, footprint, seen, parts, profiled=profiled_devices(layers)),
         use=use_of(run, footprint, work),
         stalls=stalls_of(seen),
-        notes=(*seen.notes, *notes),
+        notes=(*seen.notes, *layers.notes),
     )
     return Explained(found, seen)
-
-
-def _profiles(
-    run: Run, folder: Path, home: Path
-) -> tuple[dict[str, "Sequence[Part]"], "Collection[DeviceKind]", tuple[str, ...]]:
-    """Layers of *run* by phase, where they were sampled, and what is to be said of them."""
-    from submeter.storing.layers import kept_calibration, profiles, reason
-
-    found = profiles(folder)
-    if not found:
-        why = reason(folder)
-        return {}, (), (f"no layers: {why}",) if why else ()
-    from submeter.explaining.layers import shares_of
-    from submeter.explaining.profiles import profiles_of
-
-    machine = run.hosts[0].name if run.hosts else ""
-    shares = shares_of(found, kept_calibration(machine, found[0].device, home))
-    kinds = (DeviceKind.GPU,) if shares.clock == "accelerator" else _PROCESSOR
-    return profiles_of(shares, [p.path for p in run.phases]), kinds, shares.notes
 
 
 def explained_project(project: str, *, home: Path | None = None) -> Explanation:

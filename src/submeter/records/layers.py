@@ -65,15 +65,21 @@ class LayerWork(msgspec.Struct, frozen=True):
         Element-wise, and reductions [FLOP].
     bytes_moved
         If each operator reads its inputs and writes its outputs once [B].
+    busy_s
+        Time that it took in the steps in which operators were counted, as one step's [s]; it
+        divides the time of its module, of which more steps are known.
+    communicates
+        Whether it exchanges with other processes.
     """
 
     module: str
     part: Part
     operator: str
-    calls: int = 0
+    calls: float = 0.0
     flop: float = 0.0
     pointwise_flop: float = 0.0
     bytes_moved: float = 0.0
+    busy_s: float = 0.0
     communicates: bool = False
 
 

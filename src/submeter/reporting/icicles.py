@@ -266,7 +266,7 @@ def html(tree: Branch, title: str = "Where the joules went") -> str:
     for box in boxes:
         inside.setdefault(box.path[:-1] if box.path else (-1,), []).append(box)
     style = _STYLE + "".join(f".{r}{{background:{c}}}" for r, c in COLOURS.items())
-    drawn = "".join(_nested(box, inside, 1.0) for box in inside.get((-1,), []))
+    drawn = "".join(_nested(box, inside) for box in inside.get((-1,), []))
     rows = "".join(
         f'<tr><td style="padding-left:{16 * b.level}px">{escape(b.name)}</td>'
         f'<td class="v">{escape(write_ratio(b.ratio))}</td><td>{escape(b.words)}</td></tr>'
@@ -287,10 +287,10 @@ def html(tree: Branch, title: str = "Where the joules went") -> str:
     )
 
 
-def _nested(box: Box, inside: dict[tuple[int, ...], list[Box]], around: float) -> str:
+def _nested(box: Box, inside: dict[tuple[int, ...], list[Box]]) -> str:
     name = "-".join(["b", *map(str, box.path)])
     children = inside.get(box.path, [])
-    within = "".join(_nested(child, inside, box.ratio) for child in children)
+    within = "".join(_nested(child, inside) for child in children)
     rest = box.ratio - sum(child.ratio for child in children)
     gap = f'<div class="n" style="flex:{rest:.6f} 1 0"></div>' if within and rest > 0 else ""
     light = " l" if box.role in _LIGHT else ""

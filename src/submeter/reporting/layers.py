@@ -45,18 +45,18 @@ def layer_words(found: LayerShares, width: int = 80, *, most: int = MOST_ROWS) -
         return "no layers: " + (plain(found.notes[0]) if found.notes else "no step was sampled")
     lines = layer_lines(found.shares)
     rows = [("layer", "kind", "share", "forward", "backward", "bound by", "a step")]
-    for line in lines[:most]:
-        rows.append(
-            (
-                plain(line.module, width=_WIDEST) or plain(found.model) or "(model)",
-                plain(line.kind, width=24),
-                write_ratio(line.ratio),
-                _part(line, "forward"),
-                _part(line, "backward", "recomputation"),
-                line.bound,
-                write_duration(line.busy_s),
-            )
+    rows += [
+        (
+            plain(line.module, width=_WIDEST) or plain(found.model) or "(model)",
+            plain(line.kind, width=24),
+            write_ratio(line.ratio),
+            _part(line, "forward"),
+            _part(line, "backward", "recomputation"),
+            line.bound,
+            write_duration(line.busy_s),
         )
+        for line in lines[:most]
+    ]
     table, _ = fitted(rows, width, right=(2, 3, 4, 6), spare=(6, 1, 4))
     said = [*table]
     if len(lines) > most:
@@ -88,10 +88,8 @@ def layer_rows(shares: Iterable[LayerShare]) -> list[tuple[str, str, float]]:
 def how_words(found: LayerShares) -> list[str]:
     """What the shares rest on."""
     many = "" if found.processes == 1 else f" of {found.processes} processes"
-    words = [
-        f"{write_count(found.sampled)} of {write_count(found.seen)} steps{many} were looked at; "
-        f"that cost {write_ratio(found.overhead_ratio)} of their time"
-    ]
+    seen = f"{write_count(found.sampled)} of {write_count(found.seen)} steps{many} were looked at"
+    words = [f"{seen}; that cost {write_ratio(found.overhead_ratio)} of their time"]
     powers = found.powers.values()
     if powers and all(p.source == ASSUMED for p in powers):
         words.append("power by class is assumed: submeter explain --calibrate-layers measures it")

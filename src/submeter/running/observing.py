@@ -131,6 +131,7 @@ class _Reading:
         self._occupied: Occupations | None = None
         self._names: dict[int, tuple[int, str]] = {}
         self._interval_s = run.interval_s or 0.1
+        self._weight = 1  # readings that one which is read stands for
         self._events: list[Event] = []
         self._ranks: dict[int, tuple[int, int]] = {}  # rank -> last instant and CPU time
         self._rank_cpu: dict[int, list[tuple[int, int, int]]] = {}
@@ -224,6 +225,7 @@ class _Reading:
         place = self._channels[ticks.sensor]
         if not ticks.t_ns:
             return
+        self._weight = max(self._weight, weight)
         wire, channels, sinks = place
         gap_s = max(_SHORTEST_GAP_S, 3 * self._interval_s) * weight + (weight > 1)
         gap_ns = s_to_ns(gap_s)
@@ -358,7 +360,8 @@ class _Reading:
                 continue
             spans = list(main.gaps)
             last_ns = main.last_ns if isinstance(main, Level) else main.last and main.last[0]
-            if last_ns and grid.end_ns - last_ns > s_to_ns(_SHOWN_GAP_S + 3 * self._interval_s):
+            silence_s = (_SHOWN_GAP_S + 3 * self._interval_s) * self._weight
+            if last_ns and grid.end_ns - last_ns > s_to_ns(silence_s):
                 spans.append((last_ns, grid.end_ns))
             for t0_ns, t1_ns in spans:
                 start_s = max(0.0, ns_to_s(t0_ns - grid.start_ns))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from submeter.errors import UsageError
+from submeter.interfaces.cli.explain_layers import layer_options
 from submeter.interfaces.cli.lookup import complete_run, look_up
 
 if TYPE_CHECKING:
     from submeter.explaining.use import Work
     from submeter.interfaces.explaining import Explained
-    from submeter.records.explanations import Explanation
 
 _FLOP: Final = re.compile(
     r"\s*(?P<number>[^/\s]+)\s*(?:FLOP)?\s*/\s*(?P<unit>sample|token|step)s?\s*"
@@ -51,6 +51,7 @@ def _work(_ctx: click.Context, _param: click.Parameter, given: str | None) -> "W
 @click.option("--flop", callback=_work, metavar="N/UNIT",
               help="Operations of the model per sample, token or step.")  # fmt: skip
 @click.option("--project", help="The life-cycle of all runs of this project instead.")
+@layer_options
 def explain(
     *,
     run: str,
@@ -62,6 +63,8 @@ def explain(
     chart: Path | None,
     flop: "Work | None",
     project: str | None,
+    layers: bool,
+    calibrate_layers: bool,
 ) -> None:
     """Say why RUN used so much: from the wall down to the layer, its waste, what to try.
 
@@ -75,6 +78,7 @@ def explain(
       submeter explain last --chart joules.html
       submeter explain last --timeline --chart power.svg
       submeter explain last --flop 9.1G/sample
+      submeter explain last --layers --chart joules.html
       submeter explain --project thesis
     """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.interfaces.explaining import explained_project, explained_run
@@ -84,6 +88,10 @@ def explain(
 
     if chart is not None and chart.suffix.lower().lstrip(".") not in _CHARTS:
         raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart joules.svg")
+    width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+    if layers or calibrate_layers:
+        _layers(run, width, as_json=as_json, chart=chart, calibrates=calibrate_layers)
+        return
     seen: Explained | None = None
     if project is not None:
         if timeline:
@@ -97,7 +105,6 @@ def explain(
     if as_json:
         click.echo(to_json(explanation_document(found, depth=depth)))
     else:
-        width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
         said = explained_words(found, width, depth=depth or DEPTH, everything=everything)
         first, _, others = said.partition("\n")
         bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -109,8 +116,32 @@ def explain(
             click.echo("\n" + terminal(boxes_of(found.tree), width))
         if timeline and seen is not None:
             _draw(seen, width)
-    if chart is not None:
-        _write(chart, found, seen if timeline else None)
+    if chart is not None and timeline and seen is not None:
+        _write(chart, seen)
+    elif chart is not None:
+        from submeter.interfaces.cli.explain_layers import write_icicle
+
+        write_icicle(chart, found.tree, found.name)
+
+
+def _layers(run: str, width: int, *, as_json: bool, chart: Path | None, calibrates: bool) -> None:
+    """Layers of *run*, or the check of them."""
+    from submeter.errors import RunNotFoundError
+    from submeter.interfaces.cli.explain_layers import calibrate, show_layers
+    from submeter.interfaces.explaining import explained_run
+
+    try:
+        found = look_up(run).run
+    except RunNotFoundError:
+        if not calibrates or run != "last":
+            raise
+        calibrate(None, width=width, as_json=as_json)  # without a run, the usual layers
+        return
+    if calibrates:
+        calibrate(found, width=width, as_json=as_json)
+        return
+    explanation = explained_run(found).explanation
+    show_layers(found, explanation, width=width, as_json=as_json, chart=chart)
 
 
 def _draw(seen: "Explained", width: int) -> None:
@@ -120,13 +151,18 @@ def _draw(seen: "Explained", width: int) -> None:
     click.echo(timeline_words(seen.observations, seen.explanation.stalls, width))
 
 
-def _write(path: Path, found: "Explanation", seen: "Explained | None") -> None:
-    """Write the tree, or the time line of *seen*, in the form that the file's name asks for."""
+def _write(path: Path, seen: "Explained") -> None:
+    """Write the time line in the form that the name of the file asks for."""
+    from submeter.reporting import timelines
     from submeter.reporting.words import to_json
 
-    kind = path.suffix.lower().lstrip(".")
-    drawing = _tree(kind, found) if seen is None else _timeline(kind, seen)
-    text = drawing if isinstance(drawing, str) else to_json(drawing) + "\n"
+    observations, stalls = seen.observations, seen.explanation.stalls
+    kind, name = path.suffix.lower().lstrip("."), seen.explanation.name
+    if kind == "json":
+        text = to_json(timelines.timeline_specification(observations, stalls)) + "\n"
+    else:
+        text = timelines.timeline_svg(observations, stalls, name)
+        text = timelines.page(text, name) if kind == "html" else text
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
@@ -134,24 +170,3 @@ def _write(path: Path, found: "Explanation", seen: "Explained | None") -> None:
             f"{path} cannot be written: {exc.strerror}", remedy="--chart FILE"
         ) from exc
     click.echo(f"{path}  {len(text.encode()) / 1000:.0f} kB", err=True)
-
-
-def _tree(kind: str, found: "Explanation") -> object:
-    from submeter.reporting import icicles
-
-    if kind == "html":
-        return icicles.html(found.tree, found.name)
-    boxes = icicles.boxes_of(found.tree)
-    return (
-        icicles.svg(boxes, found.name) if kind == "svg" else icicles.vega_lite(boxes, found.name)
-    )
-
-
-def _timeline(kind: str, seen: "Explained") -> object:
-    from submeter.reporting import timelines
-
-    observations, stalls = seen.observations, seen.explanation.stalls
-    if kind == "json":
-        return timelines.timeline_specification(observations, stalls)
-    drawn = timelines.timeline_svg(observations, stalls, seen.explanation.name)
-    return timelines.page(drawn, seen.explanation.name) if kind == "html" else drawn

@@ -17,7 +17,10 @@ _POOL: Final = 8192  # events that are kept to be used again
 class Clock(Protocol):
     """What a window times by."""
 
-    kind: Literal["processor", "accelerator"]
+    @property
+    def kind(self) -> Literal["processor", "accelerator"]:
+        """What busy time is time of."""
+        ...
 
     def now(self) -> Any:
         """Give a reading."""

@@ -49,6 +49,7 @@ class Names:
         self._alive: dict[int, weakref.ref[Any]] = {}
         self._prefixes: dict[str, int] = {}
         self._first: weakref.ref[Any] | None = None
+        self.model = ""  # class of the first model with weights
         if model is not None:
             self.learn(model)
 
@@ -94,6 +95,7 @@ class Names:
             return ""
         if first is None and self._first is None and has_weights(root):
             self._first = weakref.ref(root)
+            self.model = kind
             return ""
         if first is not None and (inner(first) is inner(root)):
             return ""

@@ -18,6 +18,7 @@ __all__ = ["BUDGET_RATIO", "Pace"]
 
 BUDGET_RATIO: Final = 0.02
 AIM: Final = 0.4  # of the budget, so that it holds where the estimate is off
+ONCE: Final = 0.8  # of the budget, for what is done but once
 LEAST_GAP: Final = 4  # plain steps between two sampled ones
 LONGEST_GAP: Final = 20_000
 ENOUGH: Final = 240  # sampled steps, after which a tenth as often is enough
@@ -110,8 +111,8 @@ class Pace:
         return self._left <= 0
 
     def affords(self, cost_s: float) -> bool:
-        """Whether something that costs *cost_s* [s] fits what may be spent by now."""
-        return self.spent_s + cost_s <= AIM * self.budget_ratio * self.total_s
+        """Whether something that costs *cost_s* [s], once, fits what may be spent by now."""
+        return self.spent_s + cost_s <= ONCE * self.budget_ratio * self.total_s
 
     def steps(self) -> Steps:
         """Sums, for the record."""

@@ -2,8 +2,9 @@
 """Repeats one layer alone, forward and backward, until its time and energy are resolved.
 
 The check of layer profiles, and what the power of each class of operators is fitted on. A layer
-is made anew from what was noted of it and given inputs of the same shape, several of them in turn,
-so that none is always in the cache. Import it late: it needs torch.
+is made anew from what was noted of it and given inputs of the same shape. As in a training, many
+go forward before the first goes back, so that nothing waits in a cache that would not there.
+Import it late: it needs torch.
 """
 
 import functools
@@ -17,12 +18,12 @@ from torch.nn import functional
 from submeter.interfaces.frameworks.clocks import BoardClock, Clock, ProcessorClock
 from submeter.records.layers import LayerSpec, OperatorClass
 
-__all__ = ["Alone", "Job", "alone", "job_of", "usual_jobs"]
+__all__ = ["Alone", "Job", "alone", "copies_of", "job_of", "usual_jobs"]
 
-COPIES: Final = 4  # inputs that are used in turn
+TOGETHER_BYTES: Final = 96 * 2**20  # of inputs that go forward before any goes back
+MOST_COPIES: Final = 32
+LEAST_COPIES: Final = 4
 LEAST_S: Final = 0.4
-LEAST_CALLS: Final = 8
-WARM_CALLS: Final = 2
 MOST_RATIO: Final = 6.0  # of the time asked for, where the clock does not move
 _HEADS: Final = 4
 _HEAD_WIDTH: Final = 32
@@ -68,45 +69,49 @@ def alone(job: Job, *, least_s: float = LEAST_S, clock: Clock | None = None) -> 
     device = "cpu" if first is None else str(first.device)
     clock = clock_for(device) if clock is None else clock
     params = list(job.call.parameters()) if isinstance(job.call, torch.nn.Module) else []
-    for number in range(WARM_CALLS):
-        _once(job, number, clock, params)
+    _round(job, clock, params)  # the first calls make ready what later ones use
     sums, calls = [0.0] * 4, 0
     most = MOST_RATIO * least_s
-    while calls < LEAST_CALLS or (sums[1] + sums[3] < least_s and sums[0] + sums[2] < most):
-        readings = [_once(job, calls + n, clock, params) for n in range(LEAST_CALLS)]
+    while not calls or (sums[1] + sums[3] < least_s and sums[0] + sums[2] < most):
+        forward, backward = _round(job, clock, params)
         if clock.kind == "accelerator":
             torch.cuda.synchronize()
-        for begin, middle, again, end in readings:
-            for at, (a, b) in enumerate(((begin, middle), (again, end))):
-                wall_s, busy_s = clock.span_s(a, b)
+        for at, spans in enumerate((forward, backward)):
+            for begin, end in spans:
+                wall_s, busy_s = clock.span_s(begin, end)
                 sums[2 * at] += wall_s
                 sums[2 * at + 1] += busy_s
-        calls += LEAST_CALLS
+        calls += len(job.inputs)
     per = [s / calls for s in sums]
     return Alone((per[0], per[1]), (per[2], per[3]), calls, sums[1] + sums[3])
 
 
-def _once(job: Job, number: int, clock: Clock, params: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
-    """One call forward and backward; readings around both."""
-    args = job.inputs[number % len(job.inputs)]
-    begin = clock.now()
-    out = job.call(*args)
-    middle = clock.now()
-    given = out[0] if isinstance(out, (tuple, list)) else out
-    if not (isinstance(given, torch.Tensor) and given.requires_grad):
-        return begin, middle, middle, middle
-    gradient = _gradient(tuple(given.shape), given.dtype, str(given.device))
-    again = clock.now()
-    given.backward(gradient)
-    end = clock.now()
-    for tensor in (*params, *(a for a in args if isinstance(a, torch.Tensor))):
-        tensor.grad = None
-    return begin, middle, again, end
+def _round(
+    job: Job, clock: Clock, params: Sequence[Any]
+) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]:
+    """All inputs forward, then back from the last to the first; readings around each call."""
+    forward, backward, given = [], [], []
+    for args in job.inputs:
+        begin = clock.now()
+        out = job.call(*args)
+        forward.append((begin, clock.now()))
+        out = out[0] if isinstance(out, (tuple, list)) else out
+        if isinstance(out, torch.Tensor) and out.requires_grad:
+            given.append((out, torch.randn_like(out), args))
+    while given:
+        out, gradient, args = given.pop()
+        begin = clock.now()
+        out.backward(gradient)
+        backward.append((begin, clock.now()))
+        for tensor in (*params, *(a for a in args if isinstance(a, torch.Tensor))):
+            tensor.grad = None
+    return forward, backward
 
 
-@functools.lru_cache(maxsize=4)
-def _gradient(shape: tuple[int, ...], dtype: Any, device: str) -> Any:
-    return torch.randn(shape, dtype=dtype, device=device)
+def copies_of(*tensors: Any) -> int:
+    """How many inputs like *tensors* go forward together."""
+    size_bytes: int = sum(t.numel() * t.element_size() for t in tensors)
+    return max(LEAST_COPIES, min(MOST_COPIES, TOGETHER_BYTES // max(1, size_bytes)))
 
 
 # --- what to repeat ------------------------------------------------------------------------------
@@ -118,22 +123,22 @@ def job_of(spec: LayerSpec, operators: OperatorClass, *, device: str = "cpu") ->
     dtype = getattr(torch, spec.dtype, None)
     if made is None or dtype is None or not spec.shape:
         return None
-    arguments = {
+    arguments: dict[str, Any] = {
         key: (tuple(value) if isinstance(value, list) else value)
         for key, value in spec.arguments.items()
     }
     layer = made(**arguments).to(device)
     if dtype.is_floating_point:
         layer = layer.to(dtype)
-        inputs = [
-            (torch.randn(spec.shape, dtype=dtype, device=device).requires_grad_(),)
-            for _ in range(COPIES)
-        ]
-    else:
-        most = int(arguments.get("num_embeddings", 2))
-        inputs = [
-            (torch.randint(most, spec.shape, dtype=dtype, device=device),) for _ in range(COPIES)
-        ]
+    most = int(arguments.get("num_embeddings", 2))
+
+    def one() -> Any:
+        if not dtype.is_floating_point:
+            return torch.randint(most, spec.shape, dtype=dtype, device=device)
+        return torch.randn(spec.shape, dtype=dtype, device=device).requires_grad_()
+
+    first = one()
+    inputs = [(first,), *((one(),) for _ in range(copies_of(first) - 1))]
     return Job(spec.kind, spec.shape, operators, layer.train(), inputs)
 
 
@@ -147,7 +152,9 @@ def usual_jobs(
         return torch.randn(size, device=device).requires_grad_()
 
     def inputs(*sizes: tuple[int, ...]) -> list[tuple[Any, ...]]:
-        return [tuple(floats(*size) for size in sizes) for _ in range(COPIES)]
+        first = tuple(floats(*size) for size in sizes)
+        more = range(copies_of(*first) - 1)
+        return [first, *(tuple(floats(*size) for size in sizes) for _ in more)]
 
     nn = torch.nn
     heads = (rows, _HEADS, length, _HEAD_WIDTH)

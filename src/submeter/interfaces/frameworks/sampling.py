@@ -36,6 +36,7 @@ KEEP_RATIO: Final = 500.0  # writing takes at most one of so many parts of the t
 OFFER_S: Final = 2.0  # between two looks at a program without an optimiser
 MOST_SPECS: Final = 4096
 COUNT_AFTER: Final = 3  # sampled steps
+MOST_COUNTED: Final = 6
 COMPILED: Final = (
     "the program compiles its model (torch.compile): what is inside cannot be told apart, and "
     "hooks would have it compiled again, so layers are not looked at"
@@ -74,7 +75,9 @@ class Sampler:
         self._pending: list[tuple[Window, Any, float]] = []
         self._sums: dict[Owner, list[float]] = {}
         self._specs: dict[str, LayerSpec] = {}
-        self._work: list[LayerWork] = []
+        self._works: list[list[LayerWork]] = []
+        self._counted: Any = None  # a counter whose times are not known yet
+        self._cost_s = 0.0  # of counting a step
         self._shapes: dict[tuple[Any, ...], int] = {}
         self._trained: set[int] = set()
         self._thread = 0
@@ -209,14 +212,15 @@ class Sampler:
             return
         self._resolve()
         self._keep_now_and_then()
-        if self._last is None or self.pace.due():
-            if self._last is not None:
-                self._open(optimiser)
+        if self._last is not None and self.pace.due():
+            self._open(optimiser)
         after = (time.perf_counter_ns(), time.process_time_ns())
         self.pace.spent_s += (after[1] - now[1]) * 1e-9
         self._last = after
 
-    def _took(self, kind: Any, now: tuple[int, int], hooks_s: float = 0.0, part: float = 1.0) -> None:
+    def _took(
+        self, kind: Any, now: tuple[int, int], hooks_s: float = 0.0, part: float = 1.0
+    ) -> None:
         if self._last is None:
             return
         wall_s, cpu_s = (now[0] - self._last[0]) * 1e-9, (now[1] - self._last[1]) * 1e-9
@@ -235,28 +239,48 @@ class Sampler:
         if counter is None or not counter.end():
             return
         self._counter = None
+        before_s = self.pace.spent_s
         self._took("counted", now)
+        self._cost_s = max(self._cost_s, self.pace.spent_s - before_s)
         if not counter.evaluated and counter.tallies:
-            self._work = counter.work()
-            if counter.missed:
-                self.notes[f"{counter.missed} operators could not be counted"] = None
+            self._counted = counter
 
     def _open(self, optimiser: Any) -> None:
         """Make the step that begins now a sampled one, or the one that is counted."""
-        first = self.names.first
-        if not self._work and first is not None and self.pace.sampled >= COUNT_AFTER:
-            from submeter.interfaces.frameworks.stepcounts import StepCounter, cost_of_counting_s
-
-            if self.pace.affords(cost_of_counting_s(first)) and StepCounter.possible():
-                self._counter = StepCounter(first, self.names)
-                self._counter.begin()
-                return
         self._clock = self._clock_for(optimiser)
+        if self._counts():
+            return
         window = Window(self.names, self._clock, self.fail, self._trained, self._inspecting())
         self._marks = [self._phases(), None]
         window.on_root = self._root_began
         self._window = window
         window.begin()
+
+    def _counts(self) -> bool:
+        """Count the step that begins now, if that is wanted and may be afforded."""
+        first = self.names.first
+        wanted = len(self._works) < MOST_COUNTED and self._counted is None
+        after = COUNT_AFTER * (1 + 3 * len(self._works))
+        if first is None or not wanted or self.pace.sampled < after:
+            return False
+        from submeter.interfaces.frameworks.stepcounts import StepCounter, cost_of_counting_s
+
+        cost_s = self._cost_s or cost_of_counting_s(first)
+        if not (self.pace.affords(cost_s) and StepCounter.possible()):
+            return False
+        self._counter = StepCounter(first, self.names, self._clock)
+        self._counter.begin()
+        return True
+
+    def _count_up(self) -> None:
+        """Keep what was counted, once its times are known."""
+        counter = self._counted
+        if counter is None or not counter.ready():
+            return
+        self._counted = None
+        self._works.append(counter.work())
+        if counter.missed:
+            self.notes[f"{counter.missed} operators could not be counted"] = None
 
     def _clock_for(self, optimiser: Any) -> Clock:
         groups = getattr(optimiser, "param_groups", None) or [{"params": []}]
@@ -329,6 +353,7 @@ class Sampler:
 
     def _resolve(self, *, late: bool = False) -> None:
         """Add up windows whose times are known by now."""
+        self._count_up()
         while self._pending:
             window, last, data_ratio = self._pending[0]
             if not (late or window.clock.ready(last)):
@@ -382,7 +407,8 @@ class Sampler:
 
     def profile(self) -> LayerProfile:
         """Give what was seen so far."""
-        first = self.names.first
+        from submeter.interfaces.frameworks.stepcounts import mean_of
+
         times = [
             LayerTime(owner[0], owner[2], owner[1], int(row[0]), row[1], row[2],
                       sd_of(row[2], row[3], self._whole))
@@ -394,7 +420,7 @@ class Sampler:
             notes.append(f"{lost} spans between two boards could not be timed")
         return LayerProfile(
             pid=self._pid,
-            model="" if first is None else type(first).__name__,
+            model=self.names.model,
             clock=self._clock.kind,
             device=self._device,
             phase=self._phase,
@@ -404,7 +430,7 @@ class Sampler:
             shapes=len(self._shapes),
             steps=self.pace.steps(),
             times=tuple(times),
-            work=tuple(self._work),
+            work=tuple(mean_of(self._works)),
             specs=tuple(self._specs.values()),
             trouble=self.trouble,
             notes=tuple(notes),

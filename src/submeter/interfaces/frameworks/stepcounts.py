@@ -7,6 +7,7 @@ ten microseconds an operator, once for each shape. Import it late: it needs torc
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -16,15 +17,16 @@ from torch.nn.modules.module import (
 )
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from submeter.interfaces.frameworks.clocks import Clock
 from submeter.interfaces.frameworks.naming import Names
 from submeter.records.layers import DATA, GRADIENTS, LOSS, OPTIMISER, LayerWork, Part
 from submeter.workloads.operators import look_up
 from submeter.workloads.tallies import PRODUCTS, Phase
-from submeter.workloads.tracing import Tracer
+from submeter.workloads.tracing import Tally, Tracer
 
-__all__ = ["StepCounter", "cost_of_counting_s"]
+__all__ = ["StepCounter", "cost_of_counting_s", "mean_of"]
 
-PER_MODULE_S: Final = 1.5e-3  # of a module with what it calls, forward and backward
+PER_MODULE_S: Final = 0.8e-3  # of a module with what it calls, forward and backward
 _PARTS: Final[dict[Phase, Part]] = {
     "forward": "forward", "backward": "backward",
     "recomputation": "recomputation", "optimiser": "step",
@@ -46,10 +48,14 @@ class StepCounter(Tracer):
         The outermost module.
     names
         What its modules are called.
+    clock
+        What each operator is timed by.
     """
 
-    def __init__(self, model: Any, names: Names) -> None:
+    def __init__(self, model: Any, names: Names, clock: Clock) -> None:
         super().__init__(model, timed=False)
+        self.clock = clock
+        self.spans: list[tuple[Tally, Any, Any]] = []
         self.owner_of = {id(m): names.of(m)[0] for m in model.modules()}
         self.param_owner = {}
         for module in model.modules():
@@ -80,7 +86,7 @@ class StepCounter(Tracer):
         self._on = True
 
     def end(self) -> bool:
-        """Count no more; False if another mode lies over ours, so that it has to be asked again."""
+        """Count no more; False if another mode lies over ours, and it has to be asked again."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -96,22 +102,26 @@ class StepCounter(Tracer):
         self.optimising = True
         self.owns(optimiser)
 
-    # --- as its base, but for what a real step needs ----------------------------------------------
+    # --- as its base, but for what a real step needs ---------------------------------------------
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         del types
         kwargs = kwargs or {}
+        if not self._handles:
+            return func(*args, **kwargs)
+        begin = self.clock.now()
         out = func(*args, **kwargs)
-        if self._handles:
-            try:
-                self._see(func, args, kwargs, out)
-            except Exception:  # noqa: BLE001  # the step is the user's
-                self.missed += 1
+        try:
+            self._see(func, args, kwargs, out, begin, self.clock.now())
+        except Exception:  # noqa: BLE001  # the step is the user's
+            self.missed += 1
         return out
 
-    def _see(self, func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
+    def _see(
+        self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, begin: Any, end: Any
+    ) -> None:
         entry = self.entries.get(func)
         if entry is None:
             entry = self.entries[func] = look_up(func)
@@ -126,7 +136,9 @@ class StepCounter(Tracer):
             self._charge_optimiser(entry, args, kwargs, out, 0.0)
             return
         cost = self.cost(entry, args, kwargs, out, phase)
-        self.charge(self.here(phase), phase, entry.name, entry.kind, cost, 0.0)
+        module = self.here(phase)
+        self.charge(module, phase, entry.name, entry.kind, cost, 0.0)
+        self.spans.append((self.tallies[module, phase, entry.name], begin, end))
 
     def _enter_module(self, module: Any, args: Any) -> None:
         with contextlib.suppress(Exception):
@@ -144,26 +156,48 @@ class StepCounter(Tracer):
                     self.stack[0] = LOSS
                 self._pop()
 
+    def ready(self) -> bool:
+        """Whether the times of the operators can be told."""
+        return not self.spans or self.clock.ready(self.spans[-1][2])
+
     def work(self) -> list[LayerWork]:
         """What was counted, by module, part and operator."""
+        for tally, begin, end in self.spans:
+            tally.duration_s += self.clock.span_s(begin, end)[1]
+        self.clock.free([reading for span in self.spans for reading in span[1:]])
+        self.spans = []
         sums: dict[tuple[str, Part, str], list[float]] = {}
         for (module, phase, name), tally in self.tallies.items():
-            part = _PARTS[phase]
+            place, part = module, _PARTS[phase]
             if phase == "optimiser":
-                module = OPTIMISER  # noqa: PLW2901  # its time is not told by module
-            if module in (DATA, LOSS, GRADIENTS):
+                place = OPTIMISER  # its time is not told by module
+            if place in (DATA, LOSS, GRADIENTS):
                 part = "step"
-            row = sums.setdefault((module, part, name), [0.0] * 4)
+            row = sums.setdefault((place, part, name), [0.0] * 5)
             cost = tally.cost
-            product = tally.kind in PRODUCTS
             row[0] += tally.calls
-            row[1] += cost.executed_flop if product else 0.0
+            row[1] += cost.executed_flop if tally.kind in PRODUCTS else 0.0
             row[2] += cost.pointwise_flop
             row[3] += cost.bytes_moved
-        return [
-            LayerWork(
-                module, part, name, int(calls), flop, pointwise, moved,
-                name.split(".")[0] in _COMMUNICATES,
-            )
-            for (module, part, name), (calls, flop, pointwise, moved) in sums.items()
-        ]  # fmt: skip
+            row[4] += tally.duration_s
+        return [work_of((place, part, name), row) for (place, part, name), row in sums.items()]
+
+
+def mean_of(counts: Sequence[Sequence[LayerWork]]) -> list[LayerWork]:
+    """Mean of several counted steps."""
+    sums: dict[tuple[str, Part, str], list[float]] = {}
+    for count in counts:
+        for work in count:
+            key = work.module, work.part, work.operator
+            row = sums.setdefault(key, [0.0] * 5)
+            own = work.calls, work.flop, work.pointwise_flop, work.bytes_moved, work.busy_s
+            for at, amount in enumerate(own):
+                row[at] += amount / len(counts)
+    return [work_of(key, row) for key, row in sums.items()]
+
+
+def work_of(key: tuple[str, Part, str], row: Sequence[float]) -> LayerWork:
+    """Work of an operator of a module in a part, from its sums."""
+    communicates = key[2].split(".")[0] in _COMMUNICATES
+    calls, flop, pointwise_flop, bytes_moved, busy_s = row
+    return LayerWork(*key, calls, flop, pointwise_flop, bytes_moved, busy_s, communicates)

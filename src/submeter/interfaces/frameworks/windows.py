@@ -305,9 +305,7 @@ class Window:
             if key in lane.marked:
                 continue
             lane.marked.add(key)
-            self._nodes.append(
-                node.register_prehook(functools.partial(self._came_to, lane, back))
-            )
+            self._nodes.append(node.register_prehook(functools.partial(self._came_to, lane, back)))
 
     def _came_to(self, lane: Lane, owner: Owner, grads: Any) -> None:
         """Take note that the engine is about to run a node that was marked."""
