@@ -30,7 +30,7 @@ CASES = (  # model, parameters, batch, context, steps
     ("language model, 0.2 M", 0.2e6, 16, 128, 200),
 )
 PAIRS, BLOCK = 16, 120
-LEAST_S = 1.5
+LEAST_S = 0.8
 LEAST_SHARE = 0.01  # what is less is not told
 
 

@@ -279,3 +279,79 @@ def test_run_says_so_where_no_layers_can_be_seen(tmp_path: Path) -> None:
     assert code == 0, err
     assert not kept.profiles(folder)
     assert "no layers were seen" in err
+
+
+class FakeEvent:
+    """An event of a board that is always a little behind."""
+
+    made = 0
+
+    def __init__(self, board: "FakeBoard") -> None:
+        self.board = board
+        FakeEvent.made += 1
+
+    def record(self) -> None:
+        self.at_ms = self.board.now_ms
+
+    def query(self) -> bool:
+        return self.board.done_ms >= self.at_ms
+
+    def elapsed_time(self, end: "FakeEvent") -> float:
+        if end.board is not self.board:
+            raise RuntimeError("events of two boards")
+        return end.at_ms - self.at_ms
+
+
+class FakeBoard:
+    now_ms = done_ms = 0.0
+    capturing = False
+
+    def Event(self, *, enable_timing: bool) -> FakeEvent:  # noqa: N802  # as torch has it
+        assert enable_timing
+        return FakeEvent(self)
+
+    def is_current_stream_capturing(self) -> bool:
+        return self.capturing
+
+
+def test_a_board_is_timed_by_events_that_nobody_waits_for() -> None:
+    from submeter.interfaces.frameworks.clocks import BoardClock
+
+    board, other = FakeBoard(), FakeBoard()
+    clock = BoardClock(board)
+    begin = clock.now()
+    board.now_ms = 5.0
+    end = clock.now()
+    assert clock.again(end) is end
+    assert not clock.ready(end)
+    board.done_ms = 5.0
+    assert clock.ready(end)
+    assert clock.span_s(begin, end) == (0.005, 0.005)
+    made = FakeEvent.made
+    clock.free([begin, end])
+    clock.now()
+    assert FakeEvent.made == made
+    assert clock.span_s(begin, BoardClock(other).now()) == (0.0, 0.0)
+    assert clock.lost == 1
+    board.capturing = True
+    with pytest.raises(RuntimeError, match="CUDA graphs"):
+        clock.now()
+
+
+def test_layers_repeated_alone_take_about_what_their_work_says() -> None:
+    from submeter.interfaces.frameworks.calibrating import jobs_for
+    from submeter.interfaces.frameworks.repeating import alone
+    from submeter.records.layers import LayerSpec
+
+    def linear(width: int) -> LayerSpec:
+        arguments = {"in_features": width, "out_features": width, "bias": False}
+        return LayerSpec("x", "Linear", dict(arguments), (512, width))
+
+    specs = [(linear(w), "compute") for w in (128, 128, 512)]
+    jobs = jobs_for(specs)  # type: ignore[arg-type]
+    assert [j.kind for j in jobs[:2]] == ["Linear", "Linear"]  # equal ones once
+    assert "memory" in {j.operators for j in jobs}  # the usual ones for what is lacking
+    small_, large = (alone(j, least_s=0.05) for j in jobs[:2])
+    assert large.forward[1] > 4 * small_.forward[1]
+    assert large.backward[1] > large.forward[1]
+    assert large.calls >= 4

@@ -270,7 +270,12 @@ def shares_of(
     work = _by_place(counted.work)
     training = [r for r in rows if r.part != "evaluation"]
     timed = [w for w in counted.work if w.busy_s > 0]
-    rates = fit_rates([w.busy_s for w in timed], [[w] for w in timed])
+    if timed:
+        rates = fit_rates([w.busy_s for w in timed], [[w] for w in timed])
+    else:
+        rates = fit_rates(
+            [r.busy_s for r in training], [work.get((r.module, r.part), []) for r in training]
+        )
     sampled = sum(p.steps.sampled for p in profiles)
     powers = powers_for(first.clock, calibration)
     several = len(profiles) > 1

@@ -97,9 +97,10 @@ def _round(
         forward.append((begin, clock.now()))
         out = out[0] if isinstance(out, (tuple, list)) else out
         if isinstance(out, torch.Tensor) and out.requires_grad:
-            given.append((out, torch.randn_like(out), args))
+            given.append((out, args))
+    gradient = torch.randn_like(given[0][0]) if given else None  # fresh in a training, too
     while given:
-        out, gradient, args = given.pop()
+        out, args = given.pop()
         begin = clock.now()
         out.backward(gradient)
         backward.append((begin, clock.now()))

@@ -444,8 +444,10 @@ class Sampler:
 
     def _keep(self) -> bool:
         """Write the profile beside the run; False if there is none, or nothing to write."""
+        if not (self._sums or self.trouble):
+            return False  # nor is a run joined that this process has no other part in
         member = joined.current()
-        if member is None or not (self._sums or self.trouble):
+        if member is None:
             return False
         from submeter.storing import layers
 
