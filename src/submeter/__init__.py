@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from submeter.interfaces.estimating import Prediction, Predictions, estimate
     from submeter.interfaces.explaining import explain
     from submeter.interfaces.frameworks.checkpoints import checkpointing
+    from submeter.interfaces.frameworks.layers import layers
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.interfaces.reducing import reduce
     from submeter.records.devices import Device, DeviceKind
@@ -38,6 +39,7 @@ __all__ = [
     "estimate",
     "explain",
     "footprint",
+    "layers",
     "log",
     "measure",
     "phase",
@@ -63,6 +65,7 @@ _PLACES = {
     "estimate": "interfaces.estimating",
     "explain": "interfaces.explaining",
     "footprint": "interfaces.afterwards",
+    "layers": "interfaces.frameworks.layers",
     "log": "interfaces.program",
     "measure": "interfaces.program",
     "phase": "interfaces.program",

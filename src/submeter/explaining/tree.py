@@ -6,7 +6,7 @@ operators and layers. Every level sums exactly to the one above it (`dividing`).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -39,6 +39,8 @@ def explained(
     footprint: Footprint,
     observations: Observations | None = None,
     profiles: Profiles | None = None,
+    *,
+    profiled: Collection[DeviceKind] | None = None,
 ) -> Branch:
     """Where the joules of *run* went, from the wall on.
 
@@ -52,6 +54,8 @@ def explained(
         What was seen over time; it tells idle from busy within a phase.
     profiles
         Parts of phases by path: classes of operators, layers.
+    profiled
+        Kinds of devices that the profiles are of; all if None.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def explained(
         Draft(_OVERHEADS.get(part, part), "overhead", energy)
         for part, energy in footprint.parts.items()
     ]
-    view = _View(run, observations, profiles or {})
+    view = _View(run, observations, profiles or {}, profiled)
     drafts += view.nodes()
     whole = footprint.facility
     return Branch(name, "wall", whole, divided(whole, drafts), {"duration_s": run.duration_s})
@@ -92,10 +96,19 @@ class _Group(msgspec.Struct, frozen=True):
 class _View:
     """A run with what was seen of it."""
 
-    def __init__(self, run: Run, seen: Observations | None, profiles: Profiles) -> None:
+    def __init__(
+        self,
+        run: Run,
+        seen: Observations | None,
+        profiles: Profiles,
+        profiled: Collection[DeviceKind] | None = None,
+    ) -> None:
         self._run = run
         self._seen = seen
         self._profiles = profiles
+        self._profiled = {
+            d.device.id for d in run.devices if profiled is None or d.device.kind in profiled
+        }
         self._groups = _grouped(run.phases)
         meetings = () if seen is None else seen.meetings
         self._meetings = {(m.device_id, m.path): m for m in meetings}
@@ -227,6 +240,8 @@ class _View:
             state = _state(names)
             for group in own:
                 part = self._on(device_id, share, group)
+                if isinstance(part, Quantity) and part.value <= 0:
+                    continue  # all of its time was in what is inside it
                 drafts.append(
                     Draft(
                         f"{name} itself",
@@ -279,7 +294,9 @@ class _View:
             Draft(str(name), "state", whole.scaled(ratio), None, {**detail, "state": name})
             for name, ratio in shares
         ]
-        profile = next((self._profiles[p] for p in paths if p in self._profiles), ())
+        profile: Sequence[Part] = ()
+        if device_id in self._profiled:
+            profile = next((self._profiles[p] for p in paths if p in self._profiles), ())
         if not drafts and profile:
             return parts_of(whole, profile)
         if not drafts:

@@ -69,6 +69,7 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     from submeter.explaining.tree import explained
     from submeter.explaining.use import use_of
     from submeter.explaining.waste import find_waste
+    from submeter.interfaces.layering import layers_of, parts_by_phase, profiled_devices
     from submeter.reporting.summary import state, title
     from submeter.running.observing import observed
     from submeter.running.reckoning import reckoned
@@ -76,20 +77,23 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     from submeter.storing.places import run_folder
 
     home = usual_home() if home is None else home
+    folder = run_folder(home, run.id)
     footprint = reckoned(run, home=home)
-    seen = observed(run, run_folder(home, run.id))
+    seen = observed(run, folder)
+    layers = layers_of(run, home)
+    parts = parts_by_phase(layers, run)
     wasted = find_waste(run, footprint, seen, _siblings(run, home))
     advice = advise(run, footprint, wasted)
     found = Explanation(
         name=f"{title(run)} · {state(run)}",
         run_id=run.id,
-        tree=explained(run, footprint, seen),
+        tree=explained(run, footprint, seen, parts, profiled=profiled_devices(layers)),
         waste=wasted.wastes,
         advice=advice.actions,
         withheld=advice.withheld,
         use=use_of(run, footprint, work),
         stalls=stalls_of(seen),
-        notes=seen.notes,
+        notes=(*seen.notes, *layers.notes),
     )
     return Explained(found, seen)
 

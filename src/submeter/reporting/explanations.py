@@ -30,9 +30,11 @@ SMALLEST: Final = 0.005  # of the whole: what is less is told together
 _NAME: Final = 34
 _LISTED: Final = frozenset({"class", "layer"})
 _MOST_LISTED: Final = 6
+_FEW: Final = 3  # modules: so few say little, those inside them more
 _MOST_ROWS: Final = 12  # of one level
 _MOST_STALLS: Final = 5
-_STATE_IN_NAME: Final = frozenset({"busy", ""})
+_SMALLEST_RATIO: Final = 0.01
+_WAITING: Final = "waiting"  # of the states, those that a name may not say
 _TOP: Final = "at the wall"
 
 
@@ -55,9 +57,7 @@ def explained_words(
         [plain(found.name)],
         _tree(tree, width, depth, smallest=0.0 if everything else SMALLEST),
         _use(found.use, width),
-        _stalls(
-            found.stalls, found, width, most=len(found.stalls) if everything else _MOST_STALLS
-        ),
+        _stalls(found.stalls, width, most=len(found.stalls) if everything else _MOST_STALLS),
         waste_words(found.waste, found.tree, width),
         advice_words(found, width, everything=everything),
         _notes((*found.notes, *(found.use.notes if everything else ())), width),
@@ -99,11 +99,7 @@ def _tree(tree: Branch, width: int, depth: int, *, smallest: float) -> list[str]
         line += f"  {interval(row.figure, like=like)}" if isinstance(row.figure, Figure) else ""
         lines.append(line.rstrip())
         stem = _under(row.stem)
-        lines += [
-            stem + words
-            for piece in row.below
-            for words in fill(piece.split(" "), width - columns(stem))
-        ]
+        lines += [stem + x for x in fill(row.below, width - columns(stem), between=" · ")]
     return lines
 
 
@@ -118,7 +114,7 @@ def _value(figure: Figure | Missing, like: float | None = None) -> str:
 def _label(row: _Row, most: int) -> str:
     name = plain(row.branch.name)
     state = str(row.branch.detail.get("state", ""))
-    if row.branch.kind == "phase" and state not in _STATE_IN_NAME and state not in name:
+    if row.branch.kind == "phase" and state.startswith(_WAITING):
         name = f"{name}: {state}"
     note = f" ({plain(row.branch.note)})" if row.branch.note and row.branch.kind == "phase" else ""
     return cut(f"{row.stem}{name}{note}", max(most, columns(row.stem) + 12))
@@ -144,7 +140,7 @@ def _grow(
         last = i == len(shown) - 1 and not rest
         here = stem + ("└─ " if last else "├─ ")
         listed = [c for c in child.children if c.kind in _LISTED]
-        below = [_listed(listed)] if listed and depth <= DEPTH else []
+        below = _listed(listed) if listed and depth <= DEPTH else []
         rows.append(_Row(here, child, _part(child, whole), below))
         if not listed or depth > DEPTH:
             _grow(rows, child, _under(here)[:-3], whole, depth - 1, smallest)
@@ -187,14 +183,32 @@ def _part(branch: Branch, whole: Amount | Missing) -> float:
     return _joules(branch) / whole.value
 
 
-def _listed(branches: Sequence[Branch]) -> str:
-    """Layers and classes on one line, the largest first."""
-    leaves = [leaf for b in branches for leaf in (b.children or (b,))]
-    order = sorted(leaves, key=lambda b: -_joules(b))
+def _inside(branch: Branch) -> list[Branch]:
+    return [c for c in branch.children if c.kind in _LISTED]
+
+
+def _prefix(prefix: str, branch: Branch) -> str:
+    """Path of the modules within *branch*; that of the model itself is empty."""
+    return f"{prefix}{branch.name}." if prefix or branch.name.islower() else ""
+
+
+def _listed(branches: Sequence[Branch]) -> list[str]:
+    """Layers and classes in a few words each, the largest first."""
+    rows = [("", b) for b in branches]
+    while len(rows) <= _FEW and any(_inside(b) for _, b in rows):  # a model, its blocks, ...
+        rows = [
+            row
+            for prefix, b in rows
+            for row in ([(_prefix(prefix, b), c) for c in _inside(b)] or [(prefix, b)])
+        ]
+    order = sorted(rows, key=lambda row: -_joules(row[1]))
     shown = order[:_MOST_LISTED]
-    unit = shared_unit(_joules(b) for b in shown if _joules(b) > 0)
-    pieces = [f"{plain(b.name)} {write(_joules(b), 'J', digits=2, like=unit)}" for b in shown]
-    return " · ".join(pieces) + (" · …" if len(order) > len(shown) else "")
+    unit = shared_unit(_joules(b) for _, b in shown if _joules(b) > 0)
+    pieces = [
+        f"{plain(prefix + b.name)} {write(_joules(b), 'J', digits=2, like=unit)}"
+        for prefix, b in shown
+    ]
+    return pieces + (["…"] if len(order) > len(shown) else [])
 
 
 # -- what stands under it ------------------------------------------------------------------
@@ -225,6 +239,8 @@ def _use(use: Use, width: int) -> list[str]:
 
 
 def _ratio(figure: Figure) -> str:
+    if figure.value < _SMALLEST_RATIO:
+        return f"< {_SMALLEST_RATIO}{mark(figure)}"
     low, high = (f"{x:.2f}" for x in (figure.low, figure.high))
     ends = f" ({low} – {high})" if low != high else ""
     return f"{figure.value:.2f}{ends}{mark(figure)}"

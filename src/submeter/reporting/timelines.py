@@ -26,7 +26,7 @@ _LABEL: Final = 12
 _LEFT, _WIDTH, _RIGHT = 150, 820, 20  # pixels
 _LANE, _BAND, _GAP, _TOP = 56, 16, 10, 46
 _STALL: Final = "#c2571a"
-_THROTTLE: Final = "#b03a6b"
+_STALLS: Final = ("#c2571a", "#b03a6b", "#d99a2b", "#8a5a44", "#7a4a8c", "#a33a2a")
 _HOLE: Final = "·"
 _SIGNS: Final = "abcdefghijklmnopqrstuvwxyz"
 
@@ -264,7 +264,9 @@ def timeline_svg(seen: Observations, stalls: Sequence[Stall], title: str) -> str
         parts += _phases(spans, seen.duration_s, y)
         y += _BAND + _GAP
         bottom = y
-    parts += _stall_bands(stalls, seen.duration_s, bottom)
+    if stalls:
+        parts += _stall_bands(stalls, seen.duration_s, bottom)
+        bottom += _BAND + _GAP
     parts += _clock(seen.duration_s, bottom)
     names = list(dict.fromkeys(s.path for s in spans))
     parts += _keys(names, stalls, bottom + 34)
@@ -351,18 +353,29 @@ def _phases(spans: Sequence[Span], duration_s: float, y: float) -> list[str]:
     return parts
 
 
-def _stall_bands(stalls: Sequence[Stall], duration_s: float, bottom: float) -> list[str]:
-    parts = []
+def _stall_bands(stalls: Sequence[Stall], duration_s: float, y: float) -> list[str]:
+    """A lane of stalls by cause, and a pale band over the power above each."""
+    parts = [f'<text x="10" y="{y + 12:.0f}">stalls</text>']
+    causes = _causes(stalls)
     for stall in stalls:
         a, b = _x(stall.start_s, duration_s), _x(stall.end_s, duration_s)
-        colour = _THROTTLE if "throttle" in stall.cause or "brake" in stall.cause else _STALL
+        colour = _cause_colour(stall.cause, causes)
         told = f"{stall.cause} {plain(stall.where)}, {write_duration(stall.end_s - stall.start_s)}"
-        parts.append(
-            f'<rect x="{a:.1f}" y="{_TOP - 6}" width="{max(b - a, 0.5):.1f}" '
-            f'height="{bottom - _TOP:.0f}" fill="{colour}" fill-opacity="0.14" '
-            f'stroke="none"><title>{escape(told)}</title></rect>'
-        )
+        for top, height, opacity in ((_TOP - 6.0, y - _TOP, 0.08), (y, _BAND, 1.0)):
+            parts.append(
+                f'<rect x="{a:.1f}" y="{top:.0f}" width="{max(b - a, 0.5):.1f}" '
+                f'height="{height:.0f}" fill="{colour}" fill-opacity="{opacity:g}">'
+                f"<title>{escape(told)}</title></rect>"
+            )
     return parts
+
+
+def _causes(stalls: Sequence[Stall]) -> list[str]:
+    return list(dict.fromkeys(s.cause for s in stalls))
+
+
+def _cause_colour(cause: str, causes: Sequence[str]) -> str:
+    return _STALLS[causes.index(cause) % len(_STALLS)]
 
 
 def _clock(duration_s: float, y: float) -> list[str]:
@@ -390,8 +403,8 @@ def _step(whole: float) -> float:
 def _keys(names: Sequence[str], stalls: Sequence[Stall], y: float) -> list[str]:
     """What colours mean, as far as a line holds it."""
     keys = [(plain(n, width=24), _colour(n, names)) for n in names[:6]]
-    keys += [(c, _THROTTLE if "throttle" in c else _STALL)
-             for c in list(dict.fromkeys(s.cause for s in stalls))[:4]]  # fmt: skip
+    causes = _causes(stalls)
+    keys += [(c, _cause_colour(c, causes)) for c in causes[:4]]
     parts, x = [], float(_LEFT)
     for words, colour in keys:
         wide = 22 + 7 * columns(words)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readings over time in equal grains: what grew, how high it stood, how long each phase was open.
 
-A grain is as short as the readings of a short run, and some ten seconds of a day, so that no
+A grain is as short as the readings of a short run, and twenty seconds of a day, so that no
 length of run costs more than a second to look through.
 """
 
@@ -10,9 +10,10 @@ from array import array
 from collections.abc import Sequence
 
 from submeter.records.devices import Channel
+from submeter.records.frames import gappy_delta_decode
 from submeter.units import NS_PER_S, ns_to_s, s_to_ns
 
-MOST_GRAINS = 8192
+MOST_GRAINS = 4096
 FINE_S = 1024.0  # a run up to this is read reading by reading, a longer one by the second
 _MOVES = 5  # a counter is taken after so many of its moves, or power would seem to jump
 _ABSURD = 1.5  # times the ceiling of a device
@@ -94,17 +95,19 @@ class Counted:
         self.gaps: list[tuple[int, int]] = []
 
     def take(self, times: Sequence[int], values: Sequence[int | None], gap_ns: int) -> None:
-        """Take the readings of a frame; of a long run its last alone."""
-        if self._grid.coarse:
-            for t_ns, raw in zip(reversed(times), reversed(values), strict=True):
-                if raw is not None:
-                    self._move(t_ns, raw, gap_ns)
-                    return
-            return
+        """Take the readings of a frame."""
         for t_ns, raw in zip(times, values, strict=True):
             due = self.last is None or t_ns - self.last[0] >= self._step_ns
             if raw is not None and due:
                 self._move(t_ns, raw, gap_ns)
+
+    def take_coded(self, t_ns: int, place: int, coded: list[int | None], gap_ns: int) -> None:
+        """Take the last reading of a frame, of a long run."""
+        del place
+        if None not in coded:
+            self._move(t_ns, sum(coded), gap_ns)  # type: ignore[arg-type]  # differences
+        elif coded[-1] is not None:
+            self._move(t_ns, sum(c for c in coded if c is not None), gap_ns)
 
     def _move(self, t_ns: int, raw: int, gap_ns: int) -> None:
         before, self.last = self.last, (t_ns, raw)
@@ -142,28 +145,38 @@ class Level:
         self.gaps: list[tuple[int, int]] = []
 
     def take(self, times: Sequence[int], values: Sequence[int | None], gap_ns: int) -> None:
-        """Take the readings of a frame; of a long run they count at its end."""
+        """Take the readings of a frame."""
         known = [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
         if not known:
             return
         if self.last_ns is not None and known[0][0] - self.last_ns > gap_ns:
             self.gaps.append((self.last_ns, known[0][0]))
         self.last_ns = known[-1][0]
-        if self._grid.coarse:
-            numbers = [v for _, v in known]
-            self._put(self.last_ns, math.fsum(numbers), len(numbers), min(numbers), max(numbers))
-        else:
-            for t_ns, raw in known:
-                self._put(t_ns, raw, 1, raw, raw)
+        for t_ns, raw in known:
+            self._put(self._grid.place(t_ns), raw)
 
-    def _put(self, t_ns: int, whole: float, count: int, low: int, high: int) -> None:
-        place = self._grid.place(t_ns)
+    def take_coded(self, t_ns: int, place: int, coded: list[int | None], gap_ns: int) -> None:
+        """Take the readings of a frame, of a long run: they count at its end."""
+        if len(coded) > 1:
+            for raw in gappy_delta_decode(coded):
+                if raw is not None:
+                    self._put(place, raw)
+        elif coded and coded[0] is not None:
+            self._put(place, coded[0])
+        if self.last_ns is not None and t_ns - self.last_ns > gap_ns:
+            self.gaps.append((self.last_ns, t_ns))
+        self.last_ns = t_ns
+
+    def _put(self, place: int, raw: int) -> None:
         if place < 0:
             return
-        self.whole[place] += whole * self._scale
-        self.count[place] += count
-        self.high[place] = max(self.high[place], high * self._scale)
-        self.low[place] = min(self.low[place], low * self._scale)
+        value = raw * self._scale
+        self.whole[place] += value
+        self.count[place] += 1.0
+        if value > self.high[place]:  # noqa: PLR1730  # half a million times
+            self.high[place] = value
+        if value < self.low[place]:  # noqa: PLR1730
+            self.low[place] = value
 
     def mean(self, place: int) -> float | None:
         """Mean of the readings in a grain, None if there was none."""
@@ -182,12 +195,22 @@ class Flags:
     def take(self, times: Sequence[int], values: Sequence[int | None]) -> None:
         """Take the readings of a frame."""
         for t_ns, bits in zip(times, values, strict=True):
-            place = -1 if bits is None else self._grid.place(t_ns)
-            if place < 0 or bits is None:
-                continue
-            self.count[place] += 1
-            if not bits:
-                continue
-            for cause, mask in self._causes.items():
-                if bits & mask:
-                    self.by_cause.setdefault(cause, self._grid.zeros())[place] += 1
+            if bits is not None:
+                self._put(self._grid.place(t_ns), bits)
+
+    def take_coded(self, t_ns: int, place: int, coded: list[int | None], gap_ns: int) -> None:
+        """Take the readings of a frame, of a long run: they count at its end."""
+        del t_ns, gap_ns
+        for bits in gappy_delta_decode(coded):
+            if bits is not None:
+                self._put(place, bits)
+
+    def _put(self, place: int, bits: int) -> None:
+        if place < 0:
+            return
+        self.count[place] += 1
+        if not bits:
+            return
+        for cause, mask in self._causes.items():
+            if bits & mask:
+                self.by_cause.setdefault(cause, self._grid.zeros())[place] += 1

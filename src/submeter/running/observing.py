@@ -42,7 +42,7 @@ from submeter.running.meetings import (
     meetings_of,
     stretches_of,
 )
-from submeter.running.wiring import ENERGIES, TIMES, Wire, course_of, folded
+from submeter.running.wiring import ENERGIES, TIMES, Sink, Wire, course_of, folded
 from submeter.storing.skimming import Skimmed, skim
 from submeter.units import NS_PER_S, ns_to_s, s_to_ns
 
@@ -125,12 +125,13 @@ class _Reading:
         self._early: list[Ticks] = []
         self._grid: Grid | None = None
         self._heads: list[Head] = []
-        self._channels: list[tuple[Wire, tuple[Channel, ...]] | None] = []
+        self._channels: list[tuple[Wire, tuple[Channel, ...], tuple[Sink | None, ...]]] = []
         self.devices: dict[str, Wire] = {}
         self._times: dict[Measures, Counted] = {}
         self._occupied: Occupations | None = None
         self._names: dict[int, tuple[int, str]] = {}
         self._interval_s = run.interval_s or 0.1
+        self._weight = 1  # readings that one which is read stands for
         self._events: list[Event] = []
         self._ranks: dict[int, tuple[int, int]] = {}  # rank -> last instant and CPU time
         self._rank_cpu: dict[int, list[tuple[int, int, int]]] = {}
@@ -212,7 +213,8 @@ class _Reading:
                     wire.add(channel)
                     if channel.measures in TIMES:
                         self._times.setdefault(channel.measures, wire.counted[channel.measures])
-                self._channels.append((wire, sensor.channels))
+                sinks = tuple(wire.sink(channel) for channel in sensor.channels)
+                self._channels.append((wire, sensor.channels, sinks))
 
     def _take(self, ticks: Ticks, weight: int) -> None:
         if self._grid is None:
@@ -221,11 +223,19 @@ class _Reading:
         if not 0 <= ticks.sensor < len(self._channels):
             return
         place = self._channels[ticks.sensor]
-        if place is None or not ticks.t_ns:
+        if not ticks.t_ns:
             return
-        wire, channels = place
+        self._weight = max(self._weight, weight)
+        wire, channels, sinks = place
         gap_s = max(_SHORTEST_GAP_S, 3 * self._interval_s) * weight + (weight > 1)
         gap_ns = s_to_ns(gap_s)
+        if self._grid.coarse:
+            t_ns = sum(ticks.t_ns)
+            at = self._grid.place(t_ns)
+            for sink, coded in zip(sinks, ticks.values, strict=False):
+                if sink is not None:
+                    sink(t_ns, at, coded, gap_ns)
+            return
         times = list(accumulate(ticks.t_ns))
         for channel, coded in zip(channels, ticks.values, strict=False):
             values: list[int | None] = (
@@ -350,7 +360,8 @@ class _Reading:
                 continue
             spans = list(main.gaps)
             last_ns = main.last_ns if isinstance(main, Level) else main.last and main.last[0]
-            if last_ns and grid.end_ns - last_ns > s_to_ns(_SHOWN_GAP_S + 3 * self._interval_s):
+            silence_s = (_SHOWN_GAP_S + 3 * self._interval_s) * self._weight
+            if last_ns and grid.end_ns - last_ns > s_to_ns(silence_s):
                 spans.append((last_ns, grid.end_ns))
             for t0_ns, t1_ns in spans:
                 start_s = max(0.0, ns_to_s(t0_ns - grid.start_ns))
@@ -365,7 +376,7 @@ class _Reading:
             device = ""
             if event.sensor is not None and 0 <= event.sensor < len(self._channels):
                 place = self._channels[event.sensor]
-                device = "" if place is None else place[0].device.id
+                device = place[0].device.id
             at_s = min(max(0.0, ns_to_s(event.t_ns - grid.start_ns)), self._run.duration_s)
             yield Happening(at_s, event.kind, event.text, device, event.number)
 

@@ -23,6 +23,9 @@ _LEVELS: Final = frozenset({
 })  # fmt: skip
 
 
+Sink = Callable[[int, int, list[int | None], int], None]
+
+
 class Wire:
     """Where the readings of a device go."""
 
@@ -57,6 +60,14 @@ class Wire:
             self.levels[measures].take(times, values, gap_ns)
         elif measures is Measures.THROTTLE and self.flags is not None:
             self.flags.take(times, values)
+
+    def sink(self, channel: Channel) -> Sink | None:
+        """What takes the coded readings of a channel of a long run; None if nobody does."""
+        found: Counted | Level | Flags | None = self.counted.get(channel.measures)
+        found = found or self.levels.get(channel.measures)
+        if found is None and channel.measures is Measures.THROTTLE:
+            found = self.flags
+        return None if found is None else found.take_coded
 
     def joules(self) -> tuple[list[float], list[float]]:
         """Energy [J] and seconds that it covers, of each grain; by the best that tells."""

@@ -18,18 +18,18 @@ from typing import Final, NamedTuple
 from submeter.records.frames import Frame
 from submeter.storing.framing import HEADER_BYTES, MAGIC, MAX_PAYLOAD_BYTES, decode
 
-READ_WHOLE_BYTES: Final = 8 << 20  # so much of readings is read, of whatever length the run was
+READ_WHOLE_BYTES: Final = 5 << 19  # so much of readings is read, of whatever length the run was
 METRICS_BYTES: Final = 1 << 20
-READ_WINDOWS: Final = 30_000  # windows of occupancy; then each second one, each fourth, ...
+READ_WINDOWS: Final = 10_000  # windows of occupancy; then each second one, each fourth, ...
 
 _HEADER: Final = struct.Struct("<4sII")
 _MAGIC: Final = int.from_bytes(MAGIC, "little")
-_START: Final = struct.Struct("<II")  # magic and length
-# Where a payload of MessagePack, whose first key is "type", tells its kind and its sensor.
-_TAG: Final = HEADER_BYTES + 7
-_KEY: Final = HEADER_BYTES + 12
-_SENSOR: Final = HEADER_BYTES + 19
+# Magic and length; then, as a payload of MessagePack whose first key is "type" has them, the first
+# letter of its kind and, of readings, the length of the next key and the place of the sensor.
+_HEAD: Final = struct.Struct("<II11xB4xB6xB")
+_SHORTEST: Final = 8  # of a payload that has a kind
 _TICKS, _USE, _WINDOW, _METRIC = b"tuom"
+_OFTEN: Final = frozenset({_TICKS, _USE, _METRIC})
 _SENSOR_KEY: Final = 0xA6  # a string of six: "sensor"
 _SMALL: Final = 0x80  # numbers below are one byte
 
@@ -69,17 +69,27 @@ def skim(path: Path) -> Iterator[Skimmed]:
 
 def _frames(content: mmap.mmap, size_bytes: int) -> Iterator[Skimmed]:
     turns = _Turns(size_bytes)
-    start_of, at, last = _START.unpack_from, 0, size_bytes - HEADER_BYTES
+    head_of, at, last = _HEAD.unpack_from, 0, size_bytes - _HEAD.size
+    seen, stride = [0] * _SMALL, turns.stride
     while 0 <= at <= last:
-        magic, length = start_of(content, at)
+        magic, length, kind, key, sensor = head_of(content, at)
         end = at + HEADER_BYTES + length
         if magic != _MAGIC or length > MAX_PAYLOAD_BYTES or end > size_bytes:
             at = content.find(MAGIC, at + 1)
             continue
-        weight = turns.weight(content, at) if length > _SENSOR else 1
-        if not weight and end < size_bytes:
-            at = end
-            continue
+        weight = 1
+        if kind == _TICKS and key == _SENSOR_KEY and sensor < _SMALL:
+            turn = seen[sensor]
+            seen[sensor] = turn + 1
+            if turn % stride and end < size_bytes:
+                at = end
+                continue
+            weight = stride
+        elif length > _SHORTEST:
+            weight = turns.weight(kind)
+            if not weight and end < size_bytes:
+                at = end
+                continue
         if not _sound(content, at, end):
             at = content.find(MAGIC, at + 1)
             continue
@@ -87,21 +97,33 @@ def _frames(content: mmap.mmap, size_bytes: int) -> Iterator[Skimmed]:
         if frame is not None:
             yield Skimmed(frame, weight or 1)
         at = end
+    while 0 <= at < size_bytes and end_of(content, at) <= size_bytes:  # too short for the above
+        frame = decode(content[at + HEADER_BYTES : end_of(content, at)])
+        if frame is None or not _sound(content, at, end_of(content, at)):
+            return
+        yield Skimmed(frame, 1)
+        at = end_of(content, at)
+
+
+def end_of(content: mmap.mmap, at: int) -> int:
+    """Where the frame that begins at *at* ends; beyond the end of all if none begins there."""
+    if len(content) - at < HEADER_BYTES or content[at : at + len(MAGIC)] != MAGIC:
+        return len(content) + 1
+    return at + HEADER_BYTES + int.from_bytes(content[at + 4 : at + 8], "little")
 
 
 class _Turns:
-    """Whose turn it is to be read."""
+    """Whose turn it is to be read, of what is not a reading."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._stride = max(1, -(-size_bytes // READ_WHOLE_BYTES))
+        self.stride = max(1, -(-size_bytes // READ_WHOLE_BYTES))
         self._metric_stride = max(1, -(-size_bytes // METRICS_BYTES))
         self._seen: dict[int, int] = {}
         self._windows = self._window_turn = 0
         self._window_stride = 1
 
-    def weight(self, content: mmap.mmap, at: int) -> int:
-        """How many frames that at *at* stands for; 0: leave it out."""
-        kind = content[at + _TAG]
+    def weight(self, kind: int) -> int:
+        """How many frames the next one of this *kind* stands for; 0: leave it out."""
         if kind == _WINDOW:
             self._window_turn += 1
             if self._window_turn % self._window_stride:
@@ -111,17 +133,11 @@ class _Turns:
             if self._windows % READ_WINDOWS == 0:
                 self._window_stride *= 2
             return weight
-        stride, who = self._stride, -1
-        if kind == _TICKS and content[at + _KEY] == _SENSOR_KEY:
-            who = content[at + _SENSOR]
-            if who >= _SMALL:
-                who = content[at + _SENSOR + 1]
-        elif kind == _METRIC:
-            stride = self._metric_stride
-        elif kind != _USE:
+        if kind not in _OFTEN:
             return 1
-        turn = self._seen.get(who, 0)
-        self._seen[who] = turn + 1
+        stride = self._metric_stride if kind == _METRIC else self.stride
+        turn = self._seen.get(kind, 0)
+        self._seen[kind] = turn + 1
         return 0 if turn % stride else stride
 
 

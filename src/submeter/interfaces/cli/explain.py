@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from submeter.errors import UsageError
+from submeter.interfaces.cli.explain_layers import layer_options
 from submeter.interfaces.cli.lookup import complete_run, look_up
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ def _work(_ctx: click.Context, _param: click.Parameter, given: str | None) -> "W
               help="Small branches, each device, and what is not advised, too.")  # fmt: skip
 @click.option("--timeline", is_flag=True, help="Draw power, phases and stalls over time.")
 @click.option("--chart", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Write the time line as .svg, .html or .json (Vega-Lite).")  # fmt: skip
+              help="Write the tree (with --timeline: that) as .svg, .html or .json.")  # fmt: skip
+@click.option("--icicle", is_flag=True, help="Draw the tree as boxes.")
 @click.option("--flop", callback=_work, metavar="N/UNIT",
               help="Operations of the model per sample, token or step.")  # fmt: skip
 @click.option("--project", help="The life-cycle of all runs of this project instead.")
+@layer_options
 def explain(
     *,
     run: str,
@@ -56,9 +59,12 @@ def explain(
     depth: int | None,
     everything: bool,
     timeline: bool,
+    icicle: bool,
     chart: Path | None,
     flop: "Work | None",
     project: str | None,
+    layers: bool,
+    calibrate_layers: bool,
 ) -> None:
     """Say why RUN used so much: from the wall down to the layer, its waste, what to try.
 
@@ -69,8 +75,10 @@ def explain(
     Examples:
       submeter explain
       submeter explain digits --depth 3
+      submeter explain last --chart joules.html
       submeter explain last --timeline --chart power.svg
       submeter explain last --flop 9.1G/sample
+      submeter explain last --layers --chart joules.html
       submeter explain --project thesis
     """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.interfaces.explaining import explained_project, explained_run
@@ -79,10 +87,14 @@ def explain(
     from submeter.reporting.words import to_json
 
     if chart is not None and chart.suffix.lower().lstrip(".") not in _CHARTS:
-        raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart power.svg")
+        raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart joules.svg")
+    width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+    if layers or calibrate_layers:
+        _layers(run, width, as_json=as_json, chart=chart, calibrates=calibrate_layers)
+        return
     seen: Explained | None = None
     if project is not None:
-        if timeline or chart is not None:
+        if timeline:
             raise UsageError(
                 "a project has no time line", remedy="submeter explain RUN --timeline"
             )
@@ -93,16 +105,43 @@ def explain(
     if as_json:
         click.echo(to_json(explanation_document(found, depth=depth)))
     else:
-        width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
         said = explained_words(found, width, depth=depth or DEPTH, everything=everything)
         first, _, others = said.partition("\n")
         bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         click.echo(first if bare else click.style(first, bold=True))
         click.echo(others)
+        if icicle:
+            from submeter.reporting.icicles import boxes_of, terminal
+
+            click.echo("\n" + terminal(boxes_of(found.tree), width))
         if timeline and seen is not None:
             _draw(seen, width)
-    if chart is not None and seen is not None:
+    if chart is not None and timeline and seen is not None:
         _write(chart, seen)
+    elif chart is not None:
+        from submeter.interfaces.cli.explain_layers import write_icicle
+
+        write_icicle(chart, found.tree, found.name)
+
+
+def _layers(run: str, width: int, *, as_json: bool, chart: Path | None, calibrates: bool) -> None:
+    """Layers of *run*, or the check of them."""
+    from submeter.errors import RunNotFoundError
+    from submeter.interfaces.cli.explain_layers import calibrate, show_layers
+    from submeter.interfaces.explaining import explained_run
+
+    try:
+        found = look_up(run).run
+    except RunNotFoundError:
+        if not calibrates or run != "last":
+            raise
+        calibrate(None, width=width, as_json=as_json)  # without a run, the usual layers
+        return
+    if calibrates:
+        calibrate(found, width=width, as_json=as_json)
+        return
+    explanation = explained_run(found).explanation
+    show_layers(found, explanation, width=width, as_json=as_json, chart=chart)
 
 
 def _draw(seen: "Explained", width: int) -> None:
@@ -118,12 +157,12 @@ def _write(path: Path, seen: "Explained") -> None:
     from submeter.reporting.words import to_json
 
     observations, stalls = seen.observations, seen.explanation.stalls
-    kind = path.suffix.lower().lstrip(".")
+    kind, name = path.suffix.lower().lstrip("."), seen.explanation.name
     if kind == "json":
         text = to_json(timelines.timeline_specification(observations, stalls)) + "\n"
     else:
-        text = timelines.timeline_svg(observations, stalls, seen.explanation.name)
-        text = timelines.page(text, seen.explanation.name) if kind == "html" else text
+        text = timelines.timeline_svg(observations, stalls, name)
+        text = timelines.page(text, name) if kind == "html" else text
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
