@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from submeter.errors import LedgerError
-from submeter.estimating.remaining import Course, Mark, Stretch
+from submeter.estimating.courses import Course, Mark, Stretch
+from submeter.estimating.remaining import NEIGHBOURS_RATIO
 from submeter.metering._result import Result
 from submeter.metering.settle import Settler
+from submeter.records.devices import DeviceKind
 from submeter.records.frames import (
     TOTAL_STEPS,
     Frame,
+    Head,
     Metric,
     Occupancy,
     PathName,
@@ -136,12 +139,16 @@ class Progress:
         self._loose: dict[int, Frame] = {}  # last ones, which may still be written over
         self._paths: dict[int, str] = {}
         self._window_ns: int | None = None
+        self._unseen_neighbours = False
         self._stretches: dict[str, list[tuple[int, int]]] = {}
 
     def feed(self, frame: Frame) -> None:
         """Take the next frame of the journal."""
         if isinstance(frame, Started) and self.started_ns is None:
             self.started_ns = self._window_ns = frame.t_ns
+        elif isinstance(frame, Head):
+            boards = any(d.kind is DeviceKind.GPU for d in frame.devices)
+            self._unseen_neighbours = bool(frame.machine.get("virtualisation")) and not boards
         elif isinstance(frame, PathName):
             self._paths[frame.index] = frame.path
         elif isinstance(frame, Occupancy):
@@ -176,6 +183,11 @@ class Progress:
         """What the process logged that came furthest; None if no process logged a step."""
         rows = [p for p in self._processes.values() if p.marks]
         return max(rows, key=lambda p: len(p.marks), default=None)
+
+    @property
+    def neighbours_ratio(self) -> float:
+        """Doubt by neighbours on the same processors; 0 where a board sets the pace."""
+        return NEIGHBOURS_RATIO if self._unseen_neighbours else 0.0
 
     @property
     def by_epochs(self) -> bool:
