@@ -45,26 +45,25 @@ class Change(msgspec.Struct, frozen=True):
         return self.ratio_low > 1 or self.ratio_high < 1
 
 
-def change(
-    before: Amount,
-    after: Amount,
-    *,
-    before_is_least: bool = False,
-    after_is_least: bool = False,
-) -> Change | Missing:
-    """How *after* differs from *before*.
+class Known(msgspec.Struct, frozen=True):
+    """An amount as far as it is known.
 
-    Parameters
-    ----------
-    before, after
-        Amounts of one unit. Doubts of equal key move both together.
-    before_is_least, after_is_least
-        Whether parts are missing in it, so that it is only a lower bound.
+    ``least`` says that parts are missing, so that it is a lower bound; ``vague`` that nobody kept
+    how far it may be off.
+    """
+
+    amount: Amount | Missing
+    least: bool = False
+    vague: bool = False
+
+
+def change(before: Known, after: Known) -> Change | Missing:
+    """How *after* differs from *before*, of one unit; doubts of equal key move both together.
 
     Returns
     -------
     Change or Missing
-        `Missing` where there is no ratio, because nothing was before.
+        `Missing` where either is, or where there is no ratio because one of them is nothing.
 
     Notes
     -----
@@ -77,22 +76,29 @@ def change(
 
     so that the interval of the reversed order is exactly the inverse one.
     """
-    if before == after and before_is_least == after_is_least:
+    old, new = before.amount, after.amount
+    if isinstance(old, Missing):
+        return old
+    if isinstance(new, Missing):
+        return new
+    if before == after:
         return Change(1.0, 1.0, 1.0, 0.0, 0.0, 0.0, same=True)
-    if before.value <= 0 or after.value <= 0:
+    if old.value <= 0 or new.value <= 0:
         return Missing("there is no ratio to nothing")
-    half = min(_reach(before, after) / 2, _LARGEST_LOG)
+    half = min(_reach(old, new) / 2, _LARGEST_LOG)
     up, down = math.exp(half), math.exp(-half)
-    ends = [(a.value * down - a.bound_low, a.value * up + a.bound_high) for a in (before, after)]
-    (low_b, high_b), (low_a, high_a) = ((max(0.0, low), high) for low, high in ends)
-    plain = difference(before, after)
+    ends = [(a.value * down - a.bound_low, a.value * up + a.bound_high) for a in (old, new)]
+    (low_old, high_old), (low_new, high_new) = ((max(0.0, low), high) for low, high in ends)
+    plain = difference(old, new)
+    vague = before.vague or after.vague
+    falls, rises = before.least or vague, after.least or vague  # as far as one likes
     return Change(
-        ratio=after.value / before.value,
-        ratio_low=0.0 if before_is_least else low_a / high_b,
-        ratio_high=math.inf if after_is_least or low_b <= 0 else high_a / low_b,
+        ratio=new.value / old.value,
+        ratio_low=0.0 if falls else low_new / high_old,
+        ratio_high=math.inf if rises or low_old <= 0 else high_new / low_old,
         difference=plain.value,
-        difference_low=-math.inf if before_is_least else plain.low,
-        difference_high=math.inf if after_is_least else plain.high,
+        difference_low=-math.inf if falls else plain.low,
+        difference_high=math.inf if rises else plain.high,
     )
 
 
