@@ -109,6 +109,28 @@ def row_of(key: str, name: str, unit: str, values: Sequence[Known]) -> Row:
     return Row(key, name, unit, tuple(values), tuple(change(values[0], v) for v in values))
 
 
+def amounts_of(
+    columns: Sequence[Column],
+    pick: Callable[[Run, Footprint], Amount | Missing],
+    *,
+    facility: bool = True,
+) -> list[Known]:
+    """What *pick* finds in each of *columns*, doubts named so that they are true side by side.
+
+    Without *facility* it is whole even where parts of the node are not known.
+    """
+    return [_Named(column).known(pick, facility=facility) for column in columns]
+
+
+def duration_of(run: Run, _made: Footprint) -> Amount | Missing:
+    """How long *run* took [s]."""
+    if run.duration_s <= 0:
+        return NOT_TOLD
+    basis = Basis.MODELLED if run.origin == "predicted" else Basis.MEASURED
+    doubt_s = min(CLOCK_S, run.duration_s) if run.origin == "measured" else 0.0
+    return Amount((Term(run.duration_s, basis),), bound_low=doubt_s, bound_high=doubt_s)
+
+
 # --- boundaries ---------------------------------------------------------------------------------
 
 
@@ -230,21 +252,13 @@ def _energies(columns: Sequence[_Named], boundary: Boundary) -> list[Row]:
 
 
 def _time(columns: Sequence[_Named]) -> Row:
-    return row_of("time", "time", "s", [_duration(c) for c in columns])
+    return row_of("time", "time", "s", [_vague(c, c.known(duration_of, facility=False)) for c in columns])
 
 
-def _duration(named: _Named) -> Known:
-    """How long it took; of what was predicted the record keeps no interval."""
-
-    def pick(run: Run, _made: Footprint) -> Amount | Missing:
-        if run.duration_s <= 0:
-            return NOT_TOLD
-        basis = Basis.MODELLED if run.origin == "predicted" else Basis.MEASURED
-        doubt_s = min(CLOCK_S, run.duration_s) if run.origin == "measured" else 0.0
-        return Amount((Term(run.duration_s, basis),), bound_low=doubt_s, bound_high=doubt_s)
-
+def _vague(named: _Named, time: Known) -> Known:
+    """*time*, of which the record keeps no interval where it was predicted."""
     vague = any(run.origin == "predicted" for run in named.column.runs)
-    return msgspec.structs.replace(named.known(pick, facility=False), vague=vague)
+    return msgspec.structs.replace(time, vague=vague)
 
 
 def _impacts(columns: Sequence[_Named]) -> list[Row]:
@@ -297,13 +311,12 @@ def _phases(columns: Sequence[_Named]) -> list[Row]:
 def _by_path(run: Run) -> Mapping[str, PhaseNode]:
     found: dict[str, PhaseNode] = {}
 
-    def walk(nodes: Iterable[PhaseNode], above: str) -> None:
+    def walk(nodes: Iterable[PhaseNode]) -> None:
         for node in nodes:
-            path = f"{above}/{node.name}" if above else node.name
-            found[path] = node
-            walk(node.children, path)
+            found[node.path] = node
+            walk(node.children)
 
-    walk(phase_tree(run.phases), "")
+    walk(phase_tree(run.phases))
     return found
 
 
