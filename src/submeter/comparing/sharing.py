@@ -6,7 +6,7 @@ A key of doubt is unique within a run. Beside another run it needs to say whose 
 What is not known to be shared is taken as independent, which never makes an interval narrower.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from submeter.records.figures import Quantity
@@ -57,8 +57,13 @@ def machine(run: Run) -> str:
     return " + ".join(sorted(map(_host, run.hosts))) or f"the machine of {run.parent or run.id}"
 
 
+def machine_name(host: str, told: Mapping[str, str]) -> str:
+    """Name of a machine by its host's name and what is *told* of it."""
+    return " ".join((host, *(told.get(key, "") for key in _TELLING))).strip()
+
+
 def _host(host: Host) -> str:
-    return " ".join((host.name, *(host.machine.get(key, "") for key in _TELLING))).strip()
+    return machine_name(host.name, host.machine)
 
 
 def _site(run: Run) -> str:
