@@ -146,7 +146,9 @@ def facts_of(row: Row, cited: Cited) -> list[Fact]:
                 least=1.0 if quantity == "pue" else 0.0,
             )
         )  # fmt: skip
-    return [f if f.unit else replace(f, unit="t" if f.quantity.endswith("_t") else "L") for f in found]
+    return [
+        f if f.unit else replace(f, unit="t" if f.quantity.endswith("_t") else "L") for f in found
+    ]
 
 
 def energy_of(row: Row, source: str, recalled: set[str]) -> Fact:

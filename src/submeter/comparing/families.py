@@ -99,9 +99,7 @@ class Protocol(msgspec.Struct, frozen=True):
     @property
     def word(self) -> str:
         """By which runs of this protocol are found again."""
-        return (
-            f"models-{self.folds}x{self.inner}x{self.settings}-{self.seed}-{self.least_s:g}s"
-        )
+        return f"models-{self.folds}x{self.inner}x{self.settings}-{self.seed}-{self.least_s:g}s"
 
 
 FULL: Final = Protocol()

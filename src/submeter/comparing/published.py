@@ -104,7 +104,9 @@ def _row(words: str) -> dict[str, str]:
     asked = _plain(words)
     every = [dict(row) for row in rows(RUNS)]
     exact = [row for row in every if asked in {_plain(row["key"]), _plain(row["name"])}]
-    within = [r for r in every if asked and (asked in _plain(r["key"]) or asked in _plain(r["name"]))]
+    within = [
+        r for r in every if asked and (asked in _plain(r["key"]) or asked in _plain(r["name"]))
+    ]
     found = exact or within
     if len(found) == 1:
         return found[0]
@@ -137,4 +139,3 @@ def _hours(known: dict[str, Factor], devices: str) -> tuple[float, float]:
     if "device_hours" in known and count:
         return known["device_hours"].value / count, count
     return 0.0, count
-

@@ -145,9 +145,7 @@ class Boundary(NamedTuple):
 
 def common_boundary(columns: Sequence[Column]) -> Boundary:
     """The outermost boundary at which the energy of every run is known whole; else the wall."""
-    pairs = [
-        pair for c in columns for pair in zip(c.runs, c.prints, strict=True)
-    ]
+    pairs = [pair for c in columns for pair in zip(c.runs, c.prints, strict=True)]
     for boundary in BOUNDARIES:
         if all(boundary.whole(*pair) for pair in pairs):
             kinds = {frozenset(_kinds(run)) for run, _ in pairs}
@@ -245,14 +243,14 @@ def _energies(columns: Sequence[_Named], boundary: Boundary) -> list[Row]:
     if boundary is not wall:
         values = [c.known(boundary.amount, facility=False) for c in columns]
         rows.append(row_of(f"energy_{boundary.key}", f"energy, {boundary.name}", "J", values))
-    rows.append(
-        row_of("energy", f"energy, {WALL}", "J", [c.known(wall.amount) for c in columns])
-    )
+    rows.append(row_of("energy", f"energy, {WALL}", "J", [c.known(wall.amount) for c in columns]))
     return rows
 
 
 def _time(columns: Sequence[_Named]) -> Row:
-    return row_of("time", "time", "s", [_vague(c, c.known(duration_of, facility=False)) for c in columns])
+    return row_of(
+        "time", "time", "s", [_vague(c, c.known(duration_of, facility=False)) for c in columns]
+    )
 
 
 def _vague(named: _Named, time: Known) -> Known:

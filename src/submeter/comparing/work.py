@@ -144,7 +144,9 @@ def _units(runs: Sequence[Run]) -> list[str]:
     common = [
         unit
         for unit in runs[0].work
-        if all(math.isfinite(run.work.get(unit, 0.0)) and run.work.get(unit, 0) > 0 for run in runs)
+        if all(
+            math.isfinite(run.work.get(unit, 0.0)) and run.work.get(unit, 0) > 0 for run in runs
+        )
     ]
     fixed = [unit for unit in common if unit in UNITS]
     if fixed:
@@ -191,12 +193,16 @@ def _reached(
     rising = direction(name) is not False
     best = [max(v for _, v in c) if rising else min(v for _, v in c) for c in curves]
     goal = (min(best) if rising else max(best)) if target is None else target
-    places = {id(run): _first(curve, goal, rising) for run, curve in zip(runs, curves, strict=True)}
+    places = {
+        id(run): _first(curve, goal, rising) for run, curve in zip(runs, curves, strict=True)
+    }
     if all(place is None for place in places.values()):
         refused.append(f"none of them reached {name} {goal:g}")
         return None
     energy = amounts_of(columns, _up_to(boundary.amount, places, name, goal), facility=False)
-    time = amounts_of(columns, _up_to(duration_of, places, name, goal, by_time=True), facility=False)
+    time = amounts_of(
+        columns, _up_to(duration_of, places, name, goal, by_time=True), facility=False
+    )
     if any(run.series is None for run in runs):
         refused.append("a run without its power over time is taken to have drawn evenly")
     sign = "≥" if rising else "≤"
@@ -232,7 +238,9 @@ def _instant(point: MetricPoint) -> float:
 
 
 def _first(
-    curve: Sequence[tuple[float, float]], goal: float, rising: bool  # noqa: FBT001  # of a metric
+    curve: Sequence[tuple[float, float]],
+    goal: float,
+    rising: bool,  # noqa: FBT001  # of a metric
 ) -> tuple[float, float] | None:
     """Instants before and at which *curve* first is as good as *goal* [s]; None if never."""
     before_s = 0.0
@@ -283,4 +291,3 @@ def _part(run: Run, at_s: float, *, by_time: bool) -> float:
         math.fsum(row[:full]) + (share * row[full] if full < len(row) else 0.0) for row in rows
     )
     return min(1.0, used / whole)
-

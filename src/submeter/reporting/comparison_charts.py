@@ -19,6 +19,7 @@ _INK, _PALE, _LESS, _MORE = "#333333", "#8a8a8a", "#2e7d4f", "#b3541e"
 _ROW, _LEFT, _PLOT, _RIGHT, _TOP = 22, 230, 420, 230, 48  # pixels
 _LEAST_SPAN: Final = 1.25  # an axis reaches at least so far to both sides of no change
 _LABEL: Final = 32
+_MOST_TICKS: Final = 8
 _LEGEND: Final = (
     "ratio to {first}, logarithmic: ● best estimate, ━ 95 % interval; grey: not distinguishable"
 )
@@ -77,8 +78,8 @@ def scatter_svg(title: str, words: str, marks: Sequence[Mark], x_name: str, y_na
         at = x(10.0**power)
         parts.append(_vertical(at, _TOP, _TOP + height))
         parts.append(_text(at, _TOP + height + 16, _power(power), "middle"))
-    for value in _ticks(bottom, ceiling):
-        parts.append(_text(left - 8, y(value) + 4, f"{value:.4g}", "end"))
+    ticks = _ticks(bottom, ceiling)
+    parts += [_text(left - 8, y(value) + 4, f"{value:.4g}", "end") for value in ticks]
     for mark in marks:
         ink = _LESS if mark.kept else _PALE
         cx, cy = x(mark.x), y(mark.y)
@@ -167,7 +168,8 @@ def _x(ratio: float, low: float, high: float) -> float:
 
 def _ticks(low: float, high: float) -> list[float]:
     step = 10.0 ** math.floor(math.log10(high - low))
-    step = next(s for s in (step / 10, step / 5, step / 2, step) if (high - low) / s <= 8)  # noqa: PLR2004, E501
+    finer = (step / 10, step / 5, step / 2, step)
+    step = next((s for s in finer if (high - low) / s <= _MOST_TICKS), step)
     first = math.ceil(low / step)
     return [step * n for n in range(first, math.floor(high / step) + 1)]
 

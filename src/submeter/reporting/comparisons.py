@@ -34,6 +34,7 @@ _FACTOR: Final = 10.0  # from here on a ratio is told as a factor
 _TWO: Final = 2
 _MOST_ROWS: Final = 16  # of what changed
 _AT_MOST: Final = 0.0095  # below it a change has a digit behind the point
+_LONG: Final = 1e6
 _NAMES: Final = {"end": "how it ended", "meter": "how it is known"}
 
 
@@ -113,7 +114,11 @@ def _changed(made: Comparison, width: int) -> list[str]:
     if len(names) == _TWO:
         rows = [["what changed", "", *names]]
         rows += [
-            [_INDENT + _NAMES.get(row.group, row.group), cut(plain(row.name), _LABEL), *_cells(row)]
+            [
+                _INDENT + _NAMES.get(row.group, row.group),
+                cut(plain(row.name), _LABEL),
+                *_cells(row),
+            ]
             for row in found.changed[:_MOST_ROWS]
         ]
         lines = table(rows)
@@ -145,9 +150,7 @@ def _stacked(rows: Sequence[Changed], names: Sequence[str], width: int) -> list[
 def _by_run(rows: Sequence[Changed], names: Sequence[str], width: int) -> list[str]:
     """A row for each run, a column for each thing that they differ in."""
     heads = ["what changed", *(cut(plain(row.name), _LABEL) for row in rows)]
-    body = [
-        [_INDENT + name, *(_cells(row)[i] for row in rows)] for i, name in enumerate(names)
-    ]
+    body = [[_INDENT + name, *(_cells(row)[i] for row in rows)] for i, name in enumerate(names)]
     spare = list(range(len(rows), 1, -1))
     lines, gone = fitted([heads, *body], width, spare=spare)
     if gone:
@@ -219,7 +222,7 @@ def _many(
         for i, cells in enumerate(parts):
             cells.append(_value(row.values[i], row, like)[0])
             if n == 0:
-                cells += change_words(row.changes[i]) if i else ("", "")
+                cells.extend(change_words(row.changes[i]) if i else ("", ""))
         if n > 1:
             order.append(len(heads) - 1)
     begin = len(heads)
@@ -298,9 +301,11 @@ def _ratio(ratio: float, *, factor: bool | None = None, bare: bool = False) -> s
 
 
 def _short(size: float) -> str:
-    """Two digits and no exponent below a million, such as 1200 or 8.7e8."""
+    """Two digits, and no exponent below a million: 1200, 8.7e8."""
     rounded = float(f"{size:.2g}")
-    return f"{rounded:g}" if rounded < 1e6 else f"{rounded:.1e}".replace("e+0", "e").replace("e+", "e")  # noqa: PLR2004, E501
+    if rounded < _LONG:
+        return f"{rounded:g}"
+    return f"{rounded:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
 def _notes(notes: Sequence[str], width: int) -> list[str]:

@@ -5,15 +5,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from submeter.comparing.differences import Known
 from submeter.comparing.families import DATA_SETS, FAMILIES, Protocol, Result, corrected, pareto
 from submeter.comparing.runs import row_of
-from submeter.comparing.differences import Known
 from submeter.records.amounts import Amount
 from submeter.records.figures import Figure, Missing
 from submeter.reporting.comparison_charts import Mark, scatter_svg
 from submeter.reporting.comparison_words import change_document
 from submeter.reporting.footprint_words import figure_words
-from submeter.reporting.numbers import MISSING, below_resolution, interval, mark, write, write_limit
+from submeter.reporting.numbers import (
+    MISSING,
+    below_resolution,
+    interval,
+    mark,
+    write,
+    write_limit,
+)
 from submeter.reporting.text import fill, fitted, plain
 from submeter.reporting.words import JSON_SCHEMA
 
@@ -44,30 +51,6 @@ def families_document(
     results: Sequence[Result], protocol: Protocol, notes: Sequence[str]
 ) -> dict[str, object]:
     """Words of the JSON."""
-    rows: list[dict[str, object]] = []
-    for found in by_data(results).values():
-        best = found[0]
-        for result, kept in zip(found, pareto(found), strict=True):
-            value, reach = corrected(result.accuracies)
-            less, slack = _to_best(result, best)
-            whole = row_of("energy", "energy", _J, [Known(best.whole), Known(result.whole)])
-            rows.append(
-                {
-                    "data": result.data,
-                    "family": result.family,
-                    "model": FAMILIES[result.family].words,
-                    "accuracy": _quality(value, reach),
-                    "accuracy_to_best": _quality(less, slack),
-                    "distinguishable": abs(less) > slack,
-                    "selection": figure_words(result.selection, _J),
-                    "training": figure_words(result.training, _J),
-                    "prediction": figure_words(result.prediction, _J),
-                    "energy_to_best": change_document(whole.changes[1]),
-                    "pareto": kept,
-                    "chosen": result.chosen,
-                    "run": result.run_id,
-                }
-            )
     return {
         "schema": JSON_SCHEMA,
         "protocol": {
@@ -77,7 +60,7 @@ def families_document(
             "seed": protocol.seed,
             "least_s": protocol.least_s,
         },
-        "models": rows,
+        "models": [row for found in by_data(results).values() for row in _rows(found)],
         "notes": list(notes),
     }
 
@@ -90,7 +73,9 @@ def families_svg(results: Sequence[Result]) -> Mapping[str, str]:
         if marks:
             title = f"{data}: accuracy against energy of search and training"
             said = f"{title}, 95 % intervals; * nothing else is as good in both"
-            drawn[data] = scatter_svg(title, said, marks, "energy of one search and one training", "accuracy")
+            drawn[data] = scatter_svg(
+                title, said, marks, "energy of one search and one training", "accuracy"
+            )
     return drawn
 
 
@@ -105,6 +90,32 @@ def by_data(results: Sequence[Result]) -> dict[str, list[Result]]:
 # --- inside -------------------------------------------------------------------------------------
 
 
+def _rows(found: Sequence[Result]) -> list[dict[str, object]]:
+    """Words of each family on one data set, beside the most accurate."""
+    pairs = zip(found, pareto(found), strict=True)
+    return [_row(result, found[0], kept=kept) for result, kept in pairs]
+
+
+def _row(result: Result, best: Result, *, kept: bool) -> dict[str, object]:
+    less, slack = _to_best(result, best)
+    whole = row_of("energy", "energy", _J, [Known(best.whole), Known(result.whole)])
+    return {
+        "data": result.data,
+        "family": result.family,
+        "model": FAMILIES[result.family].words,
+        "accuracy": _quality(*corrected(result.accuracies)),
+        "accuracy_to_best": _quality(less, slack),
+        "distinguishable": abs(less) > slack,
+        "selection": figure_words(result.selection, _J),
+        "training": figure_words(result.training, _J),
+        "prediction": figure_words(result.prediction, _J),
+        "energy_to_best": change_document(whole.changes[1]),
+        "pareto": kept,
+        "chosen": result.chosen,
+        "run": result.run_id,
+    }
+
+
 def _rule(protocol: Protocol) -> str:
     return (
         f"Each family: the same {protocol.folds} folds, {protocol.settings} settings to choose "
@@ -113,7 +124,17 @@ def _rule(protocol: Protocol) -> str:
 
 
 def _table(data: str, rows: Sequence[Result], width: int) -> list[str]:
-    heads = ["", "family", "accuracy", "95 %", "to the best", "search", "training", "", "a prediction"]
+    heads = [
+        "",
+        "family",
+        "accuracy",
+        "95 %",
+        "to the best",
+        "search",
+        "training",
+        "",
+        "a prediction",
+    ]
     cells = [heads]
     for result, kept in zip(rows, pareto(rows), strict=True):
         value, reach = corrected(result.accuracies)
@@ -123,7 +144,9 @@ def _table(data: str, rows: Sequence[Result], width: int) -> list[str]:
                 "*" if kept else "",
                 FAMILIES[result.family].words,
                 f"{value:.3f}",
-                f"({value - reach:.3f} – {min(1.0, value + reach):.3f})" if math.isfinite(reach) else "",
+                f"({value - reach:.3f} – {min(1.0, value + reach):.3f})"
+                if math.isfinite(reach)
+                else "",
                 _lag(result, rows[0]),
                 _cell(result.selection)[0],
                 *training,

@@ -25,10 +25,17 @@ _TWO: Final = 2
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, metavar="RUN…", shell_complete=complete_run)
-@click.option("--published", multiple=True, metavar="NAME",
-              help="Beside a training that others published: BLOOM, llama1-7b.")
-@click.option("--by", metavar="WORDS",
-              help="Split by phase or device; or take runs together that say the same: lr, name.")
+@click.option(
+    "--published",
+    multiple=True,
+    metavar="NAME",
+    help="Beside a training that others published: BLOOM, llama1-7b.",
+)
+@click.option(
+    "--by",
+    metavar="WORDS",
+    help="Split by phase or device; or take runs together that say the same: lr, name.",
+)
 @click.option("--same-work", is_flag=True, help="Per unit of work, and to the same quality.")
 @click.option("--metric", metavar="NAME", help="With --same-work: which quality.")
 @click.option("--to", "target", type=float, metavar="VALUE", help="With --same-work: how much.")
@@ -36,8 +43,11 @@ _TWO: Final = 2
 @click.option("--again", is_flag=True, help="With --models: meter anew what is known of here.")
 @click.option("--quick", is_flag=True, help="With --models: a smaller search.")
 @click.option("--hardware", metavar="NAMES", help="The same work on: v100,a100,h100,tpu-v4,cpu.")
-@click.option("--work", metavar="WORK",
-              help="With --hardware: a description, “params=7B tokens=2T”, or a predicted run.")
+@click.option(
+    "--work",
+    metavar="WORK",
+    help="With --hardware: a description, “params=7B tokens=2T”, or a predicted run.",
+)
 @click.option("--chart", metavar="FILE", help="Draw it, in .svg or .html.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 def compare(
@@ -71,9 +81,7 @@ def compare(
         _refuse_runs(runs, "--models")
         from submeter.interfaces.cli.compare_models import compare_models
 
-        compare_models(
-            quick=given["quick"], again=given["again"], chart=chart, as_json=as_json
-        )
+        compare_models(quick=given["quick"], again=given["again"], chart=chart, as_json=as_json)
         return
     if given["hardware"] is not None or given["work"] is not None:
         _refuse_runs(runs, "--hardware")

@@ -59,7 +59,11 @@ def compare_hardware(
         from submeter.reporting.estimates import table_words
 
         width = terminal_width(120)
-        click.echo("\n\n".join([_head(question), table_words(made, width), *_beside(outlook, question, width)]))
+        click.echo(
+            "\n\n".join(
+                [_head(question), table_words(made, width), *_beside(outlook, question, width)]
+            )
+        )
     if chart is not None:
         from submeter.reporting.charts import svg
         from submeter.reporting.comparison_charts import page
@@ -148,8 +152,8 @@ def _outlook(question: "Question") -> Any:
 
 def _beside(outlook: bool, question: "Question", width: int) -> list[str]:  # noqa: FBT001
     """What stands apart from the table: the outlook, and where to ask more."""
-    from submeter.reporting.changes import outlook_words
     from submeter.records.figures import Missing
+    from submeter.reporting.changes import outlook_words
     from submeter.reporting.text import fill
 
     apart = [outlook_words(_outlook(question), Missing("not asked"), width)] if outlook else []

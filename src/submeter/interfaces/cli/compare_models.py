@@ -148,11 +148,7 @@ def _kept(data: str, family: str, protocol: "Protocol") -> "Run | None":
     except SubmeterError:
         return None
     here = _this_machine()
-    fit = (
-        run
-        for run in runs
-        if machine(run) == here and not isinstance(result_of(run), Missing)
-    )
+    fit = (run for run in runs if machine(run) == here and not isinstance(result_of(run), Missing))
     return next(fit, None)
 
 
