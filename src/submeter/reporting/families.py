@@ -41,9 +41,7 @@ def families_words(
         "distinguishable”: the interval of the difference to the best holds none (paired folds, "
         "overlap of training parts allowed for); energy is that of this machine's node"
     )
-    blocks.append("\n".join(fill(legend.split(" "), width)))
-    for note in notes:
-        blocks.append("\n".join(fill(plain(note).split(" "), width)))
+    blocks += ["\n".join(fill(plain(said).split(" "), width)) for said in (legend, *notes)]
     return "\n\n".join(blocks)
 
 
