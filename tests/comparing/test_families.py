@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Families of models: equal protocol, what their runs tell, and the program that trains them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from submeter.interfaces import families as program
 from submeter.records.amounts import Amount
 from submeter.records.figures import Basis, Missing
 from submeter.records.runs import PhaseEnergy, Run
+from submeter.running.trials import metered as metered_run
 from tests.comparing.runs import a_run, metered
 
 
@@ -104,33 +106,29 @@ def test_somebody_is_on_the_front_and_whoever_is_not_is_beaten_by_one_of_it(
             assert any(b[0] >= point[0] and b[1] <= point[1] and b != point for b in best)
 
 
-def test_the_program_trains_chooses_and_logs_by_fold(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_program_trains_chooses_and_logs_by_fold_under_the_meter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole program, but the meter around it: phases and metrics go to a list."""
     pytest.importorskip("sklearn")
-    import submeter
-
-    logged: dict[str, Any] = {}
-    entered: list[str] = []
-
-    class Phase:
-        def __init__(self, name: str) -> None:
-            entered.append(name)
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr(submeter, "phase", Phase)
-    monkeypatch.setattr(submeter, "log", lambda **values: logged.update(values))
-    for name in program.THREADS:
-        monkeypatch.setenv(name, "1")
-    arguments = program.arguments_of("cancer", "linear", Protocol(3, 2, 2, 0, 0.0))
-    assert program.main(arguments[3:]) == 0
-    folds = [logged[f"accuracy_fold_{i}"] for i in (1, 2, 3)]
-    assert all(0.9 < value <= 1 for value in folds)
-    assert logged["selections"] == logged["trainings"] == 3
-    assert logged["predictions"] == 569
-    assert logged["chosen"].startswith("C=")
-    assert entered == ["load", *["selection", "training", "evaluation", "prediction"] * 3]
+    monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SUBMETER_RUN", raising=False)
+    protocol = Protocol(folds=3, inner=2, settings=2, least_s=0.1)
+    trial = metered_run(
+        program.arguments_of("cancer", "linear", protocol),
+        key="families",
+        output=tmp_path / "output",
+        tags={"data": "cancer", "family": "linear"},
+    )
+    assert trial.exit_code == 0, trial.output.read_text()
+    assert isinstance(trial.run, Run)
+    found = result_of(trial.run)
+    assert isinstance(found, Result)
+    assert len(found.accuracies) == 3
+    assert all(0.9 < value <= 1 for value in found.accuracies)
+    assert found.chosen.startswith("C=")
+    assert trial.run.metrics["selections"] >= 3
+    assert trial.run.metrics["predictions"] >= 569
+    assert trial.run.parameters["sklearn"]
+    for amount in (found.selection, found.training, found.prediction):
+        assert isinstance(amount, Amount)
+        assert amount.value > 0

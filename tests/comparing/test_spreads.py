@@ -39,7 +39,7 @@ def test_the_difference_of_means_is_that_of_welch() -> None:
 
 
 def test_repetitions_give_a_mean_whose_interval_holds_the_truth_19_times_of_20() -> None:
-    chance = random.Random(3)
+    chance = random.Random(3)  # noqa: S311  # of a simulation
     held, count = 0, 1500
     for _ in range(count):
         runs = [Amount.exact(100 * math.exp(0.05 * chance.gauss(0, 1)), Basis.MEASURED)
