@@ -230,7 +230,7 @@ def test_drawings_hold_their_words_and_load_nothing(stage: Stage, name: str) -> 
         assert root.tag.endswith("svg")
 
 
-def test_the_same_work_over_hardware(stage: Stage, snapshot: SnapshotAssertion) -> None:
+def test_the_same_work_over_hardware(stage: Stage) -> None:
     done = stage.call(
         "compare", "--hardware", "v100,h100,cpu,neuromorphic",
         "--work", "params=7B tokens=2T zone=SE",
