@@ -35,6 +35,9 @@ _COMMIT_CHARS: Final = 10
 _GUESSED: Final = frozenset({"timezone"})  # of the place, where a zone says more
 
 
+Facts = dict[Group, dict[str, str]]
+
+
 class Changed(msgspec.Struct, frozen=True):
     """One thing that is not the same in all runs.
 
@@ -63,9 +66,12 @@ class Differences(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def differences(runs: Sequence[Run]) -> Differences:
-    """What *runs* differ in, as far as their records tell."""
-    told = [facts(run) for run in runs]
+def differences(columns: Sequence[Sequence[Run]]) -> Differences:
+    """What *columns* of runs differ in, as far as their records tell.
+
+    What runs of one column say in different ways stands with all that they say.
+    """
+    told = [_together([facts(run) for run in runs]) for runs in columns]
     changed: list[Changed] = []
     same: list[Group] = []
     untold: list[Group] = []
@@ -81,13 +87,14 @@ def differences(runs: Sequence[Run]) -> Differences:
             untold.append(group)
         elif not differ:
             same.append(group)
-    return Differences(tuple(changed), tuple(same), tuple(untold), _notes(runs, changed))
+    every = [run for runs in columns for run in runs]
+    return Differences(tuple(changed), tuple(same), tuple(untold), _notes(every, changed))
 
 
-def facts(run: Run) -> dict[Group, dict[str, str]]:
+def facts(run: Run) -> Facts:
     """What the record of *run* says, by group and name."""
     arguments = dict(_arguments(run.command))
-    told: dict[Group, dict[str, str]] = {
+    told: Facts = {
         "code": _code(run),
         "data": {},
         "parameters": dict(run.parameters),
@@ -110,6 +117,20 @@ def facts(run: Run) -> dict[Group, dict[str, str]]:
 
 
 # --- inside -------------------------------------------------------------------------------------
+
+
+def _together(told: Sequence[Facts]) -> Facts:
+    """What several runs say as one: a word that all say, else all words."""
+    if len(told) == 1:
+        return told[0]
+    found: Facts = {}
+    for group in GROUPS:
+        names = dict.fromkeys(name for one in told for name in one[group])
+        found[group] = {}
+        for name in names:
+            words = dict.fromkeys(one[group].get(name, "not told") for one in told)
+            found[group][name] = ", ".join(words)
+    return found
 
 
 def _plain(word: str | None) -> object:

@@ -88,7 +88,6 @@ def compare_columns(columns: Sequence[Column], *, by: Sequence[str] = ()) -> Com
         ``phase`` or ``device``, or both: how their energy is split beside the whole.
     """
     known = [_Named(column) for column in columns]
-    runs = [run for column in columns for run in column.runs]
     boundary = common_boundary(columns)
     rows = [*_energies(known, boundary), _time(known), *_impacts(known)]
     parts = [row for way in by for row in _PARTS[way](known)]
@@ -96,7 +95,7 @@ def compare_columns(columns: Sequence[Column], *, by: Sequence[str] = ()) -> Com
     notes = (*_boundary_notes(columns, boundary), *_basis_notes(rows, several=several))
     return Comparison(
         columns=tuple(columns),
-        differences=differences([column.runs[0] for column in columns] if several else runs),
+        differences=differences([column.runs for column in columns]),
         rows=tuple(row for row in rows if any(isinstance(v.amount, Amount) for v in row.values)),
         quality=qualities([column.runs for column in columns]),
         parts=tuple(parts),
@@ -212,6 +211,8 @@ def _boundary_notes(columns: Sequence[Column], boundary: Boundary) -> Iterable[s
         whats = dict.fromkeys(what for made in column.prints for what in made.unknown)
         if whats:
             yield f"{column.label}: not counted: {'; '.join(whats)}"
+        for run in column.runs:
+            yield from run.notes if run.origin == "published" else ()
 
 
 # --- inside -------------------------------------------------------------------------------------
