@@ -41,6 +41,7 @@ TWENTY = 20
 PAIRS = 4000
 SD = 0.03  # of each meter's gain
 SEED = 20261124
+BOARD = "NVIDIA A100-SXM4-80GB"
 HOST = "a-virtual-machine"
 EXAMPLES = (
     ("Two runs", ("digits-linear", "digits-trees")),
@@ -88,7 +89,8 @@ def a_run(number: int, *, energy_j: float, gain_sd_ratio: float = SD, host: str 
         return Quantity.of(value, basis=Basis.MEASURED, terms=terms, source="energy counter")
 
     def row(ident: str, kind: DeviceKind, share: Quantity) -> DeviceEnergy:
-        return DeviceEnergy(Device(ident, kind, ident, host), share, share, method="counter")
+        name = BOARD if kind is DeviceKind.GPU else ident
+        return DeviceEnergy(Device(ident, kind, name, host), share, share, method="counter")
 
     boards = tuple(
         row(f"gpu:GPU-{host}-{i}", DeviceKind.GPU, metered(energy_j / 5, f"nvml-gain:{host}-{i}"))

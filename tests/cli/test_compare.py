@@ -147,7 +147,7 @@ def test_runs_that_say_the_same_are_repetitions(stage: Stage, snapshot: Snapshot
     keep(stage, *runs)
     done = stage.call("compare", *(run.id for run in runs), "--by", "batch")
     assert done.code == 0, done.err
-    assert "batch=128 (3×)" in done.out
+    assert "batch=128 ×3" in done.out
     assert done.out == snapshot
 
 

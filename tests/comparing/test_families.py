@@ -112,7 +112,7 @@ def test_the_program_trains_chooses_and_logs_by_fold_under_the_meter(
     pytest.importorskip("sklearn")
     monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SUBMETER_RUN", raising=False)
-    protocol = Protocol(folds=3, inner=2, settings=2, least_s=0.1)
+    protocol = Protocol(folds=3, inner=2, settings=2, least_s=0.8)
     trial = metered_run(
         program.arguments_of("cancer", "linear", protocol),
         key="families",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from submeter.comparing.changes import Changed, Group
-from submeter.comparing.differences import Change, Known
+from submeter.comparing.differences import Change
 from submeter.comparing.quality import Quality
 from submeter.comparing.runs import Column, Comparison, Row
 from submeter.comparing.work import SameWork
@@ -29,7 +29,7 @@ SAME: Final = "the same"
 NOT_DISTINGUISHABLE: Final = "not distinguishable"
 _INDENT: Final = "  "
 _LABEL: Final = 20  # most columns of the name of a run
-_NARROW: Final = 12  # and where it is narrow
+_NARROW: Final = 13  # and where it is narrow
 _WORD: Final = 24  # and of a word that changed
 _FACTOR: Final = 10.0  # from here on a ratio is told as a factor
 _TWO: Final = 2
@@ -102,7 +102,7 @@ def _joined(blocks: Sequence[Sequence[str]], width: int) -> str:
 def _label(column: Column, room: int = _LABEL) -> str:
     times = len(column.runs)
     name = plain(column.label)
-    return cut(name, room) if times == 1 else f"{cut(name, room - 5)} ({times}×)"
+    return cut(name, room) if times == 1 else f"{cut(name, room - 4)} ×{times}"
 
 
 def _head(made: Comparison) -> list[str]:
@@ -211,8 +211,7 @@ def _here_and_there(
     """Two columns with their intervals, the change and its; those of values go first."""
     body: list[list[str]] = []
     for row in rows:
-        like = _like(row)
-        ends = [w for value in row.values for w in _value(value, row, like)]
+        ends = [word for words in _values(row) for word in words]
         body.append([_INDENT + plain(row.name), *ends, *change_words(row.changes[1])])
     for one in quality:
         values = [w for v in one.values for w in (MISSING if v is None else metric_words(v), "")]
@@ -239,10 +238,10 @@ def _many(
     parts: list[list[str]] = [[_INDENT + _label(column)] for column in columns]
     order: list[int] = []  # of columns, those that go first
     for n, row in enumerate(rows):
-        like = _like(row)
+        values = _values(row)
         heads += [plain(row.name), *(["to first", _ENDS] if n == 0 else [])]
         for i, cells in enumerate(parts):
-            cells.append(_value(row.values[i], row, like)[0])
+            cells.append(values[i][0])
             if n == 0:
                 cells.extend(change_words(row.changes[i]) if i else ("", ""))
         if n > 1:
@@ -279,32 +278,33 @@ def _fitted(
     )[0]
 
 
-def _like(row: Row) -> float | None:
-    figures = (_figure(value, row.unit) for value in row.values)
+def _values(row: Row) -> list[tuple[str, str]]:
+    """Value and interval of each column, in one unit where that can be."""
+    base = row.unit.partition(" per ")[0]  # per what stands in the name of the row
+    figures = [
+        v.amount if isinstance(v.amount, Missing) else v.amount.figure(base) for v in row.values
+    ]
     known = [f.value for f in figures if isinstance(f, Figure) and f.low > 0]
     alike = bool(known) and max(known) < _WIDEST * min(known)
-    return shared_unit(known) if alike else None
+    like = shared_unit(known) if alike else None
+    pairs = zip(figures, row.values, strict=True)
+    return [_value(figure, row, like, least=value.least) for figure, value in pairs]
 
 
-def _figure(value: Known, unit: str) -> Figure | Missing:
-    """Figure of *value*; per what it is stands in the name of its row."""
-    base = unit.partition(" per ")[0]
-    return value.amount if isinstance(value.amount, Missing) else value.amount.figure(base)
-
-
-def _value(value: Known, row: Row, like: float | None) -> tuple[str, str]:
+def _value(
+    figure: Figure | Missing, row: Row, like: float | None, *, least: bool
+) -> tuple[str, str]:
     """A value and its interval."""
-    figure = _figure(value, row.unit)
     if isinstance(figure, Missing):
         return MISSING, ""
     if row.key == "time" or row.key.startswith("time_to"):
         return write_duration(figure.value), ""
-    least = "≥ " if value.least else ""
     if below_resolution(figure):
         return write_limit(figure), ""
     joules = " per " in row.unit
     said = write(figure, joules=joules, like=like)
-    return f"{least}{said}{mark(figure)}", interval(figure, joules=joules, like=like)
+    sign = "≥ " if least else ""
+    return f"{sign}{said}{mark(figure)}", interval(figure, joules=joules, like=like)
 
 
 def _moved(one: Quality, at: int) -> tuple[str, str]:
