@@ -31,7 +31,8 @@ _INDENT: Final = "  "
 _LABEL: Final = 20  # most columns of the name of a run
 _NARROW: Final = 13  # and where it is narrow
 _WORD: Final = 24  # and of a word that changed
-_FACTOR: Final = 10.0  # from here on a ratio is told as a factor
+_FACTOR: Final = 3.0  # from here on a ratio is told as a factor
+_DIVISOR: Final = 10.0  # and from here on down
 _TWO: Final = 2
 _ENDS: Final = "95 %"
 _MOST_ROWS: Final = 16  # of what changed
@@ -173,11 +174,11 @@ def _same(made: Comparison, width: int) -> list[str]:
     for group, silent in found.partly:
         by_silent.setdefault(silent, []).append(group)
     told: list[tuple[str, Sequence[Group]]] = [("the same: ", found.same)]
-    for silent, groups in by_silent.items():
+    for silent, unsaid in by_silent.items():
         names = ", ".join(_label(made.columns[i]) for i in silent[:_MOST_NAMES])
         more = len(silent) - _MOST_NAMES
         who = f"{names} and {more} more" if more > 0 else names
-        told.append((f"not told by {who}: ", groups))
+        told.append((f"not told by {who}: ", unsaid))
     for label, groups in (*told, ("not recorded: ", found.untold)):
         if groups:
             words = " · ".join(_NAMES.get(g, g) for g in groups)
@@ -327,11 +328,11 @@ def _signed(value: float) -> str:
 
 
 def _is_factor(ratio: float) -> bool:
-    return ratio >= _FACTOR or ratio <= 1 / _FACTOR
+    return ratio >= _FACTOR or ratio <= 1 / _DIVISOR
 
 
 def _ratio(ratio: float, *, factor: bool | None = None, bare: bool = False) -> str:
-    """``−33 %``, or ``× 12`` and ``÷ 12`` where it is more than a factor of ten."""
+    """``−33 %``, or ``× 12`` and ``÷ 12`` where that reads better."""
     if _is_factor(ratio) if factor is None else factor:
         sign, size = ("×", ratio) if ratio >= 1 else ("÷", 1 / ratio if ratio > 0 else math.inf)
         return f"{sign} {_short(size)}"
