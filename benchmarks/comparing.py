@@ -8,6 +8,8 @@ their runs in benchmarks/data/model_families.jsonl, from which the page is made.
 """
 
 import argparse
+import csv
+import itertools
 import json
 import math
 import random
@@ -24,6 +26,7 @@ import msgspec
 
 from benchmarks.what_if import environment
 from submeter.accounting.boundaries import footprint
+from submeter.catalog import fitted
 from submeter.comparing.differences import Change
 from submeter.comparing.families import TAG
 from submeter.comparing.runs import Column, compare_columns
@@ -36,6 +39,7 @@ from submeter.storing.ledger import open_ledger
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "comparing.md"
 KEPT = ROOT / "benchmarks" / "data" / "model_families.jsonl"
+POWERS = ROOT / "benchmarks" / "data" / "cpu_package_power.csv"
 BEGIN, END = "<!-- begin: benchmarks/comparing.py -->", "<!-- end: benchmarks/comparing.py -->"
 TWENTY = 20
 PAIRS = 4000
@@ -196,6 +200,39 @@ def _as_read(run: Run, chance: random.Random) -> Column:
         devices.append(msgspec.structs.replace(row, share=read, drawn=read))
     bare = msgspec.structs.replace(run, devices=tuple(devices), series=None, metric_history=())
     return Column(run.name, (bare,), (footprint(bare, 1.0),))
+
+
+# --- models of processors at two loads -----------------------------------------------------------
+
+
+def model_slope() -> float:
+    """How far ratios of powers at two loads are from the model's, over the model's logarithm.
+
+    Root mean square over machines, of all pairs of loads in one series of
+    ``cpu_package_power.csv``: the doubt that `submeter.comparing.runs.MODEL_SLOPE` stands for.
+    """
+    idle, dynamic, exponent = (
+        fitted(f"cpu-package-{name}").value for name in ("idle-ratio", "dynamic-ratio", "exponent")
+    )
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    with POWERS.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["use"] == "fit":
+                load, power_w = float(row["load_ratio"]), float(row["power_w"])
+                model = math.log(float(row["tdp_w"]) * (idle + dynamic * load**exponent))
+                place = found.setdefault((row["machine"], row["series"]), [])
+                place.append((model, math.log(power_w)))
+    squares: dict[str, list[tuple[float, float]]] = {}
+    for (machine, _), points in found.items():
+        for (model, log_w), (other, other_log_w) in itertools.combinations(points, 2):
+            step = other - model
+            off = other_log_w - log_w - step
+            squares.setdefault(machine, []).append((off * off, step * step))
+    ratios = [
+        math.fsum(off for off, _ in rows) / math.fsum(step for _, step in rows)
+        for rows in squares.values()
+    ]
+    return math.sqrt(math.fsum(ratios) / len(ratios))
 
 
 # --- families of models -------------------------------------------------------------------------

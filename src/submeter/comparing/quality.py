@@ -19,7 +19,7 @@ _FALLING: Final = frozenset(
 _RISING: Final = frozenset(
     {
         "acc", "accuracy", "f1", "auc", "auroc", "bleu", "map", "score", "precision", "recall",
-        "reward", "iou", "dice", "rouge", "r2", "top1", "top5",
+        "reward", "iou", "dice", "r2", "top1", "top5",
     }
 )  # fmt: skip
 ONE_EACH: Final = Missing("one run each: what a repetition would differ by is not known")

@@ -258,9 +258,9 @@ def _boundary_notes(columns: Sequence[Column], boundary: Boundary) -> Iterable[s
             "shown at the wall is a lower bound (≥) where parts are missing"
         )
     for column in columns:
-        whats = dict.fromkeys(what for made in column.prints for what in made.unknown)
-        if whats:
-            yield f"{column.label}: not counted: {'; '.join(whats)}"
+        left_out = dict.fromkeys(what for made in column.prints for what in made.unknown)
+        if left_out:
+            yield f"{column.label}: not counted: {'; '.join(left_out)}"
         for run in column.runs:
             yield from run.notes if run.origin == "published" else ()
 

@@ -77,7 +77,7 @@ def scatter_svg(title: str, words: str, marks: Sequence[Mark], x_name: str, y_na
     for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1):
         at = x(10.0**power)
         parts.append(_vertical(at, _TOP, _TOP + height))
-        parts.append(_text(at, _TOP + height + 16, _power(power), "middle"))
+        parts.append(_text(at, _TOP + height + 16, _power_of_ten(power), "middle"))
     ticks = _ticks(bottom, ceiling)
     parts += [_text(left - 8, y(value) + 4, f"{value:.4g}", "end") for value in ticks]
     for mark in marks:
@@ -174,9 +174,9 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step * n for n in range(first, math.floor(high / step) + 1)]
 
 
-def _power(power: int) -> str:
+def _power_of_ten(exponent: int) -> str:
     names = {0: "1 J", 3: "1 kJ", 6: "1 MJ", 9: "1 GJ", -3: "1 mJ", -6: "1 µJ"}
-    return names.get(power, f"1e{power}")
+    return names.get(exponent, f"1e{exponent}")
 
 
 def _frame(left: float, width: float, height: float, x_name: str, y_name: str) -> str:
