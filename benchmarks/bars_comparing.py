@@ -5,7 +5,7 @@ from benchmarks import comparing
 from benchmarks.outcomes import Bar, Options, Outcome, absent, tests
 from submeter.comparing.runs import MODEL_SLOPE
 
-LEVEL, SLACK = 0.95, 0.012  # of 4000 simulated pairs: three and a half standard deviations
+LEVEL, SLACK = 0.95, 0.017  # of 2000 simulated pairs: three and a half standard deviations
 
 
 def twenty(options: Options) -> Outcome:

@@ -42,7 +42,7 @@ KEPT = ROOT / "benchmarks" / "data" / "model_families.jsonl"
 POWERS = ROOT / "benchmarks" / "data" / "cpu_package_power.csv"
 BEGIN, END = "<!-- begin: benchmarks/comparing.py -->", "<!-- end: benchmarks/comparing.py -->"
 TWENTY = 20
-PAIRS = 4000
+PAIRS = 2000
 SD = 0.03  # of each meter's gain
 SEED = 20261124
 BOARD = "NVIDIA A100-SXM4-80GB"
@@ -55,7 +55,7 @@ EXAMPLES = (
     ("Beside a published training", ("digits-boosting", "--published", "BLOOM")),
     ("Families of models", ("--models",)),
     ("The same work over hardware", ("--hardware", "v100,a100,h100,tpu-v4,cpu,neuromorphic",
-                                     "--work", "params=7B tokens=2T zone=SE")),
+                                     "--work", "params=7B tokens=2T zone=SE count=512")),
 )  # fmt: skip
 
 
@@ -252,7 +252,7 @@ def measure() -> None:
 
 def _plain(run: Run) -> Run:
     """*run* as it may be shown: without names of machine, user and folders."""
-    told = ("cpu_model", "vcpus", "memory_bytes", "virtualisation", "os", "kernel")
+    told = ("cpu_model", "vcpus", "memory_bytes", "virtualisation", "os")
     machine = {k: v for k, v in run.hosts[0].machine.items() if k in told}
     name = run.hosts[0].name
 

@@ -2,7 +2,7 @@
 """What is different about runs: code, data, settings, command, device, versions, place."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -32,6 +32,13 @@ _PLACE: Final = (
 )  # fmt: skip
 _OWN_TAGS: Final = frozenset({"trial", "compared"})  # ours: how runs are found again
 _ALWAYS: Final = frozenset({"device", "tags", "parameters"})  # of which none is a word, too
+_READ: Final = frozenset({"measured", "replayed"})
+# What a run that was read and one that was predicted or published can both say.
+_COMMON: Final[Mapping[str, frozenset[str]]] = {
+    "device": frozenset({"cpu", "gpu"}),
+    "place": frozenset({"zone", "cloud", "pue", "cooling", "arrangement"}),
+    "meter": frozenset({"origin"}),
+}
 _COMMIT_CHARS: Final = 10
 _GUESSED: Final = frozenset({"timezone"})  # of the place, where a zone says more
 
@@ -76,12 +83,17 @@ def differences(columns: Sequence[Sequence[Run]]) -> Differences:
     What runs of one column say in different ways stands with all that they say.
     """
     told = [_together([facts(run) for run in runs]) for runs in columns]
+    mixed = len({run.origin in _READ for runs in columns for run in runs}) > 1
     changed: list[Changed] = []
     same: list[Group] = []
     untold: list[Group] = []
     partly: list[tuple[Group, tuple[int, ...]]] = []
     for group in GROUPS:
-        names = dict.fromkeys(name for facts_of in told for name in facts_of[group])
+        names = [
+            name
+            for name in dict.fromkeys(name for facts_of in told for name in facts_of[group])
+            if not mixed or group not in _COMMON or name in _COMMON[group]
+        ]
         rows = [
             Changed(group, name, tuple(facts_of[group].get(name) for facts_of in told))
             for name in names
@@ -174,7 +186,7 @@ def _versions(run: Run) -> dict[str, str]:
 def _devices(run: Run) -> dict[str, str]:
     """Machines, devices by kind with their number, and limits of power that were set."""
     told: dict[str, str] = {}
-    if run.hosts and run.origin in {"measured", "replayed"}:
+    if run.hosts and run.origin in _READ:
         told["machine"] = ", ".join(sorted(host.name for host in run.hosts))
     for host in run.hosts[:1]:
         told |= {name: host.machine[k] for k, name in _MACHINE.items() if host.machine.get(k)}
@@ -212,7 +224,7 @@ def _place(run: Run) -> dict[str, str]:
 def _meter(run: Run) -> dict[str, str]:
     """How it is known: origin, kinds of reading, and how often."""
     told: dict[str, str] = {"origin": run.origin}
-    if run.origin not in {"measured", "replayed"}:
+    if run.origin not in _READ:
         return told
     told["every"] = f"{run.interval_s:g} s"
     for row in run.devices:

@@ -35,6 +35,7 @@ _FACTOR: Final = 3.0  # from here on a ratio is told as a factor
 _DIVISOR: Final = 10.0  # and from here on down
 _TWO: Final = 2
 _ENDS: Final = "95 %"
+_MOST_METRICS: Final = 4
 _MOST_ROWS: Final = 16  # of what changed
 _AT_MOST: Final = 0.0095  # below it a change has a digit behind the point
 _LONG: Final = 1e6
@@ -187,7 +188,11 @@ def _same(made: Comparison, width: int) -> list[str]:
 
 
 def _did(made: Comparison, width: int) -> list[str]:
-    return _table("what it did", made.columns, made.rows, made.quality, width)
+    shown = [q for q in made.quality if q.values[0] is not None][:_MOST_METRICS]
+    lines = _table("what it did", made.columns, made.rows, shown, width)
+    hidden = len(made.quality) - len(shown)
+    more = f"{hidden} more metric{'s' if hidden > 1 else ''} (--json has all)"
+    return [*lines, f"{_INDENT}{more}"] if hidden else lines
 
 
 def _table(
