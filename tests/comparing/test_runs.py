@@ -186,13 +186,13 @@ def test_metrics_of_one_run_each_have_no_interval_and_of_repetitions_do() -> Non
     assert reach < 0.05
 
 
-def modelled_run(energy_j: float, number: int, **changes: object) -> Run:
+def modelled_run(energy_j: float, number: int, *, duration_s: float = 60.0) -> Run:
     """A run whose processor and rest are modelled, with one gain."""
     parts = tuple(
         part(kind, Quantity.of(share * energy_j, basis=Basis.MODELLED, terms=MODEL))
         for kind, share in ((DeviceKind.CPU, 0.8), (DeviceKind.REST, 0.2))
     )
-    return a_run(number=number, devices=parts, **changes)
+    return a_run(number=number, devices=parts, duration_s=duration_s)
 
 
 def test_a_models_gain_cancels_at_one_load_and_not_between_two() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import submeter
 from submeter.circumstances.reckoning import Asked, reckon
+from submeter.comparing.differences import Change
 from submeter.errors import SubmeterError, UsageError
 from submeter.records.runs import Run
 
@@ -85,7 +86,9 @@ def test_two_runs_given_by_place_are_compared_with_what_changed() -> None:
     told = made.to_dict()
     assert told["schema"] == 1
     rows = {row.key: row for row in made.comparison.rows}
-    assert rows["time"].changes[1].distinguishable
+    time = rows["time"].changes[1]
+    assert isinstance(time, Change)
+    assert time.distinguishable
 
 
 def test_the_same_work_is_asked_for_by_name() -> None:
@@ -93,7 +96,9 @@ def test_the_same_work_is_asked_for_by_name() -> None:
     after = msgspec.structs.replace(before, id="20261123-170000-0002", work={"samples": 20.0})
     made = submeter.compare(before, after, same_work=True)
     assert made.same_work is not None
-    assert made.same_work.per_unit[0].changes[1].ratio == pytest.approx(0.5)
+    change = made.same_work.per_unit[0].changes[1]
+    assert isinstance(change, Change)
+    assert change.ratio == pytest.approx(0.5)
 
 
 def test_one_run_given_by_place_has_nothing_beside_it() -> None:
