@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorting records of 100 bytes by their first ten, as one job that is divided and merged."""
+
+import random
+from pathlib import Path
+from typing import Final
+
+from submeter.running.everyday.tasks import Task
+
+RECORDS: Final = 40_000  # of a job
+WIDTH: Final = 100
+KEY: Final = 10
+SEED: Final = 20261
+
+
+def records(count: int) -> list[bytes]:
+    """Give made-up records, always the same."""
+    chance = random.Random(SEED)  # noqa: S311  # data, no secrets
+    return [chance.randbytes(KEY) + b"%090d" % i for i in range(count)]
+
+
+class Sorting(Task):
+    """A job of 40 000 records: each worker sorts and writes its part, one of them merges."""
+
+    key, unit, joint = "sort", "record", True
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        super().__init__(folder, workers)
+        self.rows: list[bytes] = []
+
+    def open(self, worker: int) -> None:
+        del worker
+        self.rows = records(RECORDS)
+
+    def part(self, way: str, worker: int, active: int) -> None:
+        del way
+        begin, end = (RECORDS * i // active for i in (worker, worker + 1))
+        mine = sorted(self.rows[begin:end])
+        (self.folder / f"part-{worker}").write_bytes(b"".join(mine))
+
+    def merge(self, way: str, active: int) -> float:
+        del way
+        if active == 1:
+            return float(RECORDS)
+        whole = b"".join((self.folder / f"part-{i}").read_bytes() for i in range(active))
+        rows = [whole[at : at + WIDTH] for at in range(0, len(whole), WIDTH)]
+        rows.sort()  # of runs in order: merged, not sorted again
+        (self.folder / "sorted").write_bytes(b"".join(rows))
+        return float(len(rows))
+
+    def close(self) -> None:
+        self.rows = []
