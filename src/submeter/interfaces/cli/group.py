@@ -38,6 +38,7 @@ VERBS: Final = {
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
     "report": Verb("report:report", "Write what a run used as a document.", _LOOK),
+    "compare": Verb("compare:compare", "Show what changed between runs, and what it did.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
     "replay": Verb("replay:replay", "Reckon a run over another place or time.", _LOOK),
     "grid": Verb("grid:grid", "Show the carbon intensity of a zone over time.", _LOOK),
@@ -72,6 +73,7 @@ ALIASES: Final = {
     "predict": "estimate",
     "schedule": "plan",
     "when": "plan",
+    "diff": "compare",
 }
 
 # They say what was left, or need nothing of the home.

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is different about runs, as far as their records tell."""
+
+from typing import Any
+
+import pytest
+
+from submeter.comparing.changes import GROUPS, differences, facts
+from submeter.records.runs import Host
+from tests.comparing.runs import a_run
+
+
+def changed(*runs: Any) -> dict[tuple[str, str], tuple[str | None, ...]]:
+    return {(row.group, row.name): row.values for row in differences(runs).changed}
+
+
+def test_a_run_beside_itself_has_no_difference() -> None:
+    found = differences([a_run(), a_run()])
+    assert found.changed == ()
+    assert set(found.same) | set(found.untold) == set(GROUPS)
+    assert not set(found.same) & set(found.untold)
+
+
+@pytest.mark.parametrize(
+    ("changes", "group", "name", "values"),
+    [
+        ({"code": {"commit": "b" * 40, "dirty": "no"}}, "code", "commit", (None, "b" * 10)),
+        ({"tags": {"data": "faces"}}, "data", "data", ("digits", "faces")),
+        ({"parameters": {"depth": "4"}}, "parameters", "depth", (None, "4")),
+        ({"parameters": {"torch": "2.13"}}, "versions", "torch", (None, "2.13")),
+        ({"tags": {"data": "digits", "who": "me"}}, "tags", "who", (None, "me")),
+        ({"command": ("python", "train.py", "--lr", "0.2")}, "command", "--lr", ("0.1", "0.2")),
+        ({"command": ("python", "other.py", "--lr", "0.1")}, "command", "program",
+         ("python train.py", "python other.py")),
+        ({"command": ("python", "train.py", "--lr=0.1", "--amp")}, "command", "--amp",
+         (None, "given")),
+        ({"command": ("python", "train.py", "--lr", "0.1", "--dataset", "faces")}, "data",
+         "dataset", (None, "faces")),
+        ({"hosts": (Host("box", {"cpu_model": "another", "vcpus": "8"}),)}, "device",
+         "processor", ("a processor", "another")),
+        ({"hosts": (Host("box", {"cpu_model": "a processor", "vcpus": "8", "kernel": "6.1"}),)},
+         "versions", "kernel", (None, "6.1")),
+        ({"place": {"zone": "SE"}}, "place", "zone", (None, "SE")),
+        ({"status": "failed"}, "end", "status", ("finished", "failed")),
+        ({"interval_s": 1.0}, "meter", "every", ("0.1 s", "1 s")),
+    ],
+)  # fmt: skip
+def test_each_kind_of_difference_is_found_in_its_group(
+    changes: dict[str, Any], group: str, name: str, values: tuple[str | None, ...]
+) -> None:
+    found = changed(a_run(), a_run(**changes))
+    assert found[group, name] == values
+
+
+def test_numbers_are_compared_as_numbers() -> None:
+    one = a_run(command=("python", "train.py", "--lr", "0.10"))
+    assert not changed(a_run(), one)
+    assert not changed(one, a_run(command=("python", "train.py", "--lr", "1e-1")))
+
+
+def test_negative_numbers_are_values_and_not_options() -> None:
+    told = facts(a_run(command=("python", "train.py", "--bias", "-0.5", "--amp")))["command"]
+    assert told == {"program": "python train.py", "--bias": "-0.5", "--amp": "given"}
+
+
+def test_our_own_tags_are_nobodys_difference() -> None:
+    assert not changed(a_run(), a_run(tags={"data": "digits", "trial": "x", "compared": "y"}))
+
+
+def test_two_boards_are_counted() -> None:
+    told = facts(a_run())["device"]
+    assert told["cpu"] == "cpu of box"
+    assert told["machine"] == "box"
+
+
+def test_uncommitted_changes_are_told_because_their_content_is_not_known() -> None:
+    dirty = a_run(code={"commit": "a" * 40, "dirty": "yes"})
+    assert "uncommitted" in " ".join(differences([dirty, dirty]).notes)
+
+
+def test_who_names_no_data_is_told_how_to() -> None:
+    nameless = a_run(tags={})
+    assert "data=NAME" in " ".join(differences([nameless, nameless]).notes)
+    assert "data=NAME" not in " ".join(differences([a_run(), a_run()]).notes)
