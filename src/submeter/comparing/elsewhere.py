@@ -7,8 +7,8 @@ Every number is a row of the catalog and carries its source.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from submeter.catalog.facts import fact
 from submeter.catalog.factors import cooling
+from submeter.catalog.facts import fact
 from submeter.records.factors import Factor
 from submeter.units import J_PER_KWH, J_PER_WH, S_PER_H
 

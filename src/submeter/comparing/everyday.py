@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from submeter.comparing.loads import LoadStats, Scaling, load_stats, scaling
 from submeter.records.everyday import Everyday, Round
-from submeter.records.figures import Figure, Missing, Quantity, total
+from submeter.records.figures import Basis, Figure, Missing, Quantity, total
 
 QUIET_RATIO: Final = 0.05  # of the machine that others may use, or a hypervisor take
 REPEAT_RATIO: Final = 0.10  # by which rounds of one task may differ on a quiet machine
@@ -30,7 +30,7 @@ WORDS: Final = {
     "report": "report of 200 customers",
 }
 WAYS: Final = {
-    "without": "without prediction", "with": "with a prediction for each row",
+    "without": "without prediction", "with": "with prediction",
     "naive": "200 queries", "efficient": "one query",
 }  # fmt: skip
 # How many units of a task are told as one.
@@ -200,7 +200,7 @@ def ratio_of(whole: Figure, each: Figure) -> Figure:
     up = side(whole.high / whole.value, each.value / each.low) if each.low > 0 else math.inf
     low_ends = whole.low > 0
     down = side(whole.value / whole.low, each.high / each.value) if low_ends else math.inf
-    shares = max((whole, each), key=lambda f: list(type(f.basis)).index(f.basis)).basis_shares
+    shares = max((whole, each), key=lambda f: list(Basis).index(f.basis)).basis_shares
     return Figure(value, value / down, value * up, _RATIO, basis_shares=shares)
 
 

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from submeter.records.figures import Missing
@@ -59,7 +60,7 @@ def load_stats(stretches: Sequence[Sequence[float]], slot_s: float) -> LoadStats
         return Missing("nothing was drawn")
     variance = math.fsum((x - mean) ** 2 for x in every) / len(every)
     pairs = [(a - mean) * (b - mean) for row in stretches
-             for a, b in zip(row, row[1:], strict=False)]  # fmt: skip
+             for a, b in pairwise(row)]  # fmt: skip
     even = math.sqrt(variance) <= _CONSTANT * mean or not pairs
     return LoadStats(
         mean_w=mean,

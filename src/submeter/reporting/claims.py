@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from submeter.comparing.claims.formulas import short
 from submeter.comparing.claims.judging import Answer, Known, Sum, Verdict
+from submeter.comparing.claims.measures import measure
 from submeter.reporting.text import fill, plain
 
 SCHEMA: Final = 1
 _SIGNS: Final = {"yes": "✓", "within doubt": "≈", "no": "✗"}
 _INDENT: Final = "  "
+_SYMBOLS: Final = frozenset({"J", "L", "g", "s", "m"})
 _NEAR, _WHOLE = 99.0, 100.0  # [%]
 
 
@@ -31,7 +33,7 @@ def answer_words(answer: Answer, width: int = 80) -> str:
     claim = answer.claim
     lines = _wrapped(f"“{plain(claim.claim)}”", width)
     said = f"{plain(claim.said_by)}" if claim.said_by else ""
-    claimed = f"{claim.relation} {short(answer.value)} {_unit(claim.unit)}".rstrip()
+    claimed = f"{claim.relation} {short(answer.value)} {_unit(claim.unit, answer.value)}".rstrip()
     lines += _wrapped(f"{plain(claim.quantity)}: said to be {claimed}", width, _INDENT)
     lines += _wrapped(said, width, _INDENT) if said else []
     verdict = plain(verdict_words(answer))
@@ -59,8 +61,9 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "boundaries": [
             {
                 "name": row.boundary.name, "meets": row.meets, "formula": row.boundary.formula,
-                "arithmetic": row.arithmetic, "beyond": row.beyond, "value": row.value, "low": row.low,
-                "high": row.high, "unit": row.unit, "numbers": list(row.uses),
+                "arithmetic": row.arithmetic, "value": row.value, "low": row.low,
+                "high": row.high, "unit": row.unit, "beyond": row.beyond,
+                "numbers": list(row.uses),
             }
             for row in answer.sums
         ],
@@ -84,18 +87,19 @@ def answer_page(answer: Answer, record: str) -> str:
         for row in answer.sums
     ]
     sources = [
-        f"| `{name}` | {short(row.value)}{_ends(row)} {_unit(row.unit)} | "
+        f"| `{name}` | {_value_words(row)} | "
         f"{row.what + ': ' if row.what else ''}{row.source} | {row.year or ''} | {row.verified} |"
         for name, row in answer.numbers.items()
     ]
     verdict = verdict_words(answer)
+    value = f"{short(claim.value)} {_unit(claim.unit, claim.value)}".rstrip()
+    about = claim.relation == "about"
+    factor = f" (taken as such up to a factor of {claim.within:g})" if about else ""
     parts = [
         f"# “{claim.claim}”",
         f"Said by: {claim.said_by}." if claim.said_by else "",
         f"**{verdict[0].upper()}{verdict[1:]}**",
-        f"Claimed: {claim.quantity}, {claim.relation} {short(claim.value)} {_unit(claim.unit)}"
-        + (f" (taken as such up to a factor of {claim.within:g})" if claim.relation == "about"
-           else "") + ".",
+        f"Claimed: {claim.quantity}, {claim.relation} {value}{factor}.",
         "\n".join(("| it holds only if … | sum | result | meets the claim |",
                    "| --- | --- | ---: | --- |", *rows)),
         claim.note,
@@ -111,7 +115,7 @@ def result_words(row: Sum) -> str:
     """Result of a sum with its interval and unit: ``4.97 (4.5 – 5.5) car``."""
     value, low, high = (_rounded(x, row.unit) for x in (row.value, row.low, row.high))
     ends = f" ({low} – {high})" if row.low < row.high and low != high else ""
-    return f"{value}{ends} {_unit(row.unit)}".rstrip()
+    return f"{value}{ends} {_unit(row.unit, row.value)}".rstrip()
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -123,8 +127,10 @@ def _rounded(value: float, unit: str) -> str:
     return f"{value:.2f}" if near else short(float(f"{value:.3g}"))
 
 
-def _unit(unit: str) -> str:
-    return "" if unit == "1" else unit
+def _unit(unit: str, value: float = 1.0) -> str:
+    """A unit behind a number: nothing for a plain one, cars for five of them."""
+    counted = unit.isalpha() and measure(unit).kind == ((unit, 1),) and unit not in _SYMBOLS
+    return "" if unit == "1" else f"{unit}s" if counted and value != 1 else unit
 
 
 def _ends(row: Known) -> str:
@@ -143,12 +149,16 @@ def _source_lines(answer: Answer, width: int) -> list[str]:
     lines = ["numbers"]
     for name, row in answer.numbers.items():
         what = f", {plain(row.what)}" if row.what else ""
-        value = f"{short(row.value)}{_ends(row)} {_unit(row.unit)}".rstrip()
+        value = _value_words(row)
         year = f" {row.year}" if row.year and str(row.year) not in row.source else ""
         key = f" [{row.key}]" if row.key else ""
         words = f"{name} = {value}{what}: {plain(row.source)}{year}, {row.verified}{key}"
         lines += _wrapped(words, width, _INDENT)
     return lines
+
+
+def _value_words(row: Known) -> str:
+    return f"{short(row.value)}{_ends(row)} {_unit(row.unit, row.value)}".rstrip()
 
 
 def _number_words(row: Known) -> dict[str, Any]:

@@ -34,13 +34,14 @@ from submeter.reporting.numbers import (
 from submeter.reporting.text import fill, fitted, plain
 
 PAIRS: Final = (("prediction", "without", "with"), ("report", "efficient", "naive"))
+_SYMBOLS: Final = frozenset({"s", "MB"})
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _MOST_SPARKS: Final = 32
-_NAME: Final = 46
+_NAME: Final = 40
 _HEAD: Final = ("task", "energy", "95 %", "power", "use", "CPU time", "rounds", "varies", "next",
                 "peak", "parallel")  # fmt: skip
 _RIGHT: Final = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-_SPARE: Final = (5, 9, 8, 6, 4, 7, 2)
+_SPARE: Final = (5, 9, 8, 7, 4, 6, 2)
 
 
 def everyday_words(found: Everyday, training: Training | None = None, width: int = 100) -> str:
@@ -98,7 +99,8 @@ def arithmetic(found: Everyday) -> Iterator[str]:
         whole = f"{parts} = {cost.energy_j:.4g} J" if len(rounds) > 1 else parts
         per = f" × {write_count(cost.per)}" if cost.per != 1 else ""
         yield (
-            f"{cost.words}: ({whole}) ÷ {_units(cost.units)} {cost.unit}{_s(cost.units)}{per} = "
+            f"{cost.words}: ({whole}) ÷ {_units(cost.units)} "
+            f"{_several(cost.unit, cost.units)}{per} = "
             f"{write(cost.each.value, 'J', joules=True)}; "
             f"{cost.energy_j:.4g} J ÷ {cost.wall_s:.2f} s = {cost.power_w:.3g} W"
         )
@@ -145,9 +147,7 @@ def _head(found: Everyday, width: int) -> list[str]:
 
 
 def _tasks(rows: Sequence[Cost], width: int) -> list[str]:
-    lines, _ = fitted(
-        [_HEAD, *(_line(c) for c in rows)], width, right=_RIGHT, spare=_SPARE
-    )
+    lines, _ = fitted([_HEAD, *(_line(c) for c in rows)], width, right=_RIGHT, spare=_SPARE)
     return lines
 
 
@@ -187,9 +187,13 @@ def _beside(training: Training, rows: Sequence[Cost], width: int) -> list[str]:
         if next_ratio is not None:
             told.append(f"next slot alike {next_ratio:+.1f}".replace("-", "−"))
     lines = [*fill(f"{head}, {', '.join(told)}".split(), width), "as much as"]
-    known = [(c, ratio_of(training.node, c.each)) for c in rows if _comparable(c)]
-    table = [(f"  {_count(n)}", "×", plain(c.words), interval(n)) for c, n in known]
-    body, _ = fitted(table, width, right=(0,), spare=(3,))
+    known = [
+        (c, ratio_of(training.node, c.each))
+        for c in rows
+        if isinstance(c.each, Figure) and _known(c.each)
+    ]
+    counts = [(f"  {_count(n)}", "×", plain(c.words), interval(n)) for c, n in known]
+    body, _ = fitted(counts, width, right=(0,), spare=(3,))
     highest = max([*(p for c in rows for p in _powers(c)), *training.power_w], default=0.0)
     profile = sparks(training.power_w, highest)
     return [*lines, *body, *([f"  power {profile}"] if profile else [])]
@@ -198,10 +202,6 @@ def _beside(training: Training, rows: Sequence[Cost], width: int) -> list[str]:
 def _powers(cost: Cost) -> list[float]:
     load = cost.load
     return [load.mean_w * load.peak_ratio] if isinstance(load, LoadStats) else []
-
-
-def _comparable(cost: Cost) -> bool:
-    return isinstance(cost.each, Figure) and cost.each.value > 0 and cost.each.low > 0
 
 
 def _ways(found: Everyday, width: int) -> list[str]:
@@ -323,8 +323,10 @@ def _units(units: float) -> str:
     return write_count(units) if units == round(units) else f"{units:.4g}"
 
 
-def _s(units: float) -> str:
-    return "" if units == 1 else "s"
+def _several(unit: str, units: float) -> str:
+    if units == 1 or unit in _SYMBOLS:
+        return unit
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 
 def _joules(energy: object) -> str:
@@ -388,8 +390,10 @@ def _thing_words(thing: elsewhere.Thing, training: Training | None) -> dict[str,
         "name": thing.words, "energy_j": each.value, "low_j": each.low, "high_j": each.high,
         "source": each.source, "year": each.year, "verified": each.verified, "key": each.key,
     }  # fmt: skip
-    if training is not None and _known(training.facility) and isinstance(
-        training.facility, Figure
+    if (
+        training is not None
+        and _known(training.facility)
+        and isinstance(training.facility, Figure)
     ):
         one = Figure(each.value, each.low, each.high, "J", basis_shares={Basis.DERIVED: 1.0})
         made["of_run"] = ratio_of(training.facility, one).to_dict()
@@ -411,7 +415,7 @@ def _training_words(training: Training, rows: Sequence[Cost]) -> dict[str, Any]:
         equal = [
             {"task": c.task, "way": c.way, "count": ratio_of(training.node, c.each).to_dict()}
             for c in rows
-            if _comparable(c) and isinstance(c.each, Figure)
+            if isinstance(c.each, Figure) and _known(c.each)
         ]
     return {
         "name": training.name, "energy_node": _figure_words(training.node),

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 
 from submeter.catalog.claims import claim_records
-from submeter.catalog.facts import fact
 from submeter.catalog.factors import cooling, factor
+from submeter.catalog.facts import fact
 from submeter.comparing.claims.judging import Known, declared
 from submeter.comparing.claims.measures import measure
 from submeter.comparing.claims.records import REMEDY, Number, PublicClaim, read_record

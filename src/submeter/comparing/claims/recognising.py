@@ -10,46 +10,52 @@ from submeter.comparing.claims.records import PublicClaim
 NUMBER_WORD: Final = "{number}"
 NEAR: Final = 3
 LEAST: Final = 0.6  # part of a claim's words that a text must hold to be meant by them alone
-_COUNTS: Final = {
-    w: float(n)
-    for n, w in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-    )
-}
+_UP_TO_TWELVE: Final = "zero one two three four five six seven eight nine ten eleven twelve"
+_COUNTS: Final = {word: float(n) for n, word in enumerate(_UP_TO_TWELVE.split())}
 _WORDS: Final = _COUNTS | {"half": 0.5, "twenty": 20.0, "fifty": 50.0, "hundred": 100.0}
 _LARGE: Final = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
 _NUMBER: Final = (
     r"(?P<number>\d[\d ,  ]*(?:\.\d+)?|" + "|".join(_WORDS) + r")"
     r"(?: (?P<large>thousand|million|billion))?"
 )
-_IDLE: Final = frozenset(
+_SMALL: Final = (
     "a an the of to in on is are was were as and or for by at it its this that with one than be "
-    "can has have from into per our my their much many".split()  # noqa: SIM905
+    "can has have from into per our my their much many"
 )
+_IDLE: Final = frozenset(_SMALL.split())
 
 
 class Recognised(NamedTuple):
-    """A known claim that a text means, and the number that it says instead."""
+    """A known claim that a text means, and the number that it says instead.
+
+    ``unread`` tells that the text has numbers of which none was understood as the claimed one.
+    """
 
     claim: PublicClaim
     value: float | None
+    unread: bool = False
 
 
 def recognised(text: str, known: Iterable[PublicClaim]) -> Recognised | None:
     """Find which of *known* the *text* means: by the words it matches, else by most words.
 
-    None if none, or if several by words alone.
+    Of several that match, the one with most words is meant. None if none matches, or if several
+    have as many words in common.
     """
     said = flat(text)
     rows = list(known)
+    best: tuple[int, Recognised] | None = None
     for claim in rows:
-        for pattern in sorted(claim.matches, key=len, reverse=True):
+        for pattern in claim.matches:
             found = _matched(pattern, said)
-            if found is not None:
-                return Recognised(claim, number_in(found))
+            size = len(pattern.split())
+            if found is not None and (best is None or size > best[0]):
+                best = size, _read(claim, number_in(found), said)
+    if best is not None:
+        return best[1]
     scored = sorted(((_alike(said, c), i) for i, c in enumerate(rows)), reverse=True)[:2]
     if scored and scored[0][0] >= LEAST and (len(scored) == 1 or scored[1][0] < scored[0][0]):
-        return Recognised(rows[scored[0][1]], None)
+        return _read(rows[scored[0][1]], None, said)
     return None
 
 
@@ -76,19 +82,36 @@ def number_in(found: re.Match[str]) -> float | None:
     return value * _LARGE.get(found["large"] or "", 1.0)
 
 
+def _read(claim: PublicClaim, value: float | None, said: str) -> Recognised:
+    """Take the only percentage of a text for the claimed one, where no pattern had a number."""
+    percentages = re.findall(r"(\d+(?:\.\d+)?) ?%", said)
+    if value is None and claim.unit == "%" and len(percentages) == 1:
+        value = float(percentages[0])
+    told = set(re.findall(r"\d+(?:\.\d+)?", said))
+    return Recognised(claim, value, value is None and not told <= _digits(claim))
+
+
+def _digits(claim: PublicClaim) -> set[str]:
+    """Numbers that stand in the words of a claim itself, such as the 3 of GPT-3."""
+    return set(re.findall(r"\d+(?:\.\d+)?", flat(f"{claim.claim} {' '.join(claim.matches)}")))
+
+
 def _matched(pattern: str, said: str) -> re.Match[str] | None:
-    """Search the words of *pattern* in order, with others between them."""
-    pieces = [
-        _NUMBER if piece == NUMBER_WORD else rf"{re.escape(piece)}\w*" if piece[-1].isalpha()
-        else re.escape(piece)
-        for piece in pattern.casefold().split()
-    ]  # fmt: skip
+    """Search the words of *pattern* in order, with others between them.
+
+    What stands behind a number stands right behind it.
+    """
+    words = [w for piece in pattern.split() for w in _flat_piece(piece)]
     joined = ""
-    for i, piece in enumerate(pieces):
-        after_number = i > 0 and pattern.split()[i - 1] == NUMBER_WORD
-        gap = r" ?" if after_number else r"(?:.*?\b|\b)"
-        joined += (gap if i else r"(?:^|.*?[ ])") + piece
+    for i, word in enumerate(words):
+        between = r" ?" if i and words[i - 1] == NUMBER_WORD else r"(?:| .*? ?)\b"
+        plain = re.escape(word) + (r"\w*" if word[-1].isalpha() else "")
+        joined += (between if i else r"(?:|.* )") + (_NUMBER if word == NUMBER_WORD else plain)
     return re.match(joined, said)
+
+
+def _flat_piece(piece: str) -> list[str]:
+    return [piece] if piece == NUMBER_WORD else flat(piece).split()
 
 
 def _alike(said: str, claim: PublicClaim) -> float:

@@ -56,9 +56,7 @@ def _refuse_mistyped(args: list[str], verbs: list[str]) -> None:
 @click.option("--run", "run_ref", help="Run that the claim is about, for records that use one.")
 @click.option("--list", "show_all", is_flag=True, help="List all claims that are known.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
-def check(
-    *, words: tuple[str, ...], run_ref: str | None, show_all: bool, as_json: bool
-) -> None:
+def check(*, words: tuple[str, ...], run_ref: str | None, show_all: bool, as_json: bool) -> None:
     """Reckon a public claim again: it holds, holds only if …, or cannot hold.
 
     TEXT is a sentence that means a claim that is known (its own number
@@ -123,6 +121,10 @@ def _asked(words: tuple[str, ...]) -> "tuple[PublicClaim, float | None, str]":
     note = f"taken as: {found.claim.claim} ({found.claim.id})"
     if found.value is not None and found.value != found.claim.value:
         note += f", with your {short(found.value)}"
+    if found.unread:
+        note += (
+            f"; the number is that claim's {short(found.claim.value)}, yours was not understood"
+        )
     return found.claim, found.value, note
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ def order_for(
     if not quick:
         return Order(tuple(tasks or KEYS), 3, 2.4, 2.4, 5.0, 10.0, count)
     short = tuple(k for k in KEYS if k == IDLE or task_class(k).quick)
-    return Order(tuple(tasks or short), 2, 0.5, 0.5, 1.0, 2.0, count)
+    return Order(tuple(tasks or short), 2, 0.4, 0.4, 1.0, 2.0, count)
 
 
 def measured(order: Order, *, quick: bool, key: str, tell: Tell, folder: Path) -> Everyday:
@@ -84,9 +85,7 @@ def measured(order: Order, *, quick: bool, key: str, tell: Tell, folder: Path) -
     made = gathered(trial.run, rows, courses(trial.run), quick=quick)
     made = msgspec.structs.replace(made, wall_s=time.monotonic() - begun_s)
     if not made.rounds:
-        raise SensorError(
-            "no task could be run", remedy=last_words(output) or "submeter doctor"
-        )
+        raise SensorError("no task could be run", remedy=last_words(output) or "submeter doctor")
     return made
 
 
@@ -102,7 +101,11 @@ def courses(run: Run) -> tuple[Course, float] | None:
 
 
 def gathered(
-    run: Run, rows: Iterable[Mapping[str, Any]], course: tuple[Course, float] | None, *, quick: bool
+    run: Run,
+    rows: Iterable[Mapping[str, Any]],
+    course: tuple[Course, float] | None,
+    *,
+    quick: bool,
 ) -> Everyday:
     """Join what the program said of its rounds with what the meter saw in their phases."""
     energies = {phase.path: phase.energy for phase in run.phases}
@@ -139,7 +142,7 @@ def power_between(course: Course, begin_s: float, end_s: float) -> tuple[float, 
     """Mean power in whole slots from *begin_s* to *end_s* [W]."""
     slots = int((end_s - begin_s) / SLOT_S + 1e-9)
     at = [course.at(begin_s + i * SLOT_S) for i in range(slots + 1)]
-    return tuple((b - a) / SLOT_S for a, b in zip(at, at[1:], strict=False))
+    return tuple((b - a) / SLOT_S for a, b in pairwise(at))
 
 
 def _round(

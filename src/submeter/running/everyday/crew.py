@@ -129,8 +129,9 @@ def _done(task: Task, command: str, number: int, words: list[Any]) -> object:
         case "close", []:
             task.close()
             return None
-    msg = f"no such command: {command}"
-    raise ValueError(msg)
+        case _:
+            msg = f"no such command: {command}"
+            raise ValueError(msg)
 
 
 def _full(task: Task, way: str, seconds: float) -> float:

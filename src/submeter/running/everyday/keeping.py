@@ -84,9 +84,7 @@ def everyday(*, quick: bool, again: bool, tell: Tell, home: Path | None = None) 
 
     key = f"{FOLDER}-{places.new_run_id(time.time_ns())}"
     with tempfile.TemporaryDirectory(prefix="submeter-everyday-") as name:
-        made = measured(
-            order_for(quick=quick), quick=quick, key=key, tell=tell, folder=Path(name)
-        )
+        made = measured(order_for(quick=quick), quick=quick, key=key, tell=tell, folder=Path(name))
     with contextlib.suppress(LedgerError):  # the figures are there; they are not kept
         keep(made, home)
     return made

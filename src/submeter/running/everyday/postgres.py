@@ -62,7 +62,7 @@ class _Server(Task):
 
     def prepare(self) -> dict[str, object]:
         user = other_user() if os.geteuid() == 0 else None
-        self.place = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a short path  # noqa: S108
+        self.place = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a short path
         if user is not None:
             shutil.chown(self.place, user)
         data, place = str(self.place / "data"), str(self.place)
@@ -126,7 +126,7 @@ class Transactions(_Server):
 
     def batch(self, way: str) -> float:
         del way
-        return self._bench("-t", "200", "-M", "prepared")
+        return self._bench("-t", "50", "-M", "prepared")
 
 
 class Query(_Server):

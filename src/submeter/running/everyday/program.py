@@ -121,7 +121,7 @@ class Program:
 
     def _work(self, task: Task, way: str, workers: int, for_s: float) -> float:
         if not task.joint:
-            return sum(self.crew.all(workers, "run", way, for_s, within_s=for_s))
+            return float(sum(self.crew.all(workers, "run", way, for_s, within_s=for_s)))
         end_s, units = time.monotonic() + for_s, 0.0
         while time.monotonic() < end_s:
             self.crew.all(workers, "part", way, workers)

@@ -20,33 +20,37 @@ def records(count: int) -> list[bytes]:
 
 
 class Sorting(Task):
-    """A job of 40 000 records: each worker sorts and writes its part, one of them merges."""
+    """A job of 40 000 records, from file to file: each worker its part, one of them merges."""
 
     key, unit, joint = "sort", "record", True
 
-    def __init__(self, folder: Path, workers: int) -> None:
-        super().__init__(folder, workers)
-        self.rows: list[bytes] = []
+    @property
+    def _given(self) -> Path:
+        return self.folder / "given"
 
-    def open(self, worker: int) -> None:
-        del worker
-        self.rows = records(RECORDS)
+    def prepare(self) -> dict[str, object]:
+        self._given.write_bytes(b"".join(records(RECORDS)))
+        return {"records": RECORDS, "record_bytes": WIDTH}
 
     def part(self, way: str, worker: int, active: int) -> None:
         del way
         begin, end = (RECORDS * i // active for i in (worker, worker + 1))
-        mine = sorted(self.rows[begin:end])
-        (self.folder / f"part-{worker}").write_bytes(b"".join(mine))
+        with self._given.open("rb") as file:
+            file.seek(begin * WIDTH)
+            rows = split(file.read((end - begin) * WIDTH))
+        rows.sort()
+        (self.folder / f"part-{worker}").write_bytes(b"".join(rows))
 
     def merge(self, way: str, active: int) -> float:
         del way
         if active == 1:
             return float(RECORDS)
-        whole = b"".join((self.folder / f"part-{i}").read_bytes() for i in range(active))
-        rows = [whole[at : at + WIDTH] for at in range(0, len(whole), WIDTH)]
-        rows.sort()  # of runs in order: merged, not sorted again
+        rows = split(b"".join((self.folder / f"part-{i}").read_bytes() for i in range(active)))
+        rows.sort()  # of runs that are in order: they are merged, not sorted again
         (self.folder / "sorted").write_bytes(b"".join(rows))
         return float(len(rows))
 
-    def close(self) -> None:
-        self.rows = []
+
+def split(content: bytes) -> list[bytes]:
+    """Records of *content*."""
+    return [content[at : at + WIDTH] for at in range(0, len(content), WIDTH)]

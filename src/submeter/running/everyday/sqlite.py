@@ -44,7 +44,9 @@ _WITH: Final = """
 SELECT region, count(*), avg(amount), sum(late_risk(amount, items, days, distance))
 FROM orders WHERE id BETWEEN ? AND ? GROUP BY region
 """
-_FEATURES: Final = "SELECT amount, items, days, distance, late FROM orders WHERE id BETWEEN ? AND ?"
+_FEATURES: Final = """
+SELECT amount, items, days, distance, late FROM orders WHERE id BETWEEN ? AND ?
+"""
 
 Row = tuple[int, int, str, int, float, int, int, float, int]
 
@@ -132,7 +134,8 @@ class Transactions(Task):
         with db:
             db.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)")
             db.execute("CREATE TABLE history (a INTEGER, b INTEGER, amount INTEGER)")
-            db.executemany("INSERT INTO accounts VALUES (?, 1000)", [(i,) for i in range(ACCOUNTS)])
+            rows = [(i,) for i in range(ACCOUNTS)]
+            db.executemany("INSERT INTO accounts VALUES (?, 1000)", rows)
         db.close()
         return {"sqlite": sqlite3.sqlite_version}
 
@@ -182,9 +185,7 @@ def fitted(rows: Sequence[Sequence[float]]) -> Model:
     columns = list(zip(*rows, strict=True))
     means = tuple(statistics.fmean(c) for c in columns[:-1])
     sds = tuple(statistics.pstdev(c) or 1.0 for c in columns[:-1])
-    scaled = [
-        [(x - m) / s for x, m, s in zip(row[:-1], means, sds, strict=True)] for row in rows
-    ]
+    scaled = [[(x - m) / s for x, m, s in zip(row[:-1], means, sds, strict=True)] for row in rows]
     late = [row[-1] for row in rows]
     weights, bias = [0.0] * len(means), 0.0
     for _ in range(_STEPS):
@@ -251,7 +252,7 @@ class Report(_Orders):
     def batch(self, way: str) -> float:
         return 1.0 if self.totals(way) else 0.0
 
-    def totals(self, way: str) -> dict[int, float]:
+    def totals(self, way: str) -> dict[int, int]:
         """Total of each customer in cents."""
         db = self.connection
         if way == "efficient":

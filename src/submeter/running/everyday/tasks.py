@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 
-
 class Task:
     """Work of one kind, done in batches by one or several workers.
 

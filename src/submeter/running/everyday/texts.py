@@ -13,9 +13,8 @@ SEED: Final = 20262
 ENTRIES: Final = 400
 BYTES_PER_MB: Final = 1_000_000
 _LEVEL: Final = 6
-_WORDS: Final = (
-    "energy report of the machine that ran last night with a note on cooling water and prices"
-).split()
+_TEXT: Final = "energy report of the machine that ran last night with a note on water and prices"
+_WORDS: Final = _TEXT.split()
 
 
 def document() -> list[dict[str, object]]:
