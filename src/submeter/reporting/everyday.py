@@ -21,6 +21,7 @@ from submeter.comparing.everyday import (
 )
 from submeter.comparing.loads import LoadStats, Scaling
 from submeter.records.everyday import Everyday
+from submeter.records.factors import Factor
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.reporting.numbers import (
     MISSING,
@@ -34,10 +35,13 @@ from submeter.reporting.numbers import (
 from submeter.reporting.text import fill, fitted, plain
 
 PAIRS: Final = (("prediction", "without", "with"), ("report", "efficient", "naive"))
+_SOURCES: Final = (
+    "  sources: submeter factors KEY (keys in a wide terminal, and in --json)"
+)
 _SYMBOLS: Final = frozenset({"s", "MB"})
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _MOST_SPARKS: Final = 32
-_NAME: Final = 40
+_NAME: Final = 41
 _HEAD: Final = ("task", "energy", "95 %", "power", "use", "CPU time", "rounds", "varies", "next",
                 "peak", "parallel")  # fmt: skip
 _RIGHT: Final = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
@@ -251,11 +255,15 @@ def _published(training: Training | None, width: int) -> list[str]:
                       basis_shares={Basis.DERIVED: 1.0})  # fmt: skip
         count = f"{_count(ratio_of(whole, each))} ×" if _known(whole) and isinstance(
             whole, Figure) else ""  # fmt: skip
-        source = f"{thing.each.source}, {thing.each.year}, {thing.each.verified}"
-        lines.append((f"  {count}", thing.words, write(each), interval(each), source))
+        lines.append((f"  {count}", thing.words, write(each), interval(each), _key(thing.each)))
     body, _ = fitted(lines, width, right=(0, 2), spare=(4,))
     what = "the run at the wall is as much as" if _known(whole) else "published, for comparison"
-    return [what, *body]
+    return [what, *body, _SOURCES]
+
+
+def _key(row: Factor) -> str:
+    """Year and key of a row, by which ``submeter factors`` tells its source."""
+    return f"{row.year}  {row.key}"
 
 
 def _known(figure: Figure | Missing) -> bool:
@@ -265,7 +273,7 @@ def _known(figure: Figure | Missing) -> bool:
 def _rooms(width: int) -> list[str]:
     rows = [
         (f"  {r.kind}", r.words, f"{r.pue.value:.2f}", f"({r.pue.low:.2f} – {r.pue.high:.2f})",
-         f"{r.pue.source}, {r.pue.year}, {r.pue.verified}")
+         _key(r.pue))
         for r in elsewhere.rooms()
     ]  # fmt: skip
     body, _ = fitted(rows, width, right=(2,), spare=(4,))
@@ -273,8 +281,8 @@ def _rooms(width: int) -> list[str]:
         f"Often claimed: “{elsewhere.ROOMS_CLAIM}” The figures above say so of a room that nobody "
         "cools, and of no other  → submeter claim " + elsewhere.ROOMS_ID
     )
-    return ["energy of the facility over that of its machines (PUE)", *body,
-            *fill(words.split(), width)]  # fmt: skip
+    head = "energy of the facility over that of its machines (PUE)"
+    return [head, *body, _SOURCES, *fill(words.split(), width)]
 
 
 def _notes(found: Everyday, rows: Sequence[Cost], width: int) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from submeter.records.runs import Run
 
 _BAR: Final = 30
+_SHORT_S: Final = 300.0  # of longer runs the record has slots as short
 _WORDS_WIDTH: Final = 140
 
 
@@ -91,13 +92,13 @@ def training_of(ref: str) -> "Training":
 
 def _power(run: "Run") -> tuple[tuple[float, ...], float]:
     """Power over the run: from its journal in short slots, else from its record."""
-    from submeter.running.everyday.bench import SLOT_S, courses, power_between
+    from submeter.running.everyday.bench import power_of
 
-    found = courses(run) if run.origin == "measured" else None
-    if found is not None:
-        course, _ = found
-        if course.end_s >= 2 * SLOT_S and len(course.t_s) * SLOT_S >= course.end_s / 2:
-            return power_between(course, 0.0, course.end_s), SLOT_S
+    if run.origin == "measured" and run.duration_s <= _SHORT_S:
+        fine = power_of(run)
+        if fine is not None:
+            whole = int(run.duration_s / fine.slot_s)  # the last slot is not full
+            return fine.watts[: max(1, whole)], fine.slot_s
     series = run.series
     if series is None or series.slot_s <= 0 or not series.devices:
         return (), 0.0
@@ -106,8 +107,7 @@ def _power(run: "Run") -> tuple[tuple[float, ...], float]:
         sum(row[i] for row in series.devices.values() if i < len(row)) / series.slot_s
         for i in range(length)
     ]
-    whole = int(run.duration_s / series.slot_s)  # the last slot is not full
-    return tuple(sums[: max(1, whole)]), series.slot_s
+    return tuple(sums[: max(1, int(run.duration_s / series.slot_s))]), series.slot_s
 
 
 def _use(run: "Run") -> float | None:

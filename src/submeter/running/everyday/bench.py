@@ -2,27 +2,29 @@
 """Runs the everyday tasks as one metered run, and reads what each round of them used."""
 
 import json
+import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from submeter.errors import SensorError, SubmeterError
-from submeter.estimating.remaining import Course
+from submeter.metering._result import Result
+from submeter.metering.settle import Settler
 from submeter.records.everyday import Everyday, Round
 from submeter.records.figures import Missing, Quantity
+from submeter.records.frames import Started
 from submeter.records.runs import Run
 from submeter.running.everyday.program import Order
 from submeter.running.everyday.tasks import IDLE, KEYS, task_class
-from submeter.running.progress import followed
 from submeter.running.trials import last_words, metered
 from submeter.storing import places
+from submeter.storing.journal import read_frames
 from submeter.units import NS_PER_S
 
 NAME: Final = "everyday"
@@ -32,6 +34,7 @@ SLOT_S: Final = 0.25
 MOST_WORKERS: Final = 16
 OVERHEAD_S: Final = 2.0  # of starting and settling, and of preparing a task, as the bar has it
 _LOOK_S: Final = 0.2
+_NEAR: Final = 1e-6  # of a slot
 
 Tell = Callable[[str, float], None]  # what is done now, part of all that is done
 
@@ -82,28 +85,58 @@ def measured(order: Order, *, quick: bool, key: str, tell: Tell, folder: Path) -
             remedy=last_words(output) or "submeter doctor",
         )
     rows = list(_rows(output))
-    made = gathered(trial.run, rows, courses(trial.run), quick=quick)
+    made = gathered(trial.run, rows, power_of(trial.run), quick=quick)
     made = msgspec.structs.replace(made, wall_s=time.monotonic() - begun_s)
     if not made.rounds:
         raise SensorError("no task could be run", remedy=last_words(output) or "submeter doctor")
     return made
 
 
-def courses(run: Run) -> tuple[Course, float] | None:
-    """What *run* had used by when, and its start on the monotonic clock [s]; None if lost."""
+class Power(NamedTuple):
+    """Power of all devices of a run that are read, the run's share, in slots from its start."""
+
+    watts: tuple[float, ...]
+    slot_s: float
+    started_s: float  # on the monotonic clock
+
+    def between(self, begin_s: float, end_s: float) -> tuple[float, ...]:
+        """Whole slots from *begin_s* to *end_s* on the monotonic clock."""
+        first = math.ceil((begin_s - self.started_s) / self.slot_s - _NEAR)
+        last = math.floor((end_s - self.started_s) / self.slot_s + _NEAR)
+        return self.watts[max(0, first) : max(0, last)]
+
+
+def power_of(run: Run) -> Power | None:
+    """Power of *run* in slots of a quarter of a second, from its journal; None if that is gone.
+
+    The same readings that gave its energy are settled again, into shorter slots; of a run of more
+    than five minutes they are longer.
+    """
+    folder = places.run_folder(places.home(), run.id)
+    settler = Settler()
+    settler.result = Result(slot_s=SLOT_S)
     try:
-        way = followed(places.run_folder(places.home(), run.id))
-        if way.started_ns is None:
-            return None
-        return way.energy(), way.started_ns / NS_PER_S
+        frames = read_frames(folder / "journal").frames
+        for frame in frames:
+            settler.feed(frame)
+        series = settler.finish().series
     except (SubmeterError, OSError, ValueError):
         return None
+    started = next((f.t_ns for f in frames if isinstance(f, Started)), None)
+    if series is None or started is None or not series.devices:
+        return None
+    length = max(map(len, series.devices.values()))
+    joules = [
+        math.fsum(row[i] for row in series.devices.values() if i < len(row)) for i in range(length)
+    ]
+    watts = tuple(energy_j / series.slot_s for energy_j in joules)
+    return Power(watts, series.slot_s, started / NS_PER_S)
 
 
 def gathered(
     run: Run,
     rows: Iterable[Mapping[str, Any]],
-    course: tuple[Course, float] | None,
+    power: Power | None,
     *,
     quick: bool,
 ) -> Everyday:
@@ -121,7 +154,7 @@ def gathered(
             units[task] = str(row["unit"])
             told[task] = dict(row.get("told", {}))
         elif "wall_s" in row:
-            rounds.append(_round(row, energies, course))
+            rounds.append(_round(row, energies, power))
     host = run.hosts[0] if run.hosts else None
     machine = host.machine if host else {}
     return Everyday(
@@ -138,17 +171,10 @@ def gathered(
     )
 
 
-def power_between(course: Course, begin_s: float, end_s: float) -> tuple[float, ...]:
-    """Mean power in whole slots from *begin_s* to *end_s* [W]."""
-    slots = int((end_s - begin_s) / SLOT_S + 1e-9)
-    at = [course.at(begin_s + i * SLOT_S) for i in range(slots + 1)]
-    return tuple((b - a) / SLOT_S for a, b in pairwise(at))
-
-
 def _round(
     row: Mapping[str, Any],
     energies: Mapping[str, Quantity | Missing],
-    course: tuple[Course, float] | None,
+    power: Power | None,
 ) -> Round:
     made = Round(
         task=row["task"], way=row["way"], kind=row["kind"], number=row["number"],
@@ -157,12 +183,12 @@ def _round(
         energy=Missing("the meter saw no such phase"),
     )  # fmt: skip
     power_w: tuple[float, ...] = ()
-    if course is not None:
-        way, start_s = course
-        ends = (row["begin_ns"] / NS_PER_S - start_s, row["end_ns"] / NS_PER_S - start_s)
-        power_w = power_between(way, *ends)
+    slot_s = 0.0
+    if power is not None:
+        power_w = power.between(row["begin_ns"] / NS_PER_S, row["end_ns"] / NS_PER_S)
+        slot_s = power.slot_s
     return msgspec.structs.replace(
-        made, energy=energies.get(made.phase, made.energy), power_w=power_w, slot_s=SLOT_S
+        made, energy=energies.get(made.phase, made.energy), power_w=power_w, slot_s=slot_s
     )
 
 
