@@ -84,10 +84,10 @@ def times(a: Kind, b: Kind, *, sign: int = 1) -> Kind:
 
 def words(kind: Kind) -> str:
     """A kind in words: ``J/car``."""
-    above = [_power(n, p) for n, p in kind if p > 0]
-    below = [_power(n, -p) for n, p in kind if p < 0]
+    above = [_repeated(n, p) for n, p in kind if p > 0]
+    below = [_repeated(n, -p) for n, p in kind if p < 0]
     return ("*".join(above) or "1") + "".join(f"/{b}" for b in below)
 
 
-def _power(name: str, power: int) -> str:
-    return "*".join([name] * power)
+def _repeated(name: str, times_over: int) -> str:
+    return "*".join([name] * times_over)
