@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +55,10 @@ SIMPLE = (  # quantity, column of the compilation, rule of its interval
     ("device_hours", "device_hours", "statement"),
     ("wall_hours", "wall_hours", "statement"),
 )
+UNITS = {  # of quantities that the rules of fact tables do not know by their names
+    "pue": "1", "emissions_t": "t", "water_l": "L", "embodied_t": "t", "device_hours": "h",
+    "wall_hours": "h", "energy_kwh": "kWh",
+}  # fmt: skip
 ADDED: tuple[Row, ...] = (
     {
         "id": "bloom", "model": "BLOOM", "year": "2022", "params": "176247271424",
@@ -137,7 +140,7 @@ def facts_of(row: Row, cited: Cited) -> list[Fact]:
     for quantity, column, rule in SIMPLE:
         if not row[column]:
             continue
-        unit = "h" if quantity.endswith("hours") else "1" if quantity == "pue" else ""
+        unit = UNITS.get(quantity, "")
         known = "recall" if recalled & {"all", column} else "copy"
         found.append(
             by_rule(
@@ -146,9 +149,7 @@ def facts_of(row: Row, cited: Cited) -> list[Fact]:
                 least=1.0 if quantity == "pue" else 0.0,
             )
         )  # fmt: skip
-    return [
-        f if f.unit else replace(f, unit="t" if f.quantity.endswith("_t") else "L") for f in found
-    ]
+    return found
 
 
 def energy_of(row: Row, source: str, recalled: set[str]) -> Fact:
@@ -157,11 +158,15 @@ def energy_of(row: Row, source: str, recalled: set[str]) -> Fact:
     note = f"{row['model']}; {kind.how}; {row['energy_scope']}"
     if kind.u:
         return by_rule(
-            row["id"], "energy_kwh", row["year"], value, kind.u, source, verified=known, note=note
-        )
+            row["id"], "energy_kwh", row["year"], value, kind.u, source, verified=known, note=note,
+            unit=UNITS["energy_kwh"],
+        )  # fmt: skip
     note += "; rated power is a ceiling: the interval reaches down to half of it"
     ends = (value, value * CEILING, value)
-    return fact(row["id"], "energy_kwh", row["year"], ends, source, verified=known, note=note)
+    return fact(
+        row["id"], "energy_kwh", row["year"], ends, source, verified=known, note=note,
+        unit=UNITS["energy_kwh"],
+    )  # fmt: skip
 
 
 def recalled_of(row: Row) -> set[str]:

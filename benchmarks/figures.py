@@ -28,6 +28,7 @@ MAKERS = (
     Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.what_if", "docs/what-if.md: examples of comparisons"),
+    Maker("benchmarks.comparing", "docs/comparing.md: examples, and how often it errs"),
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
     Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),

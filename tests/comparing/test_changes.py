@@ -11,11 +11,13 @@ from tests.comparing.runs import a_run
 
 
 def changed(*runs: Any) -> dict[tuple[str, str], tuple[str | None, ...]]:
-    return {(row.group, row.name): row.values for row in differences(runs).changed}
+    return {
+        (row.group, row.name): row.values for row in differences([[run] for run in runs]).changed
+    }
 
 
 def test_a_run_beside_itself_has_no_difference() -> None:
-    found = differences([a_run(), a_run()])
+    found = differences([[a_run()], [a_run()]])
     assert found.changed == ()
     assert set(found.same) | set(found.untold) == set(GROUPS)
     assert not set(found.same) & set(found.untold)
@@ -75,10 +77,16 @@ def test_two_boards_are_counted() -> None:
 
 def test_uncommitted_changes_are_told_because_their_content_is_not_known() -> None:
     dirty = a_run(code={"commit": "a" * 40, "dirty": "yes"})
-    assert "uncommitted" in " ".join(differences([dirty, dirty]).notes)
+    assert "uncommitted" in " ".join(differences([[dirty], [dirty]]).notes)
 
 
 def test_who_names_no_data_is_told_how_to() -> None:
     nameless = a_run(tags={})
-    assert "data=NAME" in " ".join(differences([nameless, nameless]).notes)
-    assert "data=NAME" not in " ".join(differences([a_run(), a_run()]).notes)
+    assert "data=NAME" in " ".join(differences([[nameless], [nameless]]).notes)
+    assert "data=NAME" not in " ".join(differences([[a_run()], [a_run()]]).notes)
+
+
+def test_what_repetitions_say_in_different_ways_is_told_with_all_of_it() -> None:
+    seeds = [a_run(tags={"data": "digits", "seed": str(i)}) for i in (1, 2)]
+    (row,) = differences([seeds, [seeds[0]]]).changed
+    assert row.values == ("1, 2", "1")

@@ -41,8 +41,8 @@ def of_family(**changes: Any) -> Run:
         "accuracy_fold_1": 0.9, "accuracy_fold_2": 0.8, "accuracy_fold_10": 0.7,
         "selections": 5.0, "trainings": 10.0, "predictions": 1000.0, "accuracy": 0.8,
     }  # fmt: skip
-    given = {"metrics": metrics, "tags": {"data": "digits", "family": "trees"}}
-    return a_run(phases=phases, parameters={"chosen": "C=1"}, **{**given, **changes})
+    given = {"metrics": metrics, "tags": {"data": "digits", "family": "trees"}, "phases": phases}
+    return a_run(parameters={"chosen": "C=1"}, **{**given, **changes})
 
 
 @pytest.mark.parametrize("protocol", [FULL, QUICK])
@@ -112,7 +112,7 @@ def test_the_program_trains_chooses_and_logs_by_fold_under_the_meter(
     pytest.importorskip("sklearn")
     monkeypatch.setenv("SUBMETER_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SUBMETER_RUN", raising=False)
-    protocol = Protocol(folds=3, inner=2, settings=2, least_s=0.1)
+    protocol = Protocol(folds=3, inner=2, settings=2, least_s=0.8)
     trial = metered_run(
         program.arguments_of("cancer", "linear", protocol),
         key="families",

@@ -31,8 +31,12 @@ _PLACE: Final = (
     "carbon_price_per_t", "timezone",
 )  # fmt: skip
 _OWN_TAGS: Final = frozenset({"trial", "compared"})  # ours: how runs are found again
+_ALWAYS: Final = frozenset({"device", "tags", "parameters"})  # of which none is a word, too
 _COMMIT_CHARS: Final = 10
 _GUESSED: Final = frozenset({"timezone"})  # of the place, where a zone says more
+
+
+Facts = dict[Group, dict[str, str]]
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -54,40 +58,54 @@ class Changed(msgspec.Struct, frozen=True):
 class Differences(msgspec.Struct, frozen=True):
     """What is not the same, which groups are, and which no run tells.
 
-    ``notes`` are what the record cannot tell, such as what uncommitted changes were.
+    ``partly`` has groups of which some columns tell nothing at all, with the places of those:
+    what the others say there is a difference only as far as two of them say it. ``notes`` are
+    what the record cannot tell, such as what uncommitted changes were.
     """
 
     changed: tuple[Changed, ...]
     same: tuple[Group, ...]
     untold: tuple[Group, ...]
+    partly: tuple[tuple[Group, tuple[int, ...]], ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def differences(runs: Sequence[Run]) -> Differences:
-    """What *runs* differ in, as far as their records tell."""
-    told = [facts(run) for run in runs]
+def differences(columns: Sequence[Sequence[Run]]) -> Differences:
+    """What *columns* of runs differ in, as far as their records tell.
+
+    What runs of one column say in different ways stands with all that they say.
+    """
+    told = [_together([facts(run) for run in runs]) for runs in columns]
     changed: list[Changed] = []
     same: list[Group] = []
     untold: list[Group] = []
+    partly: list[tuple[Group, tuple[int, ...]]] = []
     for group in GROUPS:
         names = dict.fromkeys(name for facts_of in told for name in facts_of[group])
         rows = [
             Changed(group, name, tuple(facts_of[group].get(name) for facts_of in told))
             for name in names
         ]
+        silent = tuple(i for i, facts_of in enumerate(told) if not facts_of[group])
         differ = [row for row in rows if len({_plain(v) for v in row.values}) > 1]
+        if silent and names and group not in _ALWAYS:
+            partly.append((group, silent))
+            differ = [row for row in differ if row.told]
         changed += differ
         if not names:
             untold.append(group)
-        elif not differ:
+        elif not differ and not silent:
             same.append(group)
-    return Differences(tuple(changed), tuple(same), tuple(untold), _notes(runs, changed))
+    every = [run for runs in columns for run in runs]
+    return Differences(
+        tuple(changed), tuple(same), tuple(untold), tuple(partly), _notes(every, changed)
+    )
 
 
-def facts(run: Run) -> dict[Group, dict[str, str]]:
+def facts(run: Run) -> Facts:
     """What the record of *run* says, by group and name."""
     arguments = dict(_arguments(run.command))
-    told: dict[Group, dict[str, str]] = {
+    told: Facts = {
         "code": _code(run),
         "data": {},
         "parameters": dict(run.parameters),
@@ -110,6 +128,20 @@ def facts(run: Run) -> dict[Group, dict[str, str]]:
 
 
 # --- inside -------------------------------------------------------------------------------------
+
+
+def _together(told: Sequence[Facts]) -> Facts:
+    """What several runs say as one: a word that all say, else all words."""
+    if len(told) == 1:
+        return told[0]
+    found: Facts = {}
+    for group in GROUPS:
+        names = dict.fromkeys(name for one in told for name in one[group])
+        found[group] = {}
+        for name in names:
+            words = dict.fromkeys(one[group].get(name, "not told") for one in told)
+            found[group][name] = ", ".join(words)
+    return found
 
 
 def _plain(word: str | None) -> object:
@@ -180,8 +212,9 @@ def _place(run: Run) -> dict[str, str]:
 def _meter(run: Run) -> dict[str, str]:
     """How it is known: origin, kinds of reading, and how often."""
     told: dict[str, str] = {"origin": run.origin}
-    if run.origin in {"measured", "replayed"}:
-        told["every"] = f"{run.interval_s:g} s"
+    if run.origin not in {"measured", "replayed"}:
+        return told
+    told["every"] = f"{run.interval_s:g} s"
     for row in run.devices:
         if row.device.kind is not DeviceKind.NODE:
             how = "missing" if isinstance(row.share, Missing) else row.method.partition(":")[0]

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from submeter.accounting.carbon import difference
+from submeter.accounting.carbon import Difference, difference
 from submeter.records.amounts import Amount
 from submeter.records.factors import NORMAL_95
 from submeter.records.figures import Missing
@@ -57,8 +57,10 @@ class Known(msgspec.Struct, frozen=True):
     vague: bool = False
 
 
-def change(before: Known, after: Known) -> Change | Missing:
+def change(before: Known, after: Known, *, log_sd: float = 0.0) -> Change | Missing:
     """How *after* differs from *before*, of one unit; doubts of equal key move both together.
+
+    *log_sd* is a doubt of their ratio alone, such as that of a model between two loads.
 
     Returns
     -------
@@ -85,11 +87,11 @@ def change(before: Known, after: Known) -> Change | Missing:
         return Change(1.0, 1.0, 1.0, 0.0, 0.0, 0.0, same=True)
     if old.value <= 0 or new.value <= 0:
         return Missing("there is no ratio to nothing")
-    half = min(_reach(old, new) / 2, _LARGEST_LOG)
+    half = min(_reach(old, new, log_sd) / 2, _LARGEST_LOG)
     up, down = math.exp(half), math.exp(-half)
     ends = [(a.value * down - a.bound_low, a.value * up + a.bound_high) for a in (old, new)]
     (low_old, high_old), (low_new, high_new) = ((max(0.0, low), high) for low, high in ends)
-    plain = difference(old, new)
+    plain = _widened(difference(old, new), old, new, log_sd)
     vague = before.vague or after.vague
     falls, rises = before.least or vague, after.least or vague  # as far as one likes
     return Change(
@@ -128,17 +130,28 @@ def _summed(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     return found
 
 
-def _reach(before: Amount, after: Amount) -> float:
+def _widened(plain: Difference, old: Amount, new: Amount, log_sd: float) -> Difference:
+    """*plain* with a doubt of the ratio alone beside those of its sides."""
+    if log_sd <= 0:
+        return plain
+    extra = NORMAL_95 * log_sd * math.sqrt(old.value * new.value)
+    below, above = new.bound_low + old.bound_high, new.bound_high + old.bound_low
+    low = math.hypot(plain.value - plain.low - below, extra) + below
+    high = math.hypot(plain.high - plain.value - above, extra) + above
+    return Difference(plain.value, plain.value - low, plain.value + high, plain.sign)
+
+
+def _reach(before: Amount, after: Amount, log_sd: float) -> float:
     """Half width of the 95 % interval of the logarithm of the ratio."""
     moved: dict[str, float] = {}
     for sign, amount in ((1.0, after), (-1.0, before)):
         for term in amount.terms:
             part = sign * term.value / amount.value
-            for key, log_sd in term.log_sds.items():
-                moved[key] = moved.get(key, 0.0) + part * log_sd
+            for key, sd in term.log_sds.items():
+                moved[key] = moved.get(key, 0.0) + part * sd
             for key in term.zeros:
                 moved[key] = moved.get(key, 0.0) + part
-    whole = math.hypot(*moved.values())
+    whole = math.hypot(log_sd, *moved.values())
     if whole <= 0:
         return 0.0
     flat = before.uniform | after.uniform

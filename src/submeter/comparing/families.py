@@ -22,7 +22,7 @@ from submeter.records.runs import Run
 TAG: Final = "compared"  # value: the protocol's word
 DATA: Final = "data"
 FAMILY: Final = "family"
-SELECTION, TRAINING, EVALUATION, PREDICTION = "selection", "training", "evaluation", "prediction"
+SELECTION, TRAINING, PREDICTION = "selection", "training", "prediction"
 COUNTS: Final = {SELECTION: "selections", TRAINING: "trainings", PREDICTION: "predictions"}
 CORRECT: Final = "accuracy_fold_"  # begins the metric of a fold
 CHOSEN: Final = "chosen"
@@ -103,7 +103,7 @@ class Protocol(msgspec.Struct, frozen=True):
 
 
 FULL: Final = Protocol()
-QUICK: Final = Protocol(folds=3, inner=2, settings=2, least_s=0.5)
+QUICK: Final = Protocol(folds=3, inner=2, settings=2, least_s=1.0)
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.comparing.changes import Differences, differences
 from submeter.comparing.differences import Change, Known, change, renamed
 from submeter.comparing.quality import Quality, qualities
-from submeter.comparing.sharing import naming
+from submeter.comparing.sharing import machine, naming
 from submeter.comparing.spreads import repeated
 from submeter.records.amounts import Amount, Term, sum_amounts
 from submeter.records.devices import DeviceKind
@@ -28,6 +28,10 @@ from submeter.records.runs import DeviceEnergy, Run
 CLOCK_S: Final = 0.005  # begin and end of a run are known to about this
 WALL: Final = "at the wall"
 NOT_TOLD: Final = Missing("not told")
+# How far the ratio of powers at two loads of one machine is from that of the model, over the
+# logarithm of the latter: root mean square over eight machines whose packages were metered at up
+# to 20 loads (benchmarks/data/cpu_package_power.csv; benchmarks/comparing.py makes it anew).
+MODEL_SLOPE: Final = 0.53
 _WEAK: Final = frozenset({Basis.MODELLED, Basis.ASSUMED})
 _MODELLED: Final = 0.2  # share of a figure from which on it is said
 
@@ -88,15 +92,14 @@ def compare_columns(columns: Sequence[Column], *, by: Sequence[str] = ()) -> Com
         ``phase`` or ``device``, or both: how their energy is split beside the whole.
     """
     known = [_Named(column) for column in columns]
-    runs = [run for column in columns for run in column.runs]
-    boundary = common_boundary(columns)
-    rows = [*_energies(known, boundary), _time(known), *_impacts(known)]
-    parts = [row for way in by for row in _PARTS[way](known)]
+    boundary, sds = common_boundary(columns), load_log_sds(columns)
+    rows = [*_energies(known, boundary, sds), _time(known), *_impacts(known, sds)]
+    parts = [row for way in by for row in _PARTS[way](known, sds)]
     several = any(len(column.runs) > 1 for column in columns)
     notes = (*_boundary_notes(columns, boundary), *_basis_notes(rows, several=several))
     return Comparison(
         columns=tuple(columns),
-        differences=differences([column.runs[0] for column in columns] if several else runs),
+        differences=differences([column.runs for column in columns]),
         rows=tuple(row for row in rows if any(isinstance(v.amount, Amount) for v in row.values)),
         quality=qualities([column.runs for column in columns]),
         parts=tuple(parts),
@@ -104,9 +107,55 @@ def compare_columns(columns: Sequence[Column], *, by: Sequence[str] = ()) -> Com
     )
 
 
-def row_of(key: str, name: str, unit: str, values: Sequence[Known]) -> Row:
-    """Row of *values*, each beside the first."""
-    return Row(key, name, unit, tuple(values), tuple(change(values[0], v) for v in values))
+def row_of(
+    key: str, name: str, unit: str, values: Sequence[Known], log_sds: Sequence[float] = ()
+) -> Row:
+    """Row of *values*, each beside the first; *log_sds* are doubts of these ratios alone."""
+    changes = tuple(
+        change(values[0], value, log_sd=log_sds[i] if log_sds else 0.0)
+        for i, value in enumerate(values)
+    )
+    return Row(key, name, unit, tuple(values), changes)
+
+
+def load_log_sds(columns: Sequence[Column]) -> list[float]:
+    """Doubt of each column's energy over the first's that models of devices leave [log].
+
+    Notes
+    -----
+    On one machine a model's error cancels as far as the load is alike. Between two loads at which
+    it gives powers whose logarithms differ by ``d``, the ratio of the measured powers was off by
+    `MODEL_SLOPE` times ``d`` (root mean square). It counts for the modelled part of the energy.
+    """
+    sides = [_modelled(column) for column in columns]
+    first = sides[0]
+    return [
+        MODEL_SLOPE * abs(math.log(side.power_w / first.power_w)) * (side.share + first.share) / 2
+        if side.machine and side.machine == first.machine and min(side.share, first.share) > 0
+        else 0.0
+        for side in sides
+    ]
+
+
+class _Modelled(NamedTuple):
+    """What of a column's energy at its nodes is modelled."""
+
+    machine: str  # "" where its runs were on several
+    power_w: float
+    share: float
+
+
+def _modelled(column: Column) -> _Modelled:
+    energy_j = whole_j = duration_s = 0.0
+    for run, made in zip(column.runs, column.prints, strict=True):
+        if isinstance(made.node, Amount):
+            energy_j += math.fsum(v for b, v in made.node.basis.items() if b in _WEAK)
+            whole_j += made.node.value
+            duration_s += run.duration_s
+    names = {machine(run) for run in column.runs if run.origin in {"measured", "replayed"}}
+    if energy_j <= 0 or duration_s <= 0 or len(names) != 1:
+        return _Modelled("", 1.0, 0.0)
+    return _Modelled(names.pop(), energy_j / duration_s, energy_j / whole_j)
 
 
 def amounts_of(
@@ -212,6 +261,8 @@ def _boundary_notes(columns: Sequence[Column], boundary: Boundary) -> Iterable[s
         whats = dict.fromkeys(what for made in column.prints for what in made.unknown)
         if whats:
             yield f"{column.label}: not counted: {'; '.join(whats)}"
+        for run in column.runs:
+            yield from run.notes if run.origin == "published" else ()
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -237,13 +288,14 @@ class _Named:
         return Known(amount, least=facility and any(made.unknown for made in self.column.prints))
 
 
-def _energies(columns: Sequence[_Named], boundary: Boundary) -> list[Row]:
+def _energies(columns: Sequence[_Named], boundary: Boundary, sds: Sequence[float]) -> list[Row]:
     wall = BOUNDARIES[0]
     rows = []
     if boundary is not wall:
         values = [c.known(boundary.amount, facility=False) for c in columns]
-        rows.append(row_of(f"energy_{boundary.key}", f"energy, {boundary.name}", "J", values))
-    rows.append(row_of("energy", f"energy, {WALL}", "J", [c.known(wall.amount) for c in columns]))
+        rows.append(row_of(f"energy_{boundary.key}", f"energy, {boundary.name}", "J", values, sds))
+    values = [c.known(wall.amount) for c in columns]
+    rows.append(row_of("energy", f"energy, {WALL}", "J", values, sds))
     return rows
 
 
@@ -259,13 +311,16 @@ def _vague(named: _Named, time: Known) -> Known:
     return msgspec.structs.replace(time, vague=vague)
 
 
-def _impacts(columns: Sequence[_Named]) -> list[Row]:
+def _impacts(columns: Sequence[_Named], sds: Sequence[float]) -> list[Row]:
     picks: tuple[tuple[str, str, str, Callable[[Run, Footprint], Amount | Missing]], ...] = (
-        ("carbon", "carbon, location", "gCO2e", lambda _, made: made.carbon.location),
-        ("embodied", "carbon, embodied", "gCO2e", lambda _, made: made.carbon.embodied),
+        ("carbon", "carbon", "gCO2e", lambda _, made: made.carbon.location),
+        ("embodied", "embodied", "gCO2e", lambda _, made: made.carbon.embodied),
         ("water", "water", "L", lambda _, made: _water(made)),
     )
-    rows = [row_of(key, name, unit, [c.known(p) for c in columns]) for key, name, unit, p in picks]
+    rows = [
+        row_of(key, name, unit, [c.known(p) for c in columns], () if key == "embodied" else sds)
+        for key, name, unit, p in picks
+    ]
     currencies = {
         made.money.currency
         for c in columns
@@ -274,7 +329,7 @@ def _impacts(columns: Sequence[_Named]) -> list[Row]:
     }
     if len(currencies) == 1:
         values = [c.known(lambda _, made: made.money.electricity) for c in columns]
-        rows.append(row_of("cost", "cost", currencies.pop(), values))
+        rows.append(row_of("cost", "cost", currencies.pop(), values, sds))
     return rows
 
 
@@ -284,7 +339,7 @@ def _water(made: Footprint) -> Amount | Missing:
     return sum_amounts(told) if told else NOT_TOLD
 
 
-def _phases(columns: Sequence[_Named]) -> list[Row]:
+def _phases(columns: Sequence[_Named], sds: Sequence[float]) -> list[Row]:
     """Each phase with what is inside it, in the order of the first run that has it."""
     trees = [_by_path(run) for c in columns for run in c.column.runs]
     paths = dict.fromkeys(path for tree in trees for path in tree)
@@ -301,7 +356,13 @@ def _phases(columns: Sequence[_Named]) -> list[Row]:
         return found
 
     return [
-        row_of(f"phase/{path}", path, "J", [c.known(pick(path), facility=False) for c in columns])
+        row_of(
+            f"phase/{path}",
+            path,
+            "J",
+            [c.known(pick(path), facility=False) for c in columns],
+            sds,
+        )
         for path in paths
     ]
 
@@ -318,7 +379,7 @@ def _by_path(run: Run) -> Mapping[str, PhaseNode]:
     return found
 
 
-def _devices(columns: Sequence[_Named]) -> list[Row]:
+def _devices(columns: Sequence[_Named], sds: Sequence[float]) -> list[Row]:
     """Devices of a kind together: their ids differ from machine to machine."""
     kinds = dict.fromkeys(
         row.device.kind
@@ -340,7 +401,13 @@ def _devices(columns: Sequence[_Named]) -> list[Row]:
         return found
 
     return [
-        row_of(f"device/{k}", str(k), "J", [c.known(pick(k), facility=False) for c in columns])
+        row_of(
+            f"device/{k}",
+            str(k),
+            "J",
+            [c.known(pick(k), facility=False) for c in columns],
+            sds,
+        )
         for k in kinds
     ]
 
@@ -359,8 +426,9 @@ def _basis_notes(rows: Sequence[Row], *, several: bool) -> Iterable[str]:
     ]
     if weak and statistics.fmean(weak) > _MODELLED:
         yield (
-            f"{100 * statistics.fmean(weak):.0f} % of this energy is modelled or assumed: what a "
-            "model does not see (clocks, instruction mix) is in no difference"
+            f"{100 * statistics.fmean(weak):.0f} % of this energy is modelled or assumed: that a "
+            "model errs otherwise at another load is in the intervals; what it does not see "
+            "(clocks, instruction mix) is not"
         )
     if not several:
         yield (

@@ -35,7 +35,13 @@ def student_95(df: float) -> float:
         # 1/t is close to a line in df here
         return 1 / ((1 - share) / _STUDENT[below - 1] + share / _STUDENT[above - 1])
     z = NORMAL_95
-    return z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return math.fsum(term / df**i for i, term in enumerate(terms))
 
 
 def mean_reach(values: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from submeter.comparing.runs import (
     common_boundary,
     compare_columns,
     duration_of,
+    load_log_sds,
     row_of,
 )
 from submeter.records.amounts import Amount
@@ -134,7 +135,9 @@ def _per_unit(
             ("energy", boundary.amount, "J"), ("time", duration_of, "s")
         ):  # fmt: skip
             values = amounts_of(columns, _divided(picked, unit), facility=False)
-            row = row_of(f"{key}_per/{unit}", f"{key} per {name}", f"{base} per {name}", values)
+            sds = load_log_sds(columns) if key == "energy" else ()
+            title, per = f"{key} per {name}", f"{base} per {name}"
+            row = row_of(f"{key}_per/{unit}", title, per, values, sds)
             rows.append(_unchanged(row, other) if other else row)
     return rows
 
@@ -209,7 +212,7 @@ def _reached(
     title = f"to {name} {sign} {goal:.4g}"
     return Reached(
         name, goal, rising,
-        row_of(f"energy_to/{name}", f"energy {title}", "J", energy),
+        row_of(f"energy_to/{name}", f"energy {title}", "J", energy, load_log_sds(columns)),
         row_of(f"time_to/{name}", f"time {title}", "s", time),
     )  # fmt: skip
 

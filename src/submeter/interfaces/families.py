@@ -80,29 +80,36 @@ def train(data: str, family: Family, protocol: Protocol) -> None:
         x, y = _data(data)
         make = _maker(family)
         splits = list(_splits(y, protocol.folds, protocol.seed, x))
-    counts = dict.fromkeys(families.COUNTS.values(), 0)
-    correct: list[float] = []
-    chosen: list[str] = []
-    settings = families.settings_of(family, protocol)
-    per_fold_s = protocol.least_s / protocol.folds
-    for learn, held in splits:
-        with submeter.phase(families.SELECTION):
-            best, done = _repeated(
-                lambda learn=learn: _chosen(make, settings, x[learn], y[learn], protocol),
-                per_fold_s,
-            )
-        counts["selections"] += done
-        with submeter.phase(families.TRAINING):
-            model, done = _repeated(
-                lambda best=best, learn=learn: make(best).fit(x[learn], y[learn]), per_fold_s
-            )
-        counts["trainings"] += done
-        with submeter.phase(families.EVALUATION):
-            correct.append(float(model.score(x[held], y[held])))
-        with submeter.phase(families.PREDICTION):
-            _, done = _repeated(lambda model=model, held=held: model.predict(x[held]), per_fold_s)
-        counts["predictions"] += done * len(held)
-        chosen.append(", ".join(f"{name}={value}" for name, value in best.items()))
+    settings, least_s = families.settings_of(family, protocol), protocol.least_s
+    with submeter.phase(families.SELECTION):  # of all folds in one stretch, for the meter's sake
+        best, searches = _repeated(
+            lambda: [_chosen(make, settings, x[learn], y[learn], protocol) for learn, _ in splits],
+            least_s,
+        )
+    with submeter.phase(families.TRAINING):
+        models, trainings = _repeated(
+            lambda: [
+                make(one).fit(x[learn], y[learn])
+                for one, (learn, _) in zip(best, splits, strict=True)
+            ],
+            least_s,
+        )
+    with submeter.phase(families.PREDICTION):
+        said, predictions = _repeated(
+            lambda: [
+                model.predict(x[held]) for model, (_, held) in zip(models, splits, strict=True)
+            ],
+            least_s,
+        )
+    correct = [
+        float((words == y[held]).mean()) for words, (_, held) in zip(said, splits, strict=True)
+    ]
+    counts = {
+        "selections": searches * len(splits),
+        "trainings": trainings * len(splits),
+        "predictions": predictions * sum(len(held) for _, held in splits),
+    }
+    chosen = [", ".join(f"{name}={value}" for name, value in one.items()) for one in best]
     submeter.log(
         **{f"{families.CORRECT}{i}": value for i, value in enumerate(correct, start=1)},
         **counts,

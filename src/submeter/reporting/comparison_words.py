@@ -34,6 +34,10 @@ def comparison_document(made: Comparison) -> dict[str, object]:
         ],
         "same": list(found.same),
         "not_recorded": list(found.untold),
+        "partly_recorded": [
+            {"group": group, "not_by": [made.columns[i].label for i in silent]}
+            for group, silent in found.partly
+        ],
         "rows": _rows(made.rows),
         "quality": [_quality(row) for row in made.quality],
         "parts": _rows(made.parts),

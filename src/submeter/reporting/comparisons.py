@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from submeter.comparing.changes import Changed, Differences
-from submeter.comparing.differences import Change, Known
+from submeter.comparing.changes import Changed, Group
+from submeter.comparing.differences import Change
 from submeter.comparing.quality import Quality
 from submeter.comparing.runs import Column, Comparison, Row
 from submeter.comparing.work import SameWork
@@ -29,12 +29,16 @@ SAME: Final = "the same"
 NOT_DISTINGUISHABLE: Final = "not distinguishable"
 _INDENT: Final = "  "
 _LABEL: Final = 20  # most columns of the name of a run
+_NARROW: Final = 13  # and where it is narrow
 _WORD: Final = 24  # and of a word that changed
 _FACTOR: Final = 10.0  # from here on a ratio is told as a factor
 _TWO: Final = 2
+_ENDS: Final = "95 %"
 _MOST_ROWS: Final = 16  # of what changed
 _AT_MOST: Final = 0.0095  # below it a change has a digit behind the point
 _LONG: Final = 1e6
+_MOST_NAMES: Final = 3
+_WIDEST: Final = 1e3  # values of a row that differ by more do not share a unit
 _NAMES: Final = {"end": "how it ended", "meter": "how it is known"}
 
 
@@ -80,8 +84,11 @@ def change_words(change: Change | Missing) -> tuple[str, str]:
     if low == high:
         return _ratio(change.ratio), ""
     factor = _is_factor(change.ratio)
-    ends = f"({_ratio(low, factor=factor, bare=True)} … {_ratio(high, factor=factor, bare=True)})"
-    return (_ratio(change.ratio) if change.distinguishable else NOT_DISTINGUISHABLE), ends
+    ends = [_ratio(end, factor=factor, bare=True) for end in (low, high)]
+    said = _ratio(change.ratio) if change.distinguishable else NOT_DISTINGUISHABLE
+    if ends[0] == ends[1] == _ratio(change.ratio, factor=factor, bare=True):
+        return said, ""
+    return said, f"({ends[0]} … {ends[1]})"
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -95,21 +102,21 @@ def _joined(blocks: Sequence[Sequence[str]], width: int) -> str:
 def _label(column: Column, room: int = _LABEL) -> str:
     times = len(column.runs)
     name = plain(column.label)
-    return cut(name, room) if times == 1 else f"{cut(name, room - 4)} ({times}×)"
+    return cut(name, room) if times == 1 else f"{cut(name, room - 4)} ×{times}"
 
 
 def _head(made: Comparison) -> list[str]:
     first = _label(made.columns[0], 40)
     if len(made.columns) == _TWO:
         return [f"{first} → {_label(made.columns[1], 40)}"]
-    return [f"{len(made.columns)} beside each other; changes are to {first}"]
+    return [f"{len(made.columns)} runs beside each other; changes are to {first}"]
 
 
 def _changed(made: Comparison, width: int) -> list[str]:
     """What is different, one row a thing; with many runs one row a run."""
     found = made.differences
     if not found.changed:
-        return ["what changed: nothing that the records tell", *_same(found, width)]
+        return ["what changed: nothing that the records tell", *_same(made, width)]
     names = [_label(column) for column in made.columns]
     if len(names) == _TWO:
         rows = [["what changed", "", *names]]
@@ -129,7 +136,7 @@ def _changed(made: Comparison, width: int) -> list[str]:
     more = len(found.changed) - _MOST_ROWS
     if more > 0 and len(names) == _TWO:
         lines.append(f"{_INDENT}and {more} more (--json has all)")
-    return [*lines, *_same(found, width)]
+    return [*lines, *_same(made, width)]
 
 
 def _cells(row: Changed) -> list[str]:
@@ -159,9 +166,19 @@ def _by_run(rows: Sequence[Changed], names: Sequence[str], width: int) -> list[s
     return lines
 
 
-def _same(found: Differences, width: int) -> list[str]:
-    lines = []
-    for label, groups in (("the same: ", found.same), ("not recorded: ", found.untold)):
+def _same(made: Comparison, width: int) -> list[str]:
+    """Groups of which all say the same, and those of which some say nothing."""
+    found, lines = made.differences, []
+    by_silent: dict[tuple[int, ...], list[Group]] = {}
+    for group, silent in found.partly:
+        by_silent.setdefault(silent, []).append(group)
+    told: list[tuple[str, Sequence[Group]]] = [("the same: ", found.same)]
+    for silent, groups in by_silent.items():
+        names = ", ".join(_label(made.columns[i]) for i in silent[:_MOST_NAMES])
+        more = len(silent) - _MOST_NAMES
+        who = f"{names} and {more} more" if more > 0 else names
+        told.append((f"not told by {who}: ", groups))
+    for label, groups in (*told, ("not recorded: ", found.untold)):
         if groups:
             words = " · ".join(_NAMES.get(g, g) for g in groups)
             lines += fill((label + words).split(" "), width)
@@ -192,16 +209,20 @@ def _here_and_there(
     width: int,
 ) -> list[str]:
     """Two columns with their intervals, the change and its; those of values go first."""
-    a, b = (_label(column) for column in columns)
-    cells = [[title, a, "", b, "", "change", "95 %"]]
+    body: list[list[str]] = []
     for row in rows:
-        like = _like(row)
-        ends = [w for value in row.values for w in _value(value, row, like)]
-        cells.append([_INDENT + plain(row.name), *ends, *change_words(row.changes[1])])
+        ends = [word for words in _values(row) for word in words]
+        body.append([_INDENT + plain(row.name), *ends, *change_words(row.changes[1])])
     for one in quality:
         values = [w for v in one.values for w in (MISSING if v is None else metric_words(v), "")]
-        cells.append([_INDENT + cut(plain(one.metric), _WORD), *values, *_moved(one, 1)])
-    lines, _ = fitted(cells, width, right=(1, 3, 5), spare=(4, 2, 6))
+        body.append([_INDENT + cut(plain(one.metric), _WORD), *values, *_moved(one, 1)])
+    lines: list[str] = []
+    for room in (_LABEL, _NARROW):  # rather a shorter name than no interval
+        a, b = (_label(column, room) for column in columns)
+        heads = [title, a, "", b, "", "change", _ENDS]
+        lines = _fitted([heads, *body], width, right=(1, 3, 5), spare=(4, 2, 6, 1))
+        if _ENDS in lines[0] or not any(row[6] for row in body):
+            break
     return lines
 
 
@@ -217,10 +238,10 @@ def _many(
     parts: list[list[str]] = [[_INDENT + _label(column)] for column in columns]
     order: list[int] = []  # of columns, those that go first
     for n, row in enumerate(rows):
-        like = _like(row)
-        heads += [plain(row.name), *(["to first", "95 %"] if n == 0 else [])]
+        values = _values(row)
+        heads += [plain(row.name), *(["to first", _ENDS] if n == 0 else [])]
         for i, cells in enumerate(parts):
-            cells.append(_value(row.values[i], row, like)[0])
+            cells.append(values[i][0])
             if n == 0:
                 cells.extend(change_words(row.changes[i]) if i else ("", ""))
         if n > 1:
@@ -235,32 +256,55 @@ def _many(
     spare = [*metrics, *reversed(order), 3]
     lines, gone = fitted([heads, *parts], width, right=range(1, len(heads)), spare=spare)
     if gone:
-        hidden = " · ".join(heads[i] for i in sorted(gone))
+        hidden = " · ".join(heads[i] for i in sorted(gone) if heads[i] != _ENDS)
         said = f"left out for want of room: {hidden} (wider terminal, or --json)"
-        lines += fill(said.split(" "), width)
+        lines += fill(said.split(" "), width) if hidden else []
     return lines
 
 
-def _like(row: Row) -> float | None:
-    figures = (_figure(value, row.unit) for value in row.values)
-    return shared_unit(f.value for f in figures if isinstance(f, Figure) and f.low > 0)
+def _fitted(
+    cells: Sequence[Sequence[str]], width: int, *, right: Sequence[int], spare: Sequence[int]
+) -> list[str]:
+    """A table without columns that say nothing, and as few of the others as have to go."""
+    empty = {i for i in range(len(cells[0])) if not any(row[i] for row in cells[1:])}
+    kept = [i for i in range(len(cells[0])) if i not in empty]
+    place = {i: n for n, i in enumerate(kept)}
+    rows = [[row[i] for i in kept] for row in cells]
+    return fitted(
+        rows,
+        width,
+        right=[place[i] for i in right if i in place],
+        spare=[place[i] for i in spare if i in place],
+    )[0]
 
 
-def _figure(value: Known, unit: str) -> Figure | Missing:
-    return value.amount if isinstance(value.amount, Missing) else value.amount.figure(unit)
+def _values(row: Row) -> list[tuple[str, str]]:
+    """Value and interval of each column, in one unit where that can be."""
+    base = row.unit.partition(" per ")[0]  # per what stands in the name of the row
+    figures = [
+        v.amount if isinstance(v.amount, Missing) else v.amount.figure(base) for v in row.values
+    ]
+    known = [f.value for f in figures if isinstance(f, Figure) and f.low > 0]
+    alike = bool(known) and max(known) < _WIDEST * min(known)
+    like = shared_unit(known) if alike else None
+    pairs = zip(figures, row.values, strict=True)
+    return [_value(figure, row, like, least=value.least) for figure, value in pairs]
 
 
-def _value(value: Known, row: Row, like: float | None) -> tuple[str, str]:
+def _value(
+    figure: Figure | Missing, row: Row, like: float | None, *, least: bool
+) -> tuple[str, str]:
     """A value and its interval."""
-    figure = _figure(value, row.unit)
     if isinstance(figure, Missing):
         return MISSING, ""
     if row.key == "time" or row.key.startswith("time_to"):
         return write_duration(figure.value), ""
-    least = "≥ " if value.least else ""
     if below_resolution(figure):
         return write_limit(figure), ""
-    return f"{least}{write(figure, like=like)}{mark(figure)}", interval(figure, like=like)
+    joules = " per " in row.unit
+    said = write(figure, joules=joules, like=like)
+    sign = "≥ " if least else ""
+    return f"{sign}{said}{mark(figure)}", interval(figure, joules=joules, like=like)
 
 
 def _moved(one: Quality, at: int) -> tuple[str, str]:

@@ -262,7 +262,7 @@ def _scale(value: float, unit: str, *, joules: bool = False) -> _Unit:
     for base, ladder in (("gCO2e", _GRAMS), ("g", _GRAMS), ("L", _LITRES)):
         if unit == base or unit.startswith(f"{base} per "):
             return _step(value, ladder, base, unit)
-    return _si(value, unit) if unit.partition(" ")[0] in _WITH_PREFIX else _Unit(1.0, unit)
+    return _si(value, unit) if unit in _WITH_PREFIX else _Unit(1.0, unit)
 
 
 def _step(value: float, ladder: tuple[_Unit, ...], base: str, unit: str) -> _Unit:
