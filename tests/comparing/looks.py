@@ -3,7 +3,9 @@
 
 from submeter.records.everyday import Everyday, Kind, Round
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
+from submeter.records.runs import Host
 
+HOST = Host("here", {"cpu_model": "a machine", "vcpus": "4"})
 GAIN = ErrorTerm("gain", relative_sd=0.05)
 
 
@@ -62,4 +64,5 @@ def look(*rounds: Round, processors: int = 4) -> Everyday:
         missing={"page": "neither chromium nor typst is installed"},
         told={"prediction": {"rows": 5000.0}},
         wall_s=60.0,
+        host=HOST,
     )  # fmt: skip

@@ -9,23 +9,29 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from submeter.accounting.boundaries import footprint
 from submeter.comparing import elsewhere
 from submeter.comparing.everyday import (
     Training,
     added,
     cost_of,
     costs,
+    equal,
     paced,
     quiet_words,
     ratio_of,
     spread,
 )
 from submeter.comparing.loads import LoadStats, Scaling, load_stats, scaling
-from submeter.records.figures import Basis, Figure, Missing
+from submeter.records.devices import Device, DeviceKind
+from submeter.records.factors import Factor
+from submeter.records.figures import Basis, ErrorTerm, Figure, Missing, Quantity
+from submeter.records.runs import DeviceEnergy, Host, Run
 from submeter.reporting.everyday import arithmetic, everyday_document, everyday_words, sparks
 from submeter.reporting.everyday_charts import everyday_svg, profiles, thinned
-from tests.comparing.looks import look, round_of
+from tests.comparing.looks import GAIN, HOST, look, round_of
 
+BOTH = math.exp(1.96 * 0.05 * math.sqrt(2))
 POWERS = st.lists(st.floats(0.1, 1e3), min_size=6, max_size=60)
 POSITIVE = st.floats(0.01, 1e6)
 
@@ -39,8 +45,10 @@ def test_the_energy_of_a_unit_is_the_sum_over_rounds_by_all_units() -> None:
     assert cost.spread_ratio == pytest.approx(0.01 / 0.205)
     assert cost.power_w == pytest.approx(41.0 / 4.0)
     assert cost.use_ratio == pytest.approx(0.25)
-    # the gain of one sensor is the same in both rounds: it does not average out
-    assert math.log(cost.each.high / cost.each.value) == pytest.approx(1.96 * 0.05, rel=0.01)
+    # the gain of one sensor is the same in both rounds: it does not average out; that they differ
+    # counts by Student's quantile of one degree of freedom
+    sds = 1.96 * 0.05, 12.71 * (0.01 / math.sqrt(2)) / math.sqrt(2) / 0.205
+    assert math.log(cost.each.high / cost.each.value) == pytest.approx(math.hypot(*sds), rel=0.03)
 
 
 def test_an_idle_machine_is_told_for_a_minute() -> None:
@@ -206,26 +214,56 @@ def test_the_sums_on_the_page_are_those_of_the_figures() -> None:
     assert any("p = (1 − 1 ÷ 2.5) ÷ (1 − 1 ÷ 4) = 80 % parallel" in line for line in lines)
 
 
+def training_of(
+    energy_j: float | None, *, host: Host | None = HOST, term: ErrorTerm = GAIN
+) -> Training:
+    """A run of a minute, at a facility that doubles its energy exactly."""
+    energy: Quantity | Missing = Missing("nothing was read")
+    if energy_j is not None:
+        energy = Quantity.of(energy_j, basis=Basis.MEASURED, terms=[term])
+    name = "" if host is None else host.name
+    device = DeviceEnergy(Device("cpu:0", DeviceKind.CPU, "cpu", name), energy, energy)
+    run = Run("20261124-010000-0000", "measured", "finished", "2026-11-24T01:00:00Z", 60.0,
+              name="digits", devices=(device,), hosts=() if host is None else (host,))  # fmt: skip
+    exact = Factor("pue", 2.0, 2.0, 2.0, "1", verified="declared")
+    return Training("digits", run, footprint(run, exact), (50.0,) * 100, 0.5, use_ratio=0.9)
+
+
 def test_a_run_beside_them() -> None:
-    node = Figure(4100.0, 4000.0, 4200.0, "J", basis_shares={Basis.MEASURED: 1.0})
-    training = Training("digits", node, node.__class__(8200.0, 8000.0, 8400.0, "J"), 60.0,
-                        (50.0,) * 100, 0.5, use_ratio=0.9)  # fmt: skip
-    words = everyday_words(look(), training, 120)
+    words = everyday_words(look(), training_of(4100.0), 120)
     assert "the run digits" in words
     assert "20 000 " in words  # queries of 0.205 J
-    document = everyday_document(look(), training)
+    document = everyday_document(look(), training_of(4100.0))
     equals = {(row["task"], row["way"]): row["count"]["value"]
               for row in document["training"]["equals"]}  # fmt: skip
     assert equals["sql-query", "work"] == pytest.approx(20_000)
     search = next(t for t in document["published"] if t["name"].startswith("a web search"))
     assert search["of_run"]["value"] == pytest.approx(8200 / 1080)
-    assert "the run digits" in everyday_svg(look(), training)
+    assert "the run digits" in everyday_svg(look(), training_of(4100.0))
+
+
+@pytest.mark.parametrize(
+    ("host", "term", "wide"),
+    [
+        (HOST, GAIN, 1.0),  # the same sensor of the same machine: its gain cancels
+        (HOST, ErrorTerm("other", relative_sd=0.05), BOTH),
+        (Host("elsewhere"), GAIN, BOTH),
+    ],
+)
+def test_doubts_that_both_share_cancel(host: Host, term: ErrorTerm, wide: float) -> None:
+    alike = look(round_of("sort", 20.5, number=1), round_of("sort", 20.5, number=2))
+    (cost,) = costs(alike)
+    found = equal(alike, training_of(4100.0, host=host, term=term), cost)
+    assert isinstance(found, Figure)
+    assert found.value == pytest.approx(4100 / 0.205 / 1e6)
+    assert found.high / found.value == pytest.approx(wide, rel=0.01)
+    assert found.value / found.low == pytest.approx(wide, rel=0.01)
 
 
 def test_a_run_without_energy_says_why() -> None:
-    why = Missing("nothing was read")
-    words = everyday_words(look(), Training("x", why, why, 1.0, (), 0.0), 100)
-    assert "nothing was read" in words
+    words = everyday_words(look(), training_of(None), 100)
+    assert "the run digits: — at the node" in words
+    assert "nothing was read" in words or "no device" in words
     assert "published, for comparison" in words
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -97,17 +98,15 @@ def test_what_is_not_installed_says_so(
     assert "not found" in told["postgres-query"]
 
 
-def test_a_task_that_fails_is_told_and_the_next_one_runs(crew: Crew, tmp_path: Path) -> None:
+def test_a_task_that_fails_is_told_and_the_next_one_runs(
+    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     lines: list[dict[str, Any]] = []
     program = Program(order("sort", "text"), crew, blocked, lambda **words: lines.append(words))
-    original = task_class("sort").prepare
-    task_class("sort").prepare = lambda _self: {}  # type: ignore[method-assign]  # no file
-    try:
-        program.run()
-    finally:
-        task_class("sort").prepare = original  # type: ignore[method-assign]
+    monkeypatch.setattr(task_class("sort"), "prepare", lambda _task: {})  # there is no file
+    program.run()
     missing = {row["task"]: row["missing"] for row in lines if "missing" in row}
     assert set(missing) == {"sort"}
     assert "FileNotFoundError" in missing["sort"]
@@ -257,7 +256,7 @@ def test_what_cannot_be_read_is_not_kept(home: Path, content: bytes) -> None:
 def test_another_machine_has_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = keeping.machine_key(quick=False)
     assert before != keeping.machine_key(quick=True)
-    monkeypatch.setattr(keeping.platform, "python_version", lambda: "9.9.9")
+    monkeypatch.setattr(platform, "python_version", lambda: "9.9.9")
     assert keeping.machine_key(quick=False) != before
 
 

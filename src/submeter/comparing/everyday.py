@@ -5,9 +5,18 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from submeter.comparing.differences import Known, change, renamed
 from submeter.comparing.loads import LoadStats, Scaling, load_stats, scaling
+from submeter.comparing.runs import MODEL_SLOPE
+from submeter.comparing.sharing import machine, naming
+from submeter.comparing.spreads import mean_reach
+from submeter.records.amounts import Amount
+from submeter.records.devices import Device, DeviceKind
 from submeter.records.everyday import Everyday, Round
-from submeter.records.figures import Basis, Figure, Missing, Quantity, total
+from submeter.records.factors import NORMAL_95
+from submeter.records.figures import Basis, ErrorTerm, Figure, Missing, Quantity, total
+from submeter.records.footprints import Footprint
+from submeter.records.runs import DeviceEnergy, Run
 
 QUIET_RATIO: Final = 0.05  # of the machine that others may use, or a hypervisor take
 REPEAT_RATIO: Final = 0.10  # by which rounds of one task may differ on a quiet machine
@@ -26,11 +35,11 @@ WORDS: Final = {
     "sort": "sorting, a million records",
     "text": "JSON and zlib, a megabyte",
     "page": "rendering, a page to PDF",
-    "prediction": "query over 5 000 rows",
+    "prediction": "query of 5 000 rows",
     "report": "report of 200 customers",
 }
 WAYS: Final = {
-    "without": "without prediction", "with": "with prediction",
+    "without": "alone", "with": "and a prediction",
     "naive": "200 queries", "efficient": "one query",
 }  # fmt: skip
 # How many units of a task are told as one.
@@ -46,6 +55,7 @@ class Cost(NamedTuple):
     units: float  # done in all rounds
     per: float  # units that are told as one
     energy_j: float  # of all rounds
+    energy: Quantity | Missing  # the same with its doubts
     each: Figure | Missing  # [J]
     rounds_j: tuple[float, ...]  # for what is told as one, by round
     power_w: float
@@ -88,12 +98,28 @@ class Training(NamedTuple):
     """The run that everyday computing stands beside, at the same boundary."""
 
     name: str
-    node: Figure | Missing  # [J]
-    facility: Figure | Missing  # [J]
-    duration_s: float
+    run: Run
+    made: Footprint
     power_w: tuple[float, ...]  # in slots of equal length, of the devices that are read
     slot_s: float
     use_ratio: float | None = None  # of its processors or boards, where it was read
+
+    @property
+    def node(self) -> Figure | Missing:
+        """Energy at the node, the boundary of the tasks [J]."""
+        amount = self.made.node
+        return amount if isinstance(amount, Missing) else amount.figure("J")
+
+    @property
+    def facility(self) -> Figure | Missing:
+        """Energy at the wall of the facility [J]."""
+        amount = self.made.facility
+        return amount if isinstance(amount, Missing) else amount.figure("J")
+
+    @property
+    def duration_s(self) -> float:
+        """How long it took."""
+        return self.run.duration_s
 
     @property
     def load(self) -> LoadStats | Missing:
@@ -131,7 +157,7 @@ def added(found: Everyday, task: str, base: str, more: str) -> Added | None:
     Notes
     -----
     The value is the difference of the two energies for a unit. Both were metered alike, so its
-    interval has the relative width of the dearer one, widened by how far rounds differ.
+    interval has the relative width of the dearer one.
     """
     a, b = cost_of(found, task, base), cost_of(found, task, more)
     if a is None or b is None:
@@ -140,14 +166,8 @@ def added(found: Everyday, task: str, base: str, more: str) -> Added | None:
         why = a.each if isinstance(a.each, Missing) else b.each
         return Added(task, a, b, why if isinstance(why, Missing) else Missing(""), math.nan)
     value = b.each.value - a.each.value
-    rounds = [y - x for x, y in zip(a.rounds_j, b.rounds_j, strict=False)]
-    half = (max(rounds) - min(rounds)) / 2 if rounds else 0.0
-    up = math.hypot(value * (b.each.high / b.each.value - 1), half)
-    down = math.hypot(value * (1 - b.each.low / b.each.value), half)
-    figure = Figure(
-        value, value - down, value + up, "J", source=b.each.source,
-        basis_shares=b.each.basis_shares,
-    )  # fmt: skip
+    ends = sorted((value * b.each.low / b.each.value, value * b.each.high / b.each.value))
+    figure = Figure(value, *ends, "J", source=b.each.source, basis_shares=b.each.basis_shares)
     return Added(task, a, b, figure, b.each.value / a.each.value)
 
 
@@ -204,6 +224,34 @@ def ratio_of(whole: Figure, each: Figure) -> Figure:
     return Figure(value, value / down, value * up, _RATIO, basis_shares=shares)
 
 
+def equal(found: Everyday, training: Training, cost: Cost) -> Figure | Missing:
+    """How many of a task use as much as the run, both at the node.
+
+    Notes
+    -----
+    Doubts that both share, such as the gain of one sensor or a model of one machine, cancel; what
+    such a model is off by between two loads does not (as when runs are compared).
+    """
+    if isinstance(cost.energy, Missing):
+        return cost.energy
+    if cost.units <= 0:
+        return Missing("no work was done")
+    quantity = cost.energy.scaled(cost.per / cost.units)
+    looked = _as_run(found, quantity)
+    each = renamed(Amount.of(quantity), naming(looked))
+    node = training.made.node
+    whole = node if isinstance(node, Missing) else renamed(node, naming(training.run))
+    log_sd = 0.0
+    if isinstance(whole, Amount) and machine(looked) == machine(training.run):
+        log_sd = _between_loads(whole, training.run.duration_s, each, cost)
+    both = change(Known(each), Known(whole), log_sd=log_sd)
+    if isinstance(both, Missing):
+        return both
+    weaker = max((each, whole), key=_weakness) if isinstance(whole, Amount) else each
+    shares = weaker.figure("J").basis_shares
+    return Figure(both.ratio, both.ratio_low, both.ratio_high, _RATIO, basis_shares=shares)
+
+
 # --- inside -------------------------------------------------------------------------------------
 
 
@@ -213,7 +261,7 @@ def _cost(found: Everyday, task: str, way: str) -> Cost:
     units = math.fsum(r.units for r in rounds)
     wall_s = math.fsum(r.wall_s for r in rounds)
     capacity_s = wall_s * found.processors
-    energy = _energy(rounds)
+    energy = _energy(rounds, f"rounds of {task} {way}")
     energy_j = energy.value if isinstance(energy, Quantity) else math.nan
     each = [
         r.energy.value / r.units * per
@@ -227,6 +275,7 @@ def _cost(found: Everyday, task: str, way: str) -> Cost:
         units=units,
         per=per,
         energy_j=energy_j,
+        energy=energy,
         each=_each(energy, units, per),
         rounds_j=tuple(each),
         power_w=energy_j / wall_s if wall_s > 0 else math.nan,
@@ -240,11 +289,18 @@ def _cost(found: Everyday, task: str, way: str) -> Cost:
     )
 
 
-def _energy(rounds: Sequence[Round]) -> Quantity | Missing:
+def _energy(rounds: Sequence[Round], label: str) -> Quantity | Missing:
+    """Energy of all rounds, with the doubt of its mean for a unit that their spread gives it."""
     lacking = next((r.energy for r in rounds if isinstance(r.energy, Missing)), None)
     if lacking is not None or not rounds:
         return lacking or Missing("it did not run")
-    return total(r.energy for r in rounds if isinstance(r.energy, Quantity))
+    known = [r.energy for r in rounds if isinstance(r.energy, Quantity)]
+    each = [q.value / r.units for q, r in zip(known, rounds, strict=True) if r.units > 0]
+    whole = total(known)
+    if len(each) < 2 or math.fsum(each) <= 0:  # noqa: PLR2004  # a spread takes two
+        return whole
+    sd = mean_reach(each) / NORMAL_95 / (math.fsum(each) / len(each))
+    return whole.with_terms([ErrorTerm(label, relative_sd=sd)])
 
 
 def _each(energy: Quantity | Missing, units: float, per: float) -> Figure | Missing:
@@ -295,3 +351,35 @@ def _paced(found: Everyday, row: Round) -> Paced | None:
         if known and isinstance(each, Figure) and isinstance(full.each, Figure)
         else math.nan,
     )
+
+
+def _as_run(found: Everyday, quantity: Quantity) -> Run:
+    """The look as a run, for what names doubts."""
+    device = Device("look", DeviceKind.CPU, "", found.host.name if found.host else "")
+    return Run(
+        id=found.run_id,
+        origin="measured",
+        status="finished",
+        started_utc=found.made_utc,
+        duration_s=found.wall_s,
+        hosts=(found.host,) if found.host else (),
+        devices=(DeviceEnergy(device, quantity, quantity),),
+    )
+
+
+def _between_loads(whole: Amount, duration_s: float, each: Amount, cost: Cost) -> float:
+    """Doubt of the ratio that a model of one machine leaves between two loads [log]."""
+    shares = [_modelled_ratio(amount) for amount in (whole, each)]
+    if duration_s <= 0 or min(shares) <= 0 or not cost.power_w > 0:
+        return 0.0
+    powers = (whole.value / duration_s * shares[0], cost.power_w * shares[1])
+    return MODEL_SLOPE * abs(math.log(powers[0] / powers[1])) * sum(shares) / 2
+
+
+def _modelled_ratio(amount: Amount) -> float:
+    weak = math.fsum(v for b, v in amount.basis.items() if b in {Basis.MODELLED, Basis.ASSUMED})
+    return weak / amount.value if amount.value > 0 else 0.0
+
+
+def _weakness(amount: Amount) -> int:
+    return list(Basis).index(amount.figure("J").basis)

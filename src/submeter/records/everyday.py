@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from submeter.records.figures import Missing, Quantity
+from submeter.records.runs import Host
 
 EVERYDAY_SCHEMA = 1
 
@@ -53,6 +54,7 @@ class Everyday(msgspec.Struct, frozen=True):
     missing: dict[str, str] = {}  # task -> why it did not run
     told: dict[str, dict[str, str | float]] = {}  # task -> versions and settings
     wall_s: float = 0.0
+    host: Host | None = None
     notes: tuple[str, ...] = ()
     schema: int = EVERYDAY_SCHEMA
 

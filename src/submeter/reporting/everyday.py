@@ -15,6 +15,7 @@ from submeter.comparing.everyday import (
     Training,
     added,
     costs,
+    equal,
     paced,
     quiet_words,
     ratio_of,
@@ -35,17 +36,14 @@ from submeter.reporting.numbers import (
 from submeter.reporting.text import fill, fitted, plain
 
 PAIRS: Final = (("prediction", "without", "with"), ("report", "efficient", "naive"))
-_SOURCES: Final = (
-    "  sources: submeter factors KEY (keys in a wide terminal, and in --json)"
-)
+_SOURCES: Final = "  sources: submeter factors KEY (keys in a wide terminal, and in --json)"
 _SYMBOLS: Final = frozenset({"s", "MB"})
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _MOST_SPARKS: Final = 32
-_NAME: Final = 41
-_HEAD: Final = ("task", "energy", "95 %", "power", "use", "CPU time", "rounds", "varies", "next",
-                "peak", "parallel")  # fmt: skip
-_RIGHT: Final = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-_SPARE: Final = (5, 9, 8, 7, 4, 6, 2)
+_NAME: Final = 38
+_HEAD: Final = ("task", "energy", "95 %", "power", "CPU time")
+_LOADS: Final = ("its load", "use", "rounds", "varies", "next", "peak", "parallel")
+_RIGHT: Final = (1, 2, 3, 4, 5, 6)
 
 
 def everyday_words(found: Everyday, training: Training | None = None, width: int = 100) -> str:
@@ -54,7 +52,8 @@ def everyday_words(found: Everyday, training: Training | None = None, width: int
     blocks = [
         _head(found, width),
         _tasks(rows, width),
-        *([_beside(training, rows, width)] if training is not None else []),
+        _loads(rows, paced(found), width),
+        *([_beside(found, training, rows, width)] if training is not None else []),
         _ways(found, width),
         _published(training, width),
         _rooms(width),
@@ -89,7 +88,7 @@ def everyday_document(found: Everyday, training: Training | None = None) -> dict
         "consolidated": _consolidated_words(),
     }  # fmt: skip
     if training is not None:
-        made["training"] = _training_words(training, rows)
+        made["training"] = _training_words(found, training, rows)
     return made
 
 
@@ -151,29 +150,55 @@ def _head(found: Everyday, width: int) -> list[str]:
 
 
 def _tasks(rows: Sequence[Cost], width: int) -> list[str]:
-    lines, _ = fitted([_HEAD, *(_line(c) for c in rows)], width, right=_RIGHT, spare=_SPARE)
+    lines, _ = fitted([_HEAD, *(_line(c) for c in rows)], width, right=_RIGHT, spare=(4,))
     return lines
 
 
 def _line(cost: Cost) -> tuple[str, ...]:
-    load = cost.load if isinstance(cost.load, LoadStats) else None
-    next_ratio = load.autocorrelation if load else None
     return (
         plain(cost.words, width=_NAME),
         _energy(cost.each),
         interval(cost.each, joules=True),
         write(cost.power_w, "W", digits=2),
-        _percent(cost.use_ratio),
         MISSING if cost.task == IDLE else write(cost.cpu_s_each, "s", digits=2),
+    )
+
+
+def _loads(rows: Sequence[Cost], served: Sequence[Paced], width: int) -> list[str]:
+    table = [_LOADS, *(_load_line(c) for c in rows), *(_paced_line(p) for p in served)]
+    lines, _ = fitted(table, width, right=_RIGHT, spare=(5, 1))
+    return lines
+
+
+def _load_line(cost: Cost) -> tuple[str, ...]:
+    return (
+        plain(cost.words, width=_NAME),
+        _percent(cost.use_ratio),
         _percent(cost.spread_ratio),
-        _percent(load.variation_ratio) if load else MISSING,
-        MISSING if next_ratio is None else f"{next_ratio:+.1f}".replace("-", "−"),
-        f"{load.peak_ratio:.2f}" if load else MISSING,
+        *_load_cells(cost.load),
         _percent(cost.scaling.parallel_ratio) if isinstance(cost.scaling, Scaling) else MISSING,
     )
 
 
-def _beside(training: Training, rows: Sequence[Cost], width: int) -> list[str]:
+def _paced_line(row: Paced) -> tuple[str, ...]:
+    words = f"{row.full.words}, as they come"
+    own = row.full.use_ratio * row.use_ratio
+    return (plain(words, width=_NAME), _percent(own), MISSING, *_load_cells(row.load), MISSING)
+
+
+def _load_cells(load: LoadStats | Missing) -> tuple[str, str, str]:
+    """How it varies, how much a slot is like the one before, and its peak."""
+    if isinstance(load, Missing):
+        return MISSING, MISSING, MISSING
+    same = load.autocorrelation
+    return (
+        _percent(load.variation_ratio),
+        MISSING if same is None else f"{same:+.1f}".replace("-", "−"),
+        f"{load.peak_ratio:.2f}",
+    )
+
+
+def _beside(found: Everyday, training: Training, rows: Sequence[Cost], width: int) -> list[str]:
     head = f"the run {plain(training.name)}: {_energy(training.node)} at the node"
     if isinstance(training.node, Missing):
         return [head, f"  {training.node.why}"]
@@ -191,11 +216,8 @@ def _beside(training: Training, rows: Sequence[Cost], width: int) -> list[str]:
         if next_ratio is not None:
             told.append(f"next slot alike {next_ratio:+.1f}".replace("-", "−"))
     lines = [*fill(f"{head}, {', '.join(told)}".split(), width), "as much as"]
-    known = [
-        (c, ratio_of(training.node, c.each))
-        for c in rows
-        if isinstance(c.each, Figure) and _known(c.each)
-    ]
+    counted = [(c, equal(found, training, c)) for c in rows]
+    known = [(c, n) for c, n in counted if isinstance(n, Figure)]
     counts = [(f"  {_count(n)}", "×", plain(c.words), interval(n)) for c, n in known]
     body, _ = fitted(counts, width, right=(0,), spare=(3,))
     highest = max([*(p for c in rows for p in _powers(c)), *training.power_w], default=0.0)
@@ -417,16 +439,13 @@ def _consolidated_words() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _training_words(training: Training, rows: Sequence[Cost]) -> dict[str, Any]:
-    equal: list[dict[str, Any]] = []
-    if isinstance(training.node, Figure):
-        equal = [
-            {"task": c.task, "way": c.way, "count": ratio_of(training.node, c.each).to_dict()}
-            for c in rows
-            if isinstance(c.each, Figure) and _known(c.each)
-        ]
+def _training_words(found: Everyday, training: Training, rows: Sequence[Cost]) -> dict[str, Any]:
+    equals = [
+        {"task": c.task, "way": c.way, "count": _figure_words(equal(found, training, c))}
+        for c in rows
+    ]
     return {
         "name": training.name, "energy_node": _figure_words(training.node),
         "energy_facility": _figure_words(training.facility), "duration_s": training.duration_s,
-        "load": _load_words(training.load), "equals": equal,
+        "load": _load_words(training.load), "equals": equals,
     }  # fmt: skip

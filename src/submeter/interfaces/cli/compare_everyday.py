@@ -69,7 +69,6 @@ def training_of(ref: str) -> "Training":
     from submeter.comparing.everyday import Training
     from submeter.interfaces.cli.keeping import called
     from submeter.interfaces.cli.lookup import look_up
-    from submeter.records.amounts import Amount
     from submeter.running.reckoning import reckoned
 
     found = look_up(ref)
@@ -80,10 +79,8 @@ def training_of(ref: str) -> "Training":
     power_w, slot_s = _power(run)
     return Training(
         name=called(run),
-        node=made.node.figure("J") if isinstance(made.node, Amount) else made.node,
-        facility=made.facility.figure("J") if isinstance(made.facility, Amount)
-        else made.facility,
-        duration_s=run.duration_s,
+        run=run,
+        made=made,
         power_w=power_w,
         slot_s=slot_s,
         use_ratio=_use(run),

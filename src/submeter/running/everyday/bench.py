@@ -160,7 +160,8 @@ def gathered(
     return Everyday(
         run_id=run.id,
         made_utc=run.started_utc,
-        machine=machine.get("cpu", "") or machine.get("cpu_model", "") or "this machine",
+        machine=machine.get("cpu_model", "") or "this machine",
+        host=host,
         processors=os.cpu_count() or 1,
         quick=quick,
         rounds=tuple(rounds),
