@@ -82,6 +82,15 @@ def test_slower_or_faster_than_any_law_is_cut(rate: float, parallel: float) -> N
     assert found.parallel_ratio == parallel
 
 
+def test_what_others_slowed_down_tells_nothing_of_scaling() -> None:
+    found = look(
+        round_of("sort", 20.0), round_of("sort", 20.0, kind="many", workers=4, others_s=1.0)
+    )
+    (cost,) = costs(found)
+    assert isinstance(cost.scaling, Missing)
+    assert "not quiet" in cost.scaling.why
+
+
 def test_one_processor_tells_nothing_of_scaling() -> None:
     assert isinstance(scaling(1.0, 1.0, 1), Missing)
 

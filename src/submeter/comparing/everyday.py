@@ -167,7 +167,9 @@ def added(found: Everyday, task: str, base: str, more: str) -> Added | None:
         return Added(task, a, b, why if isinstance(why, Missing) else Missing(""), math.nan)
     value = b.each.value - a.each.value
     ends = sorted((value * b.each.low / b.each.value, value * b.each.high / b.each.value))
-    figure = Figure(value, *ends, "J", source=b.each.source, basis_shares=b.each.basis_shares)
+    figure = Figure(
+        value, ends[0], ends[1], "J", source=b.each.source, basis_shares=b.each.basis_shares
+    )
     return Added(task, a, b, figure, b.each.value / a.each.value)
 
 
@@ -322,6 +324,8 @@ def _scaling(found: Everyday, task: str, rounds: Sequence[Round]) -> Scaling | M
     many = found.of(task, kind="many")
     if not many:
         return Missing("it was run with one worker only")
+    if not all(_quiet(r, found.processors) for r in (*rounds, *many)):
+        return Missing("the machine was not quiet: others decide how much faster several are")
     one_s = math.fsum(r.wall_s for r in rounds)
     many_s = math.fsum(r.wall_s for r in many)
     if one_s <= 0 or many_s <= 0:
@@ -331,6 +335,10 @@ def _scaling(found: Everyday, task: str, rounds: Sequence[Round]) -> Scaling | M
         math.fsum(r.units for r in many) / many_s,
         many[0].workers,
     )
+
+
+def _quiet(row: Round, processors: int) -> bool:
+    return max(row.others_s, row.stolen_s) <= QUIET_RATIO * row.wall_s * processors
 
 
 def _paced(found: Everyday, row: Round) -> Paced | None:
