@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from submeter.records.everyday import Everyday, phase_name
 from submeter.records.figures import Quantity
 from submeter.running.everyday import keeping
-from submeter.running.everyday.bench import Power, measured, order_for, power_of
+from submeter.running.everyday.bench import MODULE, Power, measured, order_for, power_of
 from submeter.running.everyday.crew import Crew, WorkerError
 from submeter.running.everyday.load import Used, used
 from submeter.running.everyday.program import Order, Program
@@ -124,7 +126,8 @@ def test_a_worker_that_ended_is_an_error_and_no_wait(tmp_path: Path) -> None:
         own._workers[0].join()
         with pytest.raises(WorkerError, match="has ended"):
             own.all(1, "close")
-        assert own.broken
+        with pytest.raises(WorkerError, match="are lost"):
+            own.all(1, "close")
     finally:
         own.end()
 
@@ -280,7 +283,27 @@ def test_the_server_ends_with_its_input() -> None:
         assert server.wait(10) == 0
 
 
-def test_a_look_is_a_record() -> None:
-    import msgspec
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_started_ends_with_the_program(number: signal.Signals, tmp_path: Path) -> None:
+    """A web server waits for the end of its input, PostgreSQL for nobody: both are ended."""
+    asked = Order(("http",), 1, 60.0, 1.0, 1.0, 1.0, 1)
+    with subprocess.Popen(
+        [sys.executable, "-m", MODULE, msgspec.json.encode(asked).decode()],
+        stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        for line in program.stdout:
+            if b'"unit"' in line:  # the server is there
+                break
+        children = Path(f"/proc/{program.pid}/task/{program.pid}/children")
+        pids = [int(pid) for pid in children.read_text().split()]
+        assert len(pids) >= 2
+        program.send_signal(number)
+        assert program.wait(20) == 128 + number
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not list(tmp_path.iterdir())
 
+
+def test_a_look_is_a_record() -> None:
     assert msgspec.json.decode(msgspec.json.encode(look()), type=Everyday) == look()

@@ -50,6 +50,8 @@ class Crew:
         WorkerError
             If one failed, or did not answer within *within_s* and a grace.
         """
+        if self.broken:
+            raise WorkerError("workers are lost")
         for pipe in self._pipes[:active]:
             self._send(pipe, (command, *words))
         answers = [self._answer(pipe, within_s) for pipe in self._pipes[:active]]
@@ -65,7 +67,7 @@ class Crew:
                 pipe.send(("end",))
                 pipe.close()
         for worker in self._workers:
-            worker.join(_GRACE_S)
+            worker.join(0.0 if self.broken else _GRACE_S)
             if worker.is_alive():
                 worker.kill()
                 worker.join()

@@ -7,11 +7,12 @@ of JSON for each round, and one for each task that could not run.
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import msgspec
 
 from submeter.records.everyday import phase_name
 from submeter.running import joined
-from submeter.running.everyday.crew import Crew
+from submeter.running.everyday.crew import Crew, WorkerError
 from submeter.running.everyday.load import used
 from submeter.running.everyday.tasks import IDLE, Task, task_class
 
@@ -91,7 +92,7 @@ class Program:
             told = task.prepare()
             self._say(task=key, unit=task.unit, told=told)
             crew.all(len(crew), "open", key, str(folder))
-            ends.callback(crew.all, len(crew), "close")
+            ends.callback(self._close)
             for way in task.ways:
                 self._work(task, way, 1, order.round_s * WARM_RATIO)
             rate = 0.0
@@ -102,6 +103,11 @@ class Program:
                 self._timed(task, task.ways[0], "many", 1, len(crew), order.many_s)
             if task.paced and order.paced_s > 0:
                 self._paced(key, rate * PACE_RATIO)
+
+    def _close(self) -> None:
+        """Let the workers close the task; a worker that is lost has nothing to close."""
+        with suppress(WorkerError):
+            self.crew.all(len(self.crew), "close")
 
     def _paced(self, key: str, units_per_s: float) -> None:
         """Serve what arrives at a part of the rate that was just reached."""
@@ -179,6 +185,13 @@ def main(argv: list[str]) -> int:
     """Run the order given as JSON."""
     order = msgspec.json.decode(argv[0], type=Order)
     crew = Crew(order.workers)
+
+    def ended(number: int, _frame: object) -> None:
+        crew.broken = True
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, ended)  # a server of ours must not outlive us
+    signal.signal(signal.SIGINT, ended)
     try:
         with tempfile.TemporaryDirectory(prefix="submeter-everyday-") as folder:
             Program(order, crew, Path(folder), _say).run()
