@@ -45,7 +45,7 @@ VERBS: Final = {
     "tag": Verb("tag:tag", "Add or remove tags of a run.", _KEEP),
     "rm": Verb("rm:rm", "Remove runs and their journals.", _KEEP),
     "export": Verb("export:export", "Write runs to one archive file.", _KEEP),
-    "claim": Verb("claim:claim", "Keep certificates; no megawatt-hour twice.", _KEEP),
+    "claim": Verb("claim:claim", "Check a public claim; keep certificates.", _KEEP),
     "import": Verb("import_:import_runs", "Read runs from an archive file.", _KEEP),
     "doctor": Verb(
         "doctor:doctor", "Say what can be measured here, and how to open more.", _SETUP
