@@ -8,6 +8,7 @@ from submeter.explaining.tree import gathered
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.explanations import Action, Branch, Explanation, Stall, Use, Waste
 from submeter.records.figures import Figure, Missing
+from submeter.reporting.counted import flop
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -222,7 +223,10 @@ def _use(use: Use, width: int) -> list[str]:
     if isinstance(use.possible, Figure):
         words.append(f"{_ratio(use.possible)} of what the roofline allows")
     for unit, figure in use.per.items():
-        words.append(f"{write(figure)}" if unit in figure.unit else f"{write(figure)} per {unit}")
+        if unit == "FLOP" and figure.value > 0:
+            words.append(f"{flop(1 / figure.value)}FLOP per J")
+        else:
+            words.append(write(figure))
     for name, figure in list(use.per_point.items())[:2]:
         words.append(f"{write(figure)} of {plain(name, width=20)}")
     lines = _row("use", words, width)
