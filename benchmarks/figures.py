@@ -39,6 +39,7 @@ MAKERS = (
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.layers", "docs/layers.md: layers against layers alone, from what is kept"),
     Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
     Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
     Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
