@@ -231,7 +231,8 @@ def _use(use: Use, width: int) -> list[str]:
         words.append(f"{write(figure)} of {plain(name, width=20)}")
     lines = _row("use", words, width)
     if isinstance(use.last_percent, Figure) and isinstance(use.last_percent_ratio, float):
-        best = use.curve and (max if use.higher_is_better else min)(p.value for p in use.curve)
+        values = [p.value for p in use.curve]
+        best = max(values, default=0.0) if use.higher_is_better else min(values, default=0.0)
         told = (
             f"the last 1 % of the way to {plain(use.metric, width=20)} {metric_words(best)} took"
         )
