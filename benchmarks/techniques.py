@@ -282,7 +282,8 @@ def page(found: list[Reading], exchange: list[techniques_many.Row]) -> str:
         f"({platform.machine()}), one thread, torch "
         f"{version('torch')}; 95 % intervals of one "
         "look. There is no counter here: the energy is modelled from CPU time and time "
-        f"(median {each_j:.0f} J a CPU second, at the wall). An interval that holds 0 shows nothing.",
+        f"(median {each_j:.0f} J a CPU second, at the wall). "
+        "An interval that holds 0 shows nothing.",
         "",
         *summary(found),
         "",

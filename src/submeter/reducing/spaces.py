@@ -113,7 +113,7 @@ def parse_space(sets: Sequence[str]) -> tuple[Dimension, ...]:
 
 
 def technique_set(words: str) -> str:
-    """``--set`` that ``--technique`` *words* mean: ``freeze=off,share:0.5``; a name alone: off, on.
+    """``--set`` that ``--technique`` *words* mean: ``freeze=off,share:0.5``; no values: off, on.
 
     *off* comes first: it is the default.
 

@@ -30,6 +30,7 @@ LATEST: Final = 32  # runs among which one that has just begun is looked for
 _TAIL_LINES: Final = 4
 _TAIL_BYTES: Final = 4096
 _PIECE_BYTES: Final = 65536
+_LINE_ENDS: Final = re.compile(rb"[\r\n]")  # bars of progress return to the begin of theirs
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -228,7 +229,7 @@ class Said:
                 file.seek(self._read_to)
                 while piece := file.read(_PIECE_BYTES):
                     self._read_to += len(piece)
-                    *lines, self._begun = (self._begun + piece).split(b"\n")
+                    *lines, self._begun = _LINE_ENDS.split(self._begun + piece)
                     for line in lines:
                         self._take(line)
                     self._begun = self._begun[-_PIECE_BYTES:]

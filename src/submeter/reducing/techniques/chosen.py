@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Techniques that are chosen from outside of a program: by a search, or by who starts it.
 
-``SUBMETER_TECHNIQUES="mixed_precision freeze=share:0.25"`` names them in the order in which they are
-applied, each with its options. A program takes them by one line:
+``SUBMETER_TECHNIQUES="mixed_precision freeze=share:0.25"`` names them in the order in which they
+are applied, each with its options. A program takes them by one line:
 ``model, optimiser, loader = submeter.reduce.from_environment(model, optimiser, loader)``.
 """
 
