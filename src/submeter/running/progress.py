@@ -205,10 +205,19 @@ class Progress:
             return next((total for total in said if total is not None), None)
         return next((p.total for p in self._processes.values() if p.total is not None), None)
 
+    def _rows(self) -> list[tuple[int, float]]:
+        found = self.steps
+        return self._epochs() if self.by_epochs else [] if found is None else found.marks
+
+    @property
+    def done_ratio(self) -> float | None:
+        """Part of the whole that is done [1]; None unless the program says how long it is."""
+        rows, total = self._rows(), self.total
+        return min(1.0, rows[-1][1] / total) if rows and total else None
+
     def marks(self) -> list[Mark]:
         """Logged steps since the run began."""
-        found = self.steps
-        rows = self._epochs() if self.by_epochs else [] if found is None else found.marks
+        rows = self._rows()
         if self.started_ns is None:
             return []
         start_ns = self.started_ns
