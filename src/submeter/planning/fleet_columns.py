@@ -87,6 +87,7 @@ class _Search:
     penalties: Floats
     master: "Master"
     shut: Sequence[Bools | None]  # of each task, where it alone is too large; None: nowhere
+    prices: Prices
     columns: list[Column] = field(default_factory=list)
     keys: set[tuple[int, int, int, bytes]] = field(default_factory=set)
     bound: float = -np.inf
@@ -110,58 +111,82 @@ class _Search:
         penalties = np.maximum(penalties, 1e-6)
         never = [board.never(task) for task in tasks]
         shut = [closed if closed.any() else None for closed in never]
-        return cls(tasks, costs, board, penalties, Master(penalties, board), shut)
+        free = Prices(costs, np.zeros_like(costs), np.zeros_like(costs))
+        return cls(tasks, costs, board, penalties, Master(penalties, board), shut, free)
 
     def run(self, gap_ratio: float) -> Standing:
-        """Rounds until bound and plan are near, or prices converge; then whole plans."""
-        centre = Prices(self.costs, np.zeros_like(self.costs), np.zeros_like(self.costs))
+        """One stage after the other, each dearer and better, until bound and plan are near."""
         best = Standing([None] * len(self.tasks), self.board.copy())
         if not self.tasks:
             self.bound = 0.0
             return best
-        self._offered(centre)
-        best = self._settled(best, centre, gap_ratio)
-        if self.near(best, gap_ratio):
-            return best
-        centre = self._climbed(centre, best)
-        self._cull(centre)
-        best = self._better(best, self._settled(best.empty(self.board), centre, gap_ratio))
-        if self.near(best, gap_ratio):
-            return best
-        prices = self._converged(centre, gap_ratio / 8)
-        best = self._better(best, self._rounded(prices, gap_ratio))
-        if self.near(best, gap_ratio):
-            return best
-        best = self._better(best, self._dived(prices, gap_ratio))
-        if self.near(best, gap_ratio):
-            return best
-        prices = self._converged(prices, _CONVERGED)
-        if len(self.tasks) <= _FEW:
-            return self._better(best, self._chosen(prices, gap_ratio))
-        return self._reworked(best, prices, gap_ratio)
+        last = self._chosen if len(self.tasks) <= _FEW else self._reworked
+        for stage in (self._greedy, self._warned, self._rounded, self._dived, last):
+            best = self._better(best, stage(best, gap_ratio))
+            if self.near(best, gap_ratio) or self.left_s() <= 0:
+                break
+        return best
 
-    def _dived(self, prices: Prices, gap_ratio: float) -> Standing:
-        """A whole plan by fixing few schedules at a time."""
-        empty = Standing([None] * len(self.tasks), self.board.copy())
-        pool = nearest(self.columns, prices, _POOL)
-        every = range(len(self.tasks))
-        dive = Dive(empty, every, pool, self.tasks, self.costs, self.penalties, left_s=self.left_s)
+    def _empty(self) -> Standing:
+        return Standing([None] * len(self.tasks), self.board.copy())
+
+    def _greedy(self, best: Standing, gap_ratio: float) -> Standing:
+        """Each task where it is cheapest, as long as there is room."""
+        self._offered(self.prices)
+        return self._settled(best, gap_ratio)
+
+    def _warned(self, best: Standing, gap_ratio: float) -> Standing:
+        """The same, warned by prices of capacity."""
+        self.prices = self._climbed(self.prices, best)
+        self._cull(self.prices)
+        return self._settled(self._empty(), gap_ratio)
+
+    def _rounded(self, best: Standing, gap_ratio: float) -> Standing:
+        """The schedules of the largest shares that fit, then the rest."""
+        del best
+        self.prices = self._converged(self.prices, gap_ratio / 8)
+        found = self._empty()
+        shares = self.master.shares()
+        for i in np.argsort(-shares, kind="stable").tolist():
+            column = self.columns[i]
+            if shares[i] <= _TOLERANCE:
+                break
+            if found.columns[column.task] is None and found.room.fits(column):
+                found.put(column)
+        return self._settled(found, gap_ratio)
+
+    def _dived(self, best: Standing, gap_ratio: float) -> Standing:
+        """A few schedules fixed at a time."""
+        del best
+        pool, every = nearest(self.columns, self.prices, _POOL), range(len(self.tasks))
+        dive = Dive(
+            self._empty(), every, pool, self.tasks, self.costs, self.penalties, left_s=self.left_s
+        )
         found = dive.run()
         self._known(dive.columns)
-        return self._settled(found, prices, gap_ratio)
+        return self._settled(found, gap_ratio)
 
-    def _reworked(self, best: Standing, prices: Prices, gap_ratio: float) -> Standing:
+    def _reworked(self, best: Standing, gap_ratio: float) -> Standing:
         """*best* with the regions planned anew in which it loses most."""
-        if self.near(best, gap_ratio) or self.left_s() <= 0:
+        self.prices = self._converged(self.prices, _CONVERGED)
+        if self.near(best, gap_ratio):
             return best
-        regions = Regions(
-            best, nearest(self.columns, prices, _POOL), self.tasks, prices,
-            self.master.worths(), self.penalties, self._enough(gap_ratio), self.left_s,
-        )  # fmt: skip
-        return regions.run()
+        pool = nearest(self.columns, self.prices, _POOL)
+        enough = self.bound + gap_ratio * abs(self.bound)
+        return Regions(
+            best, pool, self.tasks, self.prices, self.master.worths(), self.penalties, enough,
+            self.left_s,
+        ).run()  # fmt: skip
 
-    def _enough(self, gap_ratio: float) -> float:
-        return self.bound + gap_ratio * abs(self.bound)
+    def _chosen(self, best: Standing, gap_ratio: float) -> Standing:
+        """The best choice of whole columns among those known; worth it for few tasks."""
+        del best
+        self.prices = self._converged(self.prices, _CONVERGED)
+        found = self._empty()
+        for i in np.flatnonzero(self.master.whole(self.left_s()) > 1 / 2).tolist():
+            if found.columns[self.columns[i].task] is None and found.room.fits(self.columns[i]):
+                found.put(self.columns[i])
+        return self._settled(found, gap_ratio)
 
     def told(self, fleet: Fleet, best: Standing, *, late: bool) -> FleetPlan:
         """The plan that *best* is."""
@@ -202,26 +227,6 @@ class _Search:
                 break
             value, prices = self._master()
         return prices
-
-    def _rounded(self, prices: Prices, gap_ratio: float) -> Standing:
-        """A whole plan: the columns of the largest shares that fit, then the rest."""
-        found = Standing([None] * len(self.tasks), self.board.copy())
-        shares = self.master.shares()
-        for i in np.argsort(-shares, kind="stable").tolist():
-            column = self.columns[i]
-            if shares[i] <= _TOLERANCE:
-                break
-            if found.columns[column.task] is None and found.room.fits(column):
-                found.put(column)
-        return self._settled(found, prices, gap_ratio)
-
-    def _chosen(self, prices: Prices, gap_ratio: float) -> Standing:
-        """The best choice of whole columns among those known; worth it for few tasks."""
-        found = Standing([None] * len(self.tasks), self.board.copy())
-        for i in np.flatnonzero(self.master.whole() > 1 / 2).tolist():
-            if found.columns[self.columns[i].task] is None and found.room.fits(self.columns[i]):
-                found.put(self.columns[i])
-        return self._settled(found, prices, gap_ratio)
 
     def _cull(self, prices: Prices) -> None:
         """Give the programme only the columns of each task that are best under *prices*."""
@@ -308,10 +313,12 @@ class _Search:
     def _better(self, best: Standing, found: Standing) -> Standing:
         return min(best, found, key=lambda s: (s.missed(self.penalties), s.cost))
 
-    def _settled(self, found: Standing, prices: Prices, gap_ratio: float) -> Standing:
+    def _settled(self, found: Standing, gap_ratio: float) -> Standing:
         """*found* with a place for each task, if there is one; its schedules become columns."""
-        found = settle(found, self.tasks, prices, self.costs, self.penalties)
-        found = improve(found, self.tasks, prices, self.costs, self.bound, gap_ratio)
+        found = settle(found, self.tasks, self.prices, self.costs, self.penalties)
+        found = improve(
+            found, self.tasks, self.prices, self.costs, self.bound, gap_ratio, self.left_s
+        )
         self._known([c for c in found.columns if c is not None])
         return found
 

@@ -109,10 +109,11 @@ class Resizing:
     job: Job
     scaling: Scaling
     rates: Floats
-    _values: Floats = field(default_factory=lambda: np.zeros(0))
-    _prices: Floats = field(default_factory=lambda: np.zeros(0))
-    _rows: list[dict[int, _Labels]] = field(default_factory=list)
-    _dropped: float = np.inf  # least bound of a label that was dropped for being one too many
+    _values: Floats = field(default_factory=lambda: np.zeros(0), init=False)
+    _prices: Floats = field(default_factory=lambda: np.zeros(0), init=False)
+    _rows: list[dict[int, _Labels]] = field(default_factory=list, init=False)
+    # the least bound of a label that was dropped for being one too many
+    _dropped: float = field(default=np.inf, init=False)
 
     def best(self) -> Resized | None:
         """The cheapest way; None if the work cannot be done in time."""

@@ -140,6 +140,10 @@ def plan(
         fleet_plan(fleet, sites, objective=given["objective"], best_effort=best_effort,
                    time_limit=time_limit, as_json=as_json, width=_width())  # fmt: skip
         return
+    if time_limit is not None:
+        raise UsageError(
+            "--time-limit is of planning a fleet", remedy="submeter plan --fleet … --sites …"
+        )
     if any(given[name] for name in ("solar", "battery", "grid_limit", "sheds")):
         from submeter.interfaces.cli.plan_microgrid import microgrid_plan
 
