@@ -42,6 +42,7 @@ MAKERS = (
     Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
     Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
     Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
+    Maker("benchmarks.wasteful", "docs/waste.md: planted and found waste, from what was stored"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
     Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),
