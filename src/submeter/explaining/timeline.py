@@ -24,6 +24,7 @@ THROTTLES: Final = {
     "brake": "power brake",
 }
 _FULL: Final = 0.5  # of a slot in which the clocks were held back
+_SHORTEST_S: Final = 1.0
 _OFTEN: Final = 0.2  # of a slot that short waits make up together
 _EDGE: Final = 0.02  # of the run: idleness this near to an end is start-up, or the tail
 _COVERED: Final = 0.5
@@ -104,6 +105,8 @@ def _often(seen: Observations) -> Iterable[Stall]:
         ]
         for a, b in _runs(marked):
             span = (a * seen.slot_s, min(b * seen.slot_s, seen.duration_s))
+            if span[1] - span[0] < _SHORTEST_S:
+                continue  # the edge of a wait that is told already
             ratio = math.fsum(_ratio(seen, courses, i, processes) for i in range(a, b)) / (b - a)
             where = f"{courses[0].path}, {100 * ratio:.0f} % of the time"
             yield Stall(*span, WAITS[state], where, drawn_j(seen, span) * ratio)

@@ -343,7 +343,7 @@ def parts_of(whole: Amount, parts: Sequence[Part]) -> tuple[Branch, ...]:
         energy = whole.scaled(part.share_ratio)
         if part.sd_ratio > 0:
             energy = _doubted(energy, f"profile:{part.kind}:{part.name}:{i}", part.sd_ratio)
-        inner = (lambda w, p=part: parts_of(w, p.children)) if part.children else None  # type: ignore[misc]
+        inner = (lambda w, p=part: parts_of(w, p.children)) if part.children else None
         drafts.append(Draft(part.name, part.kind, energy, inner, dict(part.detail)))
     return divided(whole, drafts, LEFT)
 

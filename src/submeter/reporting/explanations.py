@@ -8,6 +8,7 @@ from submeter.explaining.tree import gathered
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.explanations import Action, Branch, Explanation, Stall, Use, Waste
 from submeter.records.figures import Figure, Missing
+from submeter.reporting.counted import flop
 from submeter.reporting.numbers import (
     MISSING,
     below_resolution,
@@ -222,12 +223,16 @@ def _use(use: Use, width: int) -> list[str]:
     if isinstance(use.possible, Figure):
         words.append(f"{_ratio(use.possible)} of what the roofline allows")
     for unit, figure in use.per.items():
-        words.append(f"{write(figure)}" if unit in figure.unit else f"{write(figure)} per {unit}")
+        if unit == "FLOP" and figure.value > 0:
+            words.append(f"{flop(1 / figure.value)}FLOP per J")
+        else:
+            words.append(write(figure))
     for name, figure in list(use.per_point.items())[:2]:
         words.append(f"{write(figure)} of {plain(name, width=20)}")
     lines = _row("use", words, width)
     if isinstance(use.last_percent, Figure) and isinstance(use.last_percent_ratio, float):
-        best = use.curve and (max if use.higher_is_better else min)(p.value for p in use.curve)
+        values = [p.value for p in use.curve]
+        best = max(values, default=0.0) if use.higher_is_better else min(values, default=0.0)
         told = (
             f"the last 1 % of the way to {plain(use.metric, width=20)} {metric_words(best)} took"
         )
