@@ -349,7 +349,7 @@ def measured_costs() -> Iterator[Cost]:
     training = Training(0.2e6, 4, 128)
     yield from pairs("language model, 0.2 M", training.model, training.step, BLOCK)
     model, _, step = deep()
-    yield from pairs("200 small layers", model, step, 6 * BLOCK)
+    yield from pairs("200 small layers", model, step, 3 * BLOCK)
 
 
 def pairs(case: str, model: Any, step: Callable[[], None], block: int) -> Iterator[Cost]:

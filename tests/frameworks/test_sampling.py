@@ -101,7 +101,7 @@ def test_operations_are_those_that_the_shapes_say() -> None:
         train(model, 20)
     profile = seen(found)
     assert profile.steps.counted >= 1
-    flop = {}
+    flop: dict[tuple[str, str], float] = {}
     for work in profile.work:
         key = work.module, work.part
         flop[key] = flop.get(key, 0.0) + work.flop
@@ -184,7 +184,7 @@ def test_hooks_that_fail_are_taken_off_and_the_training_goes_on(
         raise RuntimeError("out of names")
 
     monkeypatch.setattr(Names, "of", broken)
-    model, done = small(), []
+    model, done = small(), list[int]()
     found = submeter.layers(model)
     with pytest.warns(JoinWarning, match="out of names"):
         under(found, model, done.append)

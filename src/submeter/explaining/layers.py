@@ -226,12 +226,13 @@ def fit_rates(times: Sequence[float], works: Sequence[Sequence[LayerWork]]) -> R
 def powers_for(clock: str, calibration: LayerCalibration | None) -> dict[str, ClassPower]:
     """Power of each class per busy second: as repeated on this machine, else assumed.
 
-    Classes that nobody repeated have their assumed power relative to compute-bound operators.
+    Classes that nobody repeated have their assumed power relative to compute-bound operators. What
+    was repeated while others were at work, and so is less sure than the assumption, is not used.
     """
+    relative = _RELATIVE.get(clock, _RELATIVE["processor"])
     known = {}
     if calibration is not None and calibration.clock == clock:
-        known = {p.operators: p for p in calibration.powers if p.power_w > 0}
-    relative = _RELATIVE.get(clock, _RELATIVE["processor"])
+        known = {p.operators: p for p in calibration.powers if is_surer(p, clock)}
     unit_w = known["compute"].power_w if "compute" in known else 1.0
     found: dict[str, ClassPower] = {}
     for name in CLASSES:
@@ -241,6 +242,12 @@ def powers_for(clock: str, calibration: LayerCalibration | None) -> dict[str, Cl
         else:
             found[name] = ClassPower(name, ratio * unit_w, sd_ratio, 0, ASSUMED)
     return found
+
+
+def is_surer(power: ClassPower, clock: str) -> bool:
+    """Whether *power*, as repeated, tells more than what is assumed of its class anyhow."""
+    relative = _RELATIVE.get(clock, _RELATIVE["processor"])
+    return power.power_w > 0 and power.sd_ratio <= relative[power.operators][1]
 
 
 def shares_of(

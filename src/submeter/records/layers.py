@@ -88,7 +88,7 @@ class LayerSpec(msgspec.Struct, frozen=True):
 
     module: str
     kind: str
-    arguments: dict[str, float | bool | str | list[int]] = {}
+    arguments: dict[str, int | float | bool | str | list[int]] = {}
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
 

@@ -25,6 +25,10 @@ COLOURS: Final = {
     "compute": "#2f6f5e", "memory": "#8fc0ac", "communication": "#b45a1c", "waiting": "#e2b98f",
     "unattributed": "#eeeae2",
 }  # fmt: skip
+LEGEND: Final = {
+    "compute": "compute-bound", "memory": "memory-bound", "communication": "communication",
+    "waiting": "waiting or idle",
+}  # fmt: skip
 _LIGHT: Final = frozenset({"compute", "communication"})  # words on these are white
 _WIDTH, _ROW, _LETTER, _PAD = 1040, 34, 6.6, 8.0  # pixels
 _NARROW: Final = 3  # columns: less holds no word
@@ -168,6 +172,13 @@ def svg(boxes: Sequence[Box], title: str = "Where the joules went") -> str:
                if label else "")
             + "</g>"
         )  # fmt: skip
+    keys = [role for role in LEGEND if any(b.role == role for b in boxes)]
+    for number, role in enumerate(keys):
+        x = _WIDTH - 130 * (len(keys) - number)
+        parts.append(
+            f'<rect x="{x}" y="5" width="11" height="11" rx="2" fill="{COLOURS[role]}"/>'
+            f'<text x="{x + 16}" y="15" fill="#5d6574">{LEGEND[role]}</text>'
+        )
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {levels * _ROW + 30}" '
         'font-family="Inter, system-ui, sans-serif" font-size="12">'
@@ -251,6 +262,7 @@ color:#1d2330;text-decoration:none;white-space:nowrap;overflow:hidden;text-overf
 .l{color:#fff}
 .k:has(:target)>.n:not(:target):not(:has(:target)){display:none}
 .n:target>.b{outline:2px solid var(--ink);outline-offset:-2px}
+.c{display:inline-block;width:11px;height:11px;border-radius:2px;margin:0 6px 0 12px}
 .s{display:none;font-size:13.5px;margin:0 0 6px}
 .n:target>.s{display:block}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
@@ -281,9 +293,19 @@ def html(tree: Branch, title: str = "Where the joules went") -> str:
         f"<h1>{escape(plain(title))}</h1>"
         "<p>Each row splits the one above it; widths are shares of the energy. "
         "Click a box to open it; click the top one to see all.</p>"
+        f"<p>{_keys(boxes)}</p>"
         f"{drawn}<details><summary>The numbers</summary><table>"
         f"<tr><th>part</th><th>share</th><th>energy</th></tr>{rows}</table></details>"
         "</main></body></html>\n"
+    )
+
+
+def _keys(boxes: Sequence[Box]) -> str:
+    """What the colours of layers mean, as far as they are there."""
+    return "".join(
+        f'<i class="c {role}"></i>{words} '
+        for role, words in LEGEND.items()
+        if any(b.role == role for b in boxes)
     )
 
 

@@ -4,10 +4,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from submeter.explaining.layers import ASSUMED, LayerShare, LayerShares
+from submeter.explaining.layers import ASSUMED, LayerShare, LayerShares, is_surer
 from submeter.records.layers import LayerCalibration
 from submeter.reporting.numbers import write, write_count, write_duration, write_ratio
-from submeter.reporting.text import cut, fitted, plain
+from submeter.reporting.text import cut, fill, fitted, plain
 
 __all__ = ["calibration_words", "layer_rows", "layer_words", "shares_document"]
 
@@ -137,12 +137,14 @@ def _row(share: LayerShare) -> dict[str, Any]:
 
 def calibration_words(made: LayerCalibration, width: int = 80) -> str:
     """What repeating layers told: power by class, then each layer."""
-    lines = [f"layers repeated on {plain(made.machine)}, {plain(made.device)}: {plain(made.how)}"]
+    head = f"layers repeated on {plain(made.machine)}, {plain(made.device)}: {plain(made.how)}"
     rows: list[Sequence[str]] = [("class", "power", "doubt", "layers")]
     rows += [
         (p.operators, write(p.power_w, "W"), f"±{write_ratio(1.96 * p.sd_ratio)}", str(p.layers))
         for p in made.powers
     ]
     table, _ = fitted(rows, width, right=(1, 2, 3), spare=())
-    lines += table
-    return "\n".join(cut(line, width) for line in lines)
+    unsure = ", ".join(p.operators for p in made.powers if not is_surer(p, made.clock))
+    said = f"not used, as it scatters more than what is assumed: {unsure}; repeat it when idle"
+    lines = [cut(head, width), *table]
+    return "\n".join([*lines, *(fill(said.split(" "), width) if unsure else [])])

@@ -105,7 +105,7 @@ def fitted(
     accelerator = device.startswith("cuda")
     rows = []
     for number, (job, time_) in enumerate(zip(jobs, times, strict=True)):
-        energy_j = energy_of(run, phases.get(path_of(number, job)), accelerator=accelerator)
+        energy_j = phase_j(run, phases.get(path_of(number, job)), accelerator=accelerator)
         rows.append(
             Repeated(
                 job.kind, job.shape, job.operators, time_.calls,
@@ -131,7 +131,7 @@ def fitted(
     )
 
 
-def energy_of(run: Run, row: PhaseEnergy | None, *, accelerator: bool) -> float | None:
+def phase_j(run: Run, row: PhaseEnergy | None, *, accelerator: bool) -> float | None:
     """Energy of a phase on the devices that did its work [J]; None where nobody can tell."""
     if row is None or isinstance(row.energy, Missing) or row.joint_with:
         return None

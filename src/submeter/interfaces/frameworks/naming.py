@@ -137,7 +137,7 @@ def spec_of(name: str, module: Any, args: Any) -> LayerSpec | None:
     shape, dtype = getattr(first, "shape", None), getattr(first, "dtype", None)
     if shape is None or dtype is None:
         return None
-    arguments: dict[str, float | bool | str | list[int]] = {}
+    arguments: dict[str, int | float | bool | str | list[int]] = {}
     for word in wanted:
         value = getattr(module, word)
         if isinstance(value, (tuple, list)):
