@@ -45,6 +45,7 @@ MAKERS = (
     Maker("benchmarks.tuning_example", "docs/tuning.md: one search, as it went"),
     Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
     Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
+    Maker("benchmarks.wasteful", "docs/waste.md: planted and found waste, from what was stored"),
     Maker("benchmarks.everyday", "docs/everyday.md: from what --measure kept"),
     Maker("benchmarks.claims", "docs/claims: public claims, executed"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
