@@ -112,9 +112,9 @@ def cost() -> str:
     k = long_explaining.kept()
     readings = f"{int(k['readings']):,}".replace(",", " ")
     return (
-        f"A day of {readings} readings ({k['journal_mb']} MB of journal) on eight boards and four\n"
-        f"processors, with {k['layers']} layers, takes {k['explain_cpu_s']} s of CPU time"
-        f" ({k['json_cpu_s']} s with `--json`,\n{k['timeline_cpu_s']} s with `--timeline`),"
+        f"A day of {readings} readings ({k['journal_mb']} MB of journal) on eight boards and\n"
+        f"four processors, with {k['layers']} layers, takes {k['explain_cpu_s']} s of CPU time\n"
+        f"({k['json_cpu_s']} s with `--json`, {k['timeline_cpu_s']} s with `--timeline`),"
         " the start of the program included."
     )
 
