@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``submeter compare RUN…``: runs beside runs; the module of each other question is named below.
 
-``--models`` is in ``compare_models.py``, ``--hardware`` in ``compare_hardware.py``.
+``--models`` is in ``compare_models.py``, ``--hardware`` in ``compare_hardware.py``,
+``--everyday`` in ``compare_everyday.py``.
 """
 
 from pathlib import Path
@@ -40,8 +41,11 @@ _TWO: Final = 2
 @click.option("--metric", metavar="NAME", help="With --same-work: which quality.")
 @click.option("--to", "target", type=float, metavar="VALUE", help="With --same-work: how much.")
 @click.option("--models", is_flag=True, help="Families of models on two data sets, metered here.")
-@click.option("--again", is_flag=True, help="With --models: meter anew what is known of here.")
-@click.option("--quick", is_flag=True, help="With --models: a smaller search.")
+@click.option("--everyday", is_flag=True, help="Beside everyday computing, metered here: SQL, …")
+@click.option(
+    "--again", is_flag=True, help="With --models, --everyday: meter anew what is known of here."
+)
+@click.option("--quick", is_flag=True, help="With --models, --everyday: a shorter look.")
 @click.option("--hardware", metavar="NAMES", help="The same work on: v100,a100,h100,tpu-v4,cpu.")
 @click.option(
     "--work",
@@ -74,6 +78,7 @@ def compare(
       submeter compare on-cpu on-gpu --same-work
       submeter compare last --published BLOOM
       submeter compare --models --quick
+      submeter compare last --everyday
       submeter compare --hardware v100,a100,h100,cpu --work "params=7B tokens=2T"
     """  # noqa: D301  # \b keeps click from refilling the examples
     _check_chart(chart)
@@ -88,6 +93,13 @@ def compare(
         from submeter.interfaces.cli.compare_hardware import compare_hardware
 
         compare_hardware(given["hardware"], given["work"], chart=chart, as_json=as_json)
+        return
+    if given["everyday"]:
+        from submeter.interfaces.cli.compare_everyday import compare_everyday
+
+        compare_everyday(
+            runs, quick=given["quick"], again=given["again"], chart=chart, as_json=as_json
+        )
         return
     if not same_work and (given["metric"] or given["target"] is not None):
         raise UsageError("a quality to reach is one of the same work", remedy="--same-work")
