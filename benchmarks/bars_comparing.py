@@ -3,8 +3,9 @@
 
 from benchmarks import comparing
 from benchmarks.outcomes import Bar, Options, Outcome, absent, tests
+from submeter.comparing.runs import MODEL_SLOPE
 
-LEVEL, SLACK = 0.95, 0.012  # of 4000 simulated pairs: three and a half standard deviations
+LEVEL, SLACK = 0.95, 0.017  # of 2000 simulated pairs: three and a half standard deviations
 
 
 def twenty(options: Options) -> Outcome:
@@ -42,9 +43,17 @@ def families(options: Options) -> Outcome:
     return Outcome(figure, len(known) == len(DATA_SETS) * len(FAMILIES))
 
 
+def slope(options: Options) -> Outcome:
+    del options
+    found = comparing.model_slope()
+    figure = f"{found:.3f} over eight machines, {MODEL_SLOPE:g} in the code"
+    return Outcome(figure, abs(found - MODEL_SLOPE) < 0.01)
+
+
 BARS = (
     Bar("compare of 20 runs: ≤ 1 s of processor, whole process", twenty),
     Bar("intervals of two independent meters hold the true ratio in 95 %", errors),
+    Bar("how much a model errs between two loads is what was metered", slope),
     Bar("families of models at equal protocol on two data sets, each training metered", families),
     Bar("a run beside itself changed nothing; the reversed order gives inverse ratios",
         tests("beside_itself or reversed_order")),

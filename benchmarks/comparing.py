@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comparing costs, how often it errs, and the examples of docs/comparing.md made anew.
 
-    python -m benchmarks.comparing [--costs | --errors | --measure]
+    python -m benchmarks.comparing [--costs | --errors | --measure WHAT]
 
-``--measure`` trains and meters the families of models on this machine (some minutes) and keeps
-their runs in benchmarks/data/model_families.jsonl, from which the page is made.
+``--measure families`` trains and meters the families of models on this machine (some minutes),
+``--measure batches`` a small network at two sizes of batch, three times each; their runs are kept
+in benchmarks/data/{model_families,compared_batches}.jsonl, from which the page is made.
 """
 
 import argparse
+import csv
+import itertools
 import json
 import math
 import random
@@ -24,6 +27,7 @@ import msgspec
 
 from benchmarks.what_if import environment
 from submeter.accounting.boundaries import footprint
+from submeter.catalog import fitted
 from submeter.comparing.differences import Change
 from submeter.comparing.families import TAG
 from submeter.comparing.runs import Column, compare_columns
@@ -36,22 +40,27 @@ from submeter.storing.ledger import open_ledger
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "comparing.md"
 KEPT = ROOT / "benchmarks" / "data" / "model_families.jsonl"
+KEPT_BATCHES = ROOT / "benchmarks" / "data" / "compared_batches.jsonl"
+POWERS = ROOT / "benchmarks" / "data" / "cpu_package_power.csv"
 BEGIN, END = "<!-- begin: benchmarks/comparing.py -->", "<!-- end: benchmarks/comparing.py -->"
 TWENTY = 20
-PAIRS = 4000
+PAIRS = 2000
 SD = 0.03  # of each meter's gain
 SEED = 20261124
 BOARD = "NVIDIA A100-SXM4-80GB"
 HOST = "a-virtual-machine"
+BATCHES = tuple(f"batch{size}-{seed}" for size in (64, 256) for seed in (1, 2, 3))
 EXAMPLES = (
     ("Two runs", ("digits-linear", "digits-trees")),
     ("Where in them", ("digits-linear", "digits-trees", "--by", "phase")),
     ("Many runs", tuple(f"cancer-{f}" for f in ("linear", "neighbours", "trees", "boosting",
                                                 "support", "network"))),
+    ("Repetitions", (*BATCHES, "--by", "batch")),
+    ("The same work", (BATCHES[0], BATCHES[3], "--same-work")),
     ("Beside a published training", ("digits-boosting", "--published", "BLOOM")),
     ("Families of models", ("--models",)),
     ("The same work over hardware", ("--hardware", "v100,a100,h100,tpu-v4,cpu,neuromorphic",
-                                     "--work", "params=7B tokens=2T zone=SE")),
+                                     "--work", "params=7B tokens=2T zone=SE count=512")),
 )  # fmt: skip
 
 
@@ -198,24 +207,67 @@ def _as_read(run: Run, chance: random.Random) -> Column:
     return Column(run.name, (bare,), (footprint(bare, 1.0),))
 
 
+# --- models of processors at two loads -----------------------------------------------------------
+
+
+def model_slope() -> float:
+    """How far ratios of powers at two loads are from the model's, over the model's logarithm.
+
+    Root mean square over machines, of all pairs of loads in one series of
+    ``cpu_package_power.csv``: the doubt that `submeter.comparing.runs.MODEL_SLOPE` stands for.
+    """
+    idle, dynamic, exponent = (
+        fitted(f"cpu-package-{name}").value for name in ("idle-ratio", "dynamic-ratio", "exponent")
+    )
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    with POWERS.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["use"] == "fit":
+                load, power_w = float(row["load_ratio"]), float(row["power_w"])
+                model = math.log(float(row["tdp_w"]) * (idle + dynamic * load**exponent))
+                place = found.setdefault((row["machine"], row["series"]), [])
+                place.append((model, math.log(power_w)))
+    squares: dict[str, list[tuple[float, float]]] = {}
+    for (machine, _), points in found.items():
+        for (model, log_w), (other, other_log_w) in itertools.combinations(points, 2):
+            step = other - model
+            off = other_log_w - log_w - step
+            squares.setdefault(machine, []).append((off * off, step * step))
+    ratios = [
+        math.fsum(off for off, _ in rows) / math.fsum(step for _, step in rows)
+        for rows in squares.values()
+    ]
+    return math.sqrt(math.fsum(ratios) / len(ratios))
+
+
 # --- families of models -------------------------------------------------------------------------
 
 
-def measure() -> None:
-    """Train and meter all families here, and keep their runs without what names the machine."""
+def measure(what: str) -> None:
+    """Train and meter here, and keep the runs without what names the machine."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        print(submeter(home, "compare", "--models").out)
+        if what == "families":
+            print(submeter(home, "compare", "--models").out)
+        else:
+            for name in BATCHES:
+                size, seed = name.removeprefix("batch").split("-")
+                train = ("--batch", size, "--seed", seed, "--threads", "1")
+                submeter(
+                    home, "run", "--quiet", "--name", name, "--tag", "data=digits", "--",
+                    sys.executable, str(ROOT / "examples" / "digits_cnn.py"), *train,
+                )  # fmt: skip
         with open_ledger(home / "ledger.db") as ledger:
             runs = [ledger.get(row.id) for row in ledger.list()]
-    with KEPT.open("w", encoding="utf-8") as file:
+    path = KEPT if what == "families" else KEPT_BATCHES
+    with path.open("w", encoding="utf-8") as file:
         for run in sorted(runs, key=lambda r: r.id):
             file.write(encode_run(_plain(run)).decode() + "\n")
 
 
 def _plain(run: Run) -> Run:
     """*run* as it may be shown: without names of machine, user and folders."""
-    told = ("cpu_model", "vcpus", "memory_bytes", "virtualisation", "os", "kernel")
+    told = ("cpu_model", "vcpus", "memory_bytes", "virtualisation", "os")
     machine = {k: v for k, v in run.hosts[0].machine.items() if k in told}
     name = run.hosts[0].name
 
@@ -232,15 +284,20 @@ def _plain(run: Run) -> Run:
         )
         for p in run.phases
     )
+    series = run.series
+    if series is not None:
+        named = {d.replace(name, HOST): joules for d, joules in series.devices.items()}
+        series = msgspec.structs.replace(series, devices=named)
+    words = [word.rpartition("/")[2] if word.startswith("/") else word for word in run.command[1:]]
     return msgspec.structs.replace(
-        run, user="", hosts=(Host(HOST, machine),), command=("python", *run.command[1:]),
-        devices=tuple(map(row, run.devices)), phases=phases, code={}, series=None, ranks=(),
+        run, user="", hosts=(Host(HOST, machine),), command=("python", *words),
+        devices=tuple(map(row, run.devices)), phases=phases, code={}, series=series, ranks=(),
     )  # fmt: skip
 
 
-def kept() -> list[Run]:
-    """Runs of families that were metered, from the table."""
-    lines = KEPT.read_text(encoding="utf-8").splitlines()
+def kept(*paths: Path) -> list[Run]:
+    """Runs that were metered, from the tables; those of families if none is named."""
+    lines = [line for path in paths or (KEPT,) for line in path.read_text("utf-8").splitlines()]
     return [decode_run(line.encode()) for line in lines]
 
 
@@ -262,7 +319,7 @@ def examples() -> str:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         with open_ledger(home / "ledger.db") as ledger:
-            for run in kept():
+            for run in kept(KEPT, KEPT_BATCHES):
                 ledger.put(run)
         for title, arguments in EXAMPLES:
             words = " ".join(f'"{a}"' if "," in a or " " in a else a for a in arguments)
@@ -293,7 +350,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Examples of docs/comparing.md, and costs.")
     parser.add_argument("--costs", action="store_true", help="print what comparisons cost instead")
     parser.add_argument("--errors", action="store_true", help="print how often they err instead")
-    parser.add_argument("--measure", action="store_true", help="meter the families anew first")
+    parser.add_argument("--measure", choices=("families", "batches"), help="meter anew first")
     options = parser.parse_args()
     if options.costs:
         print(json.dumps({n: [s.wall_s, s.processor_s] for n, s in costs().items()}, indent=2))
@@ -302,7 +359,7 @@ def main() -> None:
         print(errors_table(errors()))
         return
     if options.measure:
-        measure()
+        measure(options.measure)
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)

@@ -26,6 +26,7 @@ NAMES = ["device_names", "place_names", "timezones"]  # words, no figures
 ELSEWHERE = {  # checked by test_catalog_data.py, as is every table of facts
     "accelerators", "cloud_regions", "instances", "profiles", "profiles_odbl", "zones",
     "zones_odbl", "model_shapes",  # the last by tests/workloads/test_shapes.py
+    "published_runs",
     "techniques",  # by tests/reducing/test_techniques.py
 }  # fmt: skip
 

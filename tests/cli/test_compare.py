@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from submeter.records.runs import Host, MetricPoint, Run, Series
+from submeter.records.figures import Quantity
+from submeter.records.runs import DeviceEnergy, Host, MetricPoint, Run, Series
 from submeter.storing.ledger import open_ledger
 from tests.cli.stage import Stage, stage
 from tests.reporting.examples import digits, eight_boards, modelled, phase
@@ -16,17 +17,16 @@ from tests.reporting.examples import digits, eight_boards, modelled, phase
 __all__ = ["stage"]
 
 
+def times(row: DeviceEnergy, ratio: float) -> DeviceEnergy:
+    assert isinstance(row.share, Quantity)
+    share = row.share.scaled(ratio)
+    return msgspec.structs.replace(row, share=share, drawn=share)
+
+
 def larger(**changes: Any) -> Run:
     """The run of the tour with a batch twice as large, and what that did."""
     old = digits()
-    devices = tuple(
-        msgspec.structs.replace(
-            row,
-            share=row.share.scaled(0.7),
-            drawn=row.drawn.scaled(0.7),  # type: ignore[union-attr]
-        )
-        for row in old.devices
-    )
+    devices = tuple(times(row, 0.7) for row in old.devices)
     run = msgspec.structs.replace(
         old,
         id="20261123-170000-cd34",
@@ -135,10 +135,7 @@ def test_runs_that_say_the_same_are_repetitions(stage: Stage, snapshot: Snapshot
         msgspec.structs.replace(
             base,
             id=f"20261123-19000{i}-{n}{i}00",
-            devices=tuple(
-                msgspec.structs.replace(row, share=row.share.scaled(1 + 0.01 * i))  # type: ignore[union-attr]
-                for row in base.devices
-            ),
+            devices=tuple(times(row, 1 + 0.01 * i) for row in base.devices),
             metrics={"accuracy": 0.97 + 0.01 * n + 0.001 * i},
         )
         for n, base in enumerate((first(), second()))

@@ -6,8 +6,19 @@ from typing import Any
 import pytest
 
 from submeter.comparing.changes import GROUPS, differences, facts
-from submeter.records.runs import Host
+from submeter.records.runs import Host, Run
 from tests.comparing.runs import a_run
+
+
+def full(**changes: Any) -> Run:
+    """A run that tells something of each group."""
+    given = {
+        "code": {"commit": "a" * 40, "dirty": "no"},
+        "parameters": {"torch": "2.12", "depth": "3"},
+        "place": {"zone": "DE"},
+        "hosts": (Host("box", {"cpu_model": "a processor", "vcpus": "8", "kernel": "6.0"}),),
+    }
+    return a_run(**{**given, **changes})
 
 
 def changed(*runs: Any) -> dict[tuple[str, str], tuple[str | None, ...]]:
@@ -26,10 +37,12 @@ def test_a_run_beside_itself_has_no_difference() -> None:
 @pytest.mark.parametrize(
     ("changes", "group", "name", "values"),
     [
-        ({"code": {"commit": "b" * 40, "dirty": "no"}}, "code", "commit", (None, "b" * 10)),
+        ({"code": {"commit": "b" * 40, "dirty": "no"}}, "code", "commit", ("a" * 10, "b" * 10)),
+        ({"code": {"commit": "a" * 40, "dirty": "yes"}}, "code", "uncommitted changes",
+         ("no", "yes")),
         ({"tags": {"data": "faces"}}, "data", "data", ("digits", "faces")),
-        ({"parameters": {"depth": "4"}}, "parameters", "depth", (None, "4")),
-        ({"parameters": {"torch": "2.13"}}, "versions", "torch", (None, "2.13")),
+        ({"parameters": {"depth": "4", "torch": "2.12"}}, "parameters", "depth", ("3", "4")),
+        ({"parameters": {"depth": "3", "torch": "2.13"}}, "versions", "torch", ("2.12", "2.13")),
         ({"tags": {"data": "digits", "who": "me"}}, "tags", "who", (None, "me")),
         ({"command": ("python", "train.py", "--lr", "0.2")}, "command", "--lr", ("0.1", "0.2")),
         ({"command": ("python", "other.py", "--lr", "0.1")}, "command", "program",
@@ -41,8 +54,8 @@ def test_a_run_beside_itself_has_no_difference() -> None:
         ({"hosts": (Host("box", {"cpu_model": "another", "vcpus": "8"}),)}, "device",
          "processor", ("a processor", "another")),
         ({"hosts": (Host("box", {"cpu_model": "a processor", "vcpus": "8", "kernel": "6.1"}),)},
-         "versions", "kernel", (None, "6.1")),
-        ({"place": {"zone": "SE"}}, "place", "zone", (None, "SE")),
+         "versions", "kernel", ("6.0", "6.1")),
+        ({"place": {"zone": "SE"}}, "place", "zone", ("DE", "SE")),
         ({"status": "failed"}, "end", "status", ("finished", "failed")),
         ({"interval_s": 1.0}, "meter", "every", ("0.1 s", "1 s")),
     ],
@@ -50,8 +63,19 @@ def test_a_run_beside_itself_has_no_difference() -> None:
 def test_each_kind_of_difference_is_found_in_its_group(
     changes: dict[str, Any], group: str, name: str, values: tuple[str | None, ...]
 ) -> None:
-    found = changed(a_run(), a_run(**changes))
+    found = changed(full(), full(**changes))
     assert found[group, name] == values
+
+
+def test_what_one_tells_nothing_of_is_no_difference_but_said() -> None:
+    bare = a_run(command=(), tags={"data": "digits"})
+    found = differences([[full()], [bare]])
+    assert {group for group, silent in found.partly if silent == (1,)} >= {
+        "code",
+        "command",
+        "place",
+    }
+    assert not {row.group for row in found.changed} & {"code", "command", "place"}
 
 
 def test_numbers_are_compared_as_numbers() -> None:

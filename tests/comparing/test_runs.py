@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.comparing import model_slope
 from submeter.accounting.published import published_run
 from submeter.comparing.differences import Change
-from submeter.comparing.runs import Comparison, Row, compare_columns
+from submeter.comparing.runs import MODEL_SLOPE, Comparison, Row, compare_columns
 from submeter.comparing.sharing import naming
 from submeter.records.devices import DeviceKind
-from submeter.records.figures import Missing
+from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.runs import Host, PhaseEnergy, Run
 from tests.comparing.runs import a_run, column, metered, part
 
 WALL = "energy"
+MODEL = (ErrorTerm("cpu-model", 0.35),)
 
 
 def compared(*runs: Run, by: tuple[str, ...] = ()) -> Comparison:
@@ -123,7 +125,7 @@ def test_a_run_without_boards_beside_boards_alone_has_only_a_lower_bound() -> No
     made = compared(a_run(), told)
     assert [found.key for found in made.rows][:1] == [WALL]
     assert math.isinf(change(made, WALL).ratio_high)
-    assert any("told" in note and "rest of" in note for note in made.notes)
+    assert any("not counted: rest of the node" in note for note in made.notes)
 
 
 def test_devices_of_other_kinds_are_no_common_boundary() -> None:
@@ -182,3 +184,33 @@ def test_metrics_of_one_run_each_have_no_interval_and_of_repetitions_do() -> Non
     assert value == pytest.approx(0.05)
     assert isinstance(reach, float)
     assert reach < 0.05
+
+
+def modelled_run(energy_j: float, number: int, *, duration_s: float = 60.0) -> Run:
+    """A run whose processor and rest are modelled, with one gain."""
+    parts = tuple(
+        part(kind, Quantity.of(share * energy_j, basis=Basis.MODELLED, terms=MODEL))
+        for kind, share in ((DeviceKind.CPU, 0.8), (DeviceKind.REST, 0.2))
+    )
+    return a_run(number=number, devices=parts, duration_s=duration_s)
+
+
+def test_a_models_gain_cancels_at_one_load_and_not_between_two() -> None:
+    """Same power, other time: known well. Other power: the model may err otherwise there."""
+    longer = modelled_run(1500, 1, duration_s=90.0)
+    hotter = modelled_run(1500, 2)
+    first = modelled_run(1000, 0)
+    same_load = change(compared(first, longer), WALL)
+    other_load = change(compared(first, hotter), WALL)
+    assert same_load.ratio == pytest.approx(1.5)
+    assert same_load.ratio_high == pytest.approx(same_load.ratio_low, rel=1e-6)
+    reach = 1.959964 * MODEL_SLOPE * math.log(1.5)
+    assert math.log(other_load.ratio_high / 1.5) == pytest.approx(reach, rel=1e-6)
+    assert not other_load.distinguishable
+    back = change(compared(hotter, first), WALL)
+    assert back.ratio_low * other_load.ratio_high == pytest.approx(1)
+    assert other_load.difference_low < 0 < other_load.difference_high
+
+
+def test_the_slope_of_models_is_that_of_the_metered_machines() -> None:
+    assert model_slope() == pytest.approx(MODEL_SLOPE, abs=0.01)

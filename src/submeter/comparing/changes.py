@@ -2,7 +2,7 @@
 """What is different about runs: code, data, settings, command, device, versions, place."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -32,6 +32,14 @@ _PLACE: Final = (
 )  # fmt: skip
 _OWN_TAGS: Final = frozenset({"trial", "compared"})  # ours: how runs are found again
 _ALWAYS: Final = frozenset({"device", "tags", "parameters"})  # of which none is a word, too
+_AS_IF: Final = "as if "  # begins what a replayed run was asked
+_READ: Final = frozenset({"measured", "replayed"})
+# What a run that was read and one that was predicted or published can both say.
+_COMMON: Final[Mapping[str, frozenset[str]]] = {
+    "device": frozenset({"cpu", "gpu"}),
+    "place": frozenset({"zone", "cloud", "pue", "cooling", "arrangement"}),
+    "meter": frozenset({"origin"}),
+}
 _COMMIT_CHARS: Final = 10
 _GUESSED: Final = frozenset({"timezone"})  # of the place, where a zone says more
 
@@ -76,12 +84,17 @@ def differences(columns: Sequence[Sequence[Run]]) -> Differences:
     What runs of one column say in different ways stands with all that they say.
     """
     told = [_together([facts(run) for run in runs]) for runs in columns]
+    mixed = len({run.origin in _READ for runs in columns for run in runs}) > 1
     changed: list[Changed] = []
     same: list[Group] = []
     untold: list[Group] = []
     partly: list[tuple[Group, tuple[int, ...]]] = []
     for group in GROUPS:
-        names = dict.fromkeys(name for facts_of in told for name in facts_of[group])
+        names = [
+            name
+            for name in dict.fromkeys(name for facts_of in told for name in facts_of[group])
+            if not mixed or _common(group, name)
+        ]
         rows = [
             Changed(group, name, tuple(facts_of[group].get(name) for facts_of in told))
             for name in names
@@ -91,15 +104,15 @@ def differences(columns: Sequence[Sequence[Run]]) -> Differences:
         if silent and names and group not in _ALWAYS:
             partly.append((group, silent))
             differ = [row for row in differ if row.told]
+        elif mixed and group == "parameters":  # of which most are those of a prediction
+            differ = [row for row in differ if row.told]
         changed += differ
         if not names:
             untold.append(group)
         elif not differ and not silent:
             same.append(group)
     every = [run for runs in columns for run in runs]
-    return Differences(
-        tuple(changed), tuple(same), tuple(untold), tuple(partly), _notes(every, changed)
-    )
+    return Differences(tuple(changed), tuple(same), tuple(untold), tuple(partly), _notes(every))
 
 
 def facts(run: Run) -> Facts:
@@ -154,6 +167,11 @@ def _plain(word: str | None) -> object:
         return word.strip()
 
 
+def _common(group: Group, name: str) -> bool:
+    """Whether runs of any origin can say it."""
+    return group not in _COMMON or name in _COMMON[group] or name.startswith(_AS_IF)
+
+
 def _code(run: Run) -> dict[str, str]:
     told = {k: v for k, v in run.code.items() if k in {"commit", "dirty"}}
     if "commit" in told:
@@ -174,7 +192,7 @@ def _versions(run: Run) -> dict[str, str]:
 def _devices(run: Run) -> dict[str, str]:
     """Machines, devices by kind with their number, and limits of power that were set."""
     told: dict[str, str] = {}
-    if run.hosts and run.origin in {"measured", "replayed"}:
+    if run.hosts and run.origin in _READ:
         told["machine"] = ", ".join(sorted(host.name for host in run.hosts))
     for host in run.hosts[:1]:
         told |= {name: host.machine[k] for k, name in _MACHINE.items() if host.machine.get(k)}
@@ -205,14 +223,14 @@ def _place(run: Run) -> dict[str, str]:
         told = {k: v for k, v in told.items() if k not in _GUESSED}
     for key, value in run.place.items():
         if key.startswith("asked_"):
-            told[f"as if {key.removeprefix('asked_')}"] = value
+            told[f"{_AS_IF}{key.removeprefix('asked_')}"] = value
     return told
 
 
 def _meter(run: Run) -> dict[str, str]:
     """How it is known: origin, kinds of reading, and how often."""
     told: dict[str, str] = {"origin": run.origin}
-    if run.origin not in {"measured", "replayed"}:
+    if run.origin not in _READ:
         return told
     told["every"] = f"{run.interval_s:g} s"
     for row in run.devices:
@@ -273,7 +291,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _notes(runs: Sequence[Run], changed: Sequence[Changed]) -> tuple[str, ...]:
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     found: list[str] = []
     dirty = [run for run in runs if run.code.get("dirty") == "yes"]
     if dirty:
@@ -283,7 +301,8 @@ def _notes(runs: Sequence[Run], changed: Sequence[Changed]) -> tuple[str, ...]:
         )
     if any(run.code.get("commit") and "dirty" not in run.code for run in runs):
         found.append("whether files were changed beyond the commit was not known in time")
-    if not any(row.group == "data" for row in changed) and not any(facts(r)["data"] for r in runs):
+    metered = [run for run in runs if run.origin == "measured"]
+    if metered and not any(facts(run)["data"] for run in runs):
         found.append("no run says what data it read (submeter run --tag data=NAME)")
     unended = [run for run in runs if run.status in {"running", "paused", "waiting"}]
     if unended:

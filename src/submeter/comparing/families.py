@@ -49,12 +49,12 @@ FAMILIES: Final[Mapping[str, Family]] = {
     ),
     "trees": Family(
         "random forest", "sklearn.ensemble:RandomForestClassifier", {"random_state": 0},
-        {"n_estimators": (50, 100, 200), "max_features": ("sqrt", 0.3),
+        {"n_estimators": (30, 50, 100), "max_features": ("sqrt", 0.3),
          "min_samples_leaf": (1, 3)},
     ),
     "boosting": Family(
         "boosted trees", "sklearn.ensemble:HistGradientBoostingClassifier", {"random_state": 0},
-        {"learning_rate": (0.05, 0.1, 0.3), "max_leaf_nodes": (7, 15, 31), "max_iter": (50, 100)},
+        {"learning_rate": (0.05, 0.1, 0.3), "max_leaf_nodes": (7, 15, 31), "max_iter": (30, 60)},
     ),
     "support": Family(
         "support vectors", "sklearn.svm:SVC", {},
@@ -91,8 +91,8 @@ class Protocol(msgspec.Struct, frozen=True):
     """
 
     folds: int = 5
-    inner: int = 3
-    settings: int = 6
+    inner: int = 2
+    settings: int = 4
     seed: int = 0
     least_s: float = 2.0
 

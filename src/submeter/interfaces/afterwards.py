@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,15 +91,7 @@ def compare(
     metric: str = ...,
     target: float | None = ...,
 ) -> Compared: ...
-def compare(
-    *runs: Run | MeasuredRun,
-    width: int = WIDTH,
-    by: str | Sequence[str] = (),
-    same_work: bool = False,
-    metric: str = "",
-    target: float | None = None,
-    **columns: Footprint | Run | MeasuredRun,
-) -> str | Compared:
+def compare(*runs: Run | MeasuredRun, width: int = WIDTH, **given: Any) -> str | Compared:
     """Runs beside each other: what is different about them, and what that did.
 
     The first run is what the others are compared with. Given by name instead, footprints stand
@@ -123,22 +115,17 @@ def compare(
     """
     from submeter.errors import UsageError
 
-    if columns:
-        return _side_by_side(columns, width)
+    if not runs:
+        return _side_by_side(given, width)
     if len(runs) < 2:  # noqa: PLR2004  # here and there
         raise UsageError("one run has nothing beside it", remedy="compare(before, after)")
     from submeter.interfaces.comparing import compare_runs
     from submeter.running.reckoning import reckoned
 
-    records = [_record(run) for run in runs]
+    by = given.pop("by", ())
     ways = by.split(",") if isinstance(by, str) else by
-    return compare_runs(
-        [(run, reckoned(run)) for run in records],
-        by=[way.strip() for way in ways if way.strip()],
-        same_work=same_work,
-        metric=metric,
-        target=target,
-    )
+    pairs = [(run, reckoned(run)) for run in map(_record, runs)]
+    return compare_runs(pairs, by=[way.strip() for way in ways if way.strip()], **given)
 
 
 def _side_by_side(columns: Mapping[str, Footprint | Run | MeasuredRun], width: int) -> str:

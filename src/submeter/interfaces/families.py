@@ -104,14 +104,17 @@ def train(data: str, family: Family, protocol: Protocol) -> None:
     correct = [
         float((words == y[held]).mean()) for words, (_, held) in zip(said, splits, strict=True)
     ]
-    counts = {
+    counts: dict[str, Any] = {
         "selections": searches * len(splits),
         "trainings": trainings * len(splits),
         "predictions": predictions * sum(len(held) for _, held in splits),
     }
     chosen = [", ".join(f"{name}={value}" for name, value in one.items()) for one in best]
+    by_fold: dict[str, Any] = {
+        f"{families.CORRECT}{i}": value for i, value in enumerate(correct, start=1)
+    }
     submeter.log(
-        **{f"{families.CORRECT}{i}": value for i, value in enumerate(correct, start=1)},
+        **by_fold,
         **counts,
         accuracy=sum(correct) / len(correct),
         chosen=max(chosen, key=chosen.count),

@@ -13,6 +13,7 @@ from submeter.comparing.differences import Change
 from submeter.comparing.runs import Comparison, Row
 from submeter.comparing.work import SameWork
 from submeter.reporting.comparisons import change_words
+from submeter.reporting.numbers import write
 from submeter.reporting.text import plain
 
 _INK, _PALE, _LESS, _MORE = "#333333", "#8a8a8a", "#2e7d4f", "#b3541e"
@@ -20,6 +21,8 @@ _ROW, _LEFT, _PLOT, _RIGHT, _TOP = 22, 230, 420, 230, 48  # pixels
 _LEAST_SPAN: Final = 1.25  # an axis reaches at least so far to both sides of no change
 _LABEL: Final = 32
 _MOST_TICKS: Final = 8
+_MOST_POWERS: Final = 4  # of ten, between which an axis has finer marks
+_FINE: Final = 8.0  # an axis of a lesser span has its own marks
 _LEGEND: Final = (
     "ratio to {first}, logarithmic: ● best estimate, ━ 95 % interval; grey: not distinguishable"
 )
@@ -77,7 +80,9 @@ def scatter_svg(title: str, words: str, marks: Sequence[Mark], x_name: str, y_na
     for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1):
         at = x(10.0**power)
         parts.append(_vertical(at, _TOP, _TOP + height))
-        parts.append(_text(at, _TOP + height + 16, _power(power), "middle"))
+        parts.append(
+            _text(at, _TOP + height + 16, write(10.0**power, "J", digits=1, joules=True), "middle")
+        )
     ticks = _ticks(bottom, ceiling)
     parts += [_text(left - 8, y(value) + 4, f"{value:.4g}", "end") for value in ticks]
     for mark in marks:
@@ -119,14 +124,13 @@ def _reach(changes: Sequence[Change]) -> tuple[float, float]:
 
 def _axis(low: float, high: float, top: float, bottom: float) -> str:
     parts = [_vertical(_x(1.0, low, high), top, bottom, _INK)]
-    span = math.log10(high / low)
-    if span > 1:
-        powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
-        step = max(1, len(powers) // 6)
-        values = [10.0**p for p in powers if p % step == 0]
-    else:
-        values = [v for v in (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.1, 1.2, 1.5, 2, 3, 5)
-                  if low < v < high]  # fmt: skip
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    step = max(1, len(powers) // 6)
+    within = (1.0,) if len(powers) > _MOST_POWERS else (1.0, 2.0, 5.0)
+    values = [m * 10.0**p for p in powers if p % step == 0 for m in within]
+    if high / low < _FINE:
+        values = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0]
+    values = [value for value in values if low < value < high and value != 1]
     for value in values:
         at = _x(value, low, high)
         parts.append(_vertical(at, top, bottom))
@@ -172,11 +176,6 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next((s for s in finer if (high - low) / s <= _MOST_TICKS), step)
     first = math.ceil(low / step)
     return [step * n for n in range(first, math.floor(high / step) + 1)]
-
-
-def _power(power: int) -> str:
-    names = {0: "1 J", 3: "1 kJ", 6: "1 MJ", 9: "1 GJ", -3: "1 mJ", -6: "1 µJ"}
-    return names.get(power, f"1e{power}")
 
 
 def _frame(left: float, width: float, height: float, x_name: str, y_name: str) -> str:

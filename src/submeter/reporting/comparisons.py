@@ -31,9 +31,11 @@ _INDENT: Final = "  "
 _LABEL: Final = 20  # most columns of the name of a run
 _NARROW: Final = 13  # and where it is narrow
 _WORD: Final = 24  # and of a word that changed
-_FACTOR: Final = 10.0  # from here on a ratio is told as a factor
+_FACTOR: Final = 3.0  # from here on a ratio is told as a factor
+_DIVISOR: Final = 10.0  # and from here on down
 _TWO: Final = 2
 _ENDS: Final = "95 %"
+_MOST_METRICS: Final = 4
 _MOST_ROWS: Final = 16  # of what changed
 _AT_MOST: Final = 0.0095  # below it a change has a digit behind the point
 _LONG: Final = 1e6
@@ -173,11 +175,11 @@ def _same(made: Comparison, width: int) -> list[str]:
     for group, silent in found.partly:
         by_silent.setdefault(silent, []).append(group)
     told: list[tuple[str, Sequence[Group]]] = [("the same: ", found.same)]
-    for silent, groups in by_silent.items():
+    for silent, unsaid in by_silent.items():
         names = ", ".join(_label(made.columns[i]) for i in silent[:_MOST_NAMES])
         more = len(silent) - _MOST_NAMES
         who = f"{names} and {more} more" if more > 0 else names
-        told.append((f"not told by {who}: ", groups))
+        told.append((f"not told by {who}: ", unsaid))
     for label, groups in (*told, ("not recorded: ", found.untold)):
         if groups:
             words = " · ".join(_NAMES.get(g, g) for g in groups)
@@ -186,7 +188,11 @@ def _same(made: Comparison, width: int) -> list[str]:
 
 
 def _did(made: Comparison, width: int) -> list[str]:
-    return _table("what it did", made.columns, made.rows, made.quality, width)
+    shown = [q for q in made.quality if q.values[0] is not None][:_MOST_METRICS]
+    lines = _table("what it did", made.columns, made.rows, shown, width)
+    hidden = len(made.quality) - len(shown)
+    more = f"{hidden} more metric{'s' if hidden > 1 else ''} (--json has all)"
+    return [*lines, f"{_INDENT}{more}"] if hidden else lines
 
 
 def _table(
@@ -216,14 +222,23 @@ def _here_and_there(
     for one in quality:
         values = [w for v in one.values for w in (MISSING if v is None else metric_words(v), "")]
         body.append([_INDENT + cut(plain(one.metric), _WORD), *values, *_moved(one, 1)])
-    lines: list[str] = []
-    for room in (_LABEL, _NARROW):  # rather a shorter name than no interval
+    for room in (_LABEL, _NARROW):  # rather a shorter name than another shape
         a, b = (_label(column, room) for column in columns)
         heads = [title, a, "", b, "", "change", _ENDS]
-        lines = _fitted([heads, *body], width, right=(1, 3, 5), spare=(4, 2, 6, 1))
-        if _ENDS in lines[0] or not any(row[6] for row in body):
-            break
-    return lines
+        lines = _fitted([heads, *body], width, right=(1, 3, 5), spare=(4, 2))
+        if max(map(columns_of, lines)) <= width:
+            return lines
+    return _narrow([title, *(_label(column, _NARROW) for column in columns)], body, width)
+
+
+def _narrow(heads: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Two columns with the intervals of changes below them, and values as far as they fit."""
+    cells: list[list[str]] = [[*heads, "change, 95 %"]]
+    for name, a, _, b, _, change, ends in body:
+        cells.append([name, a, b, change])
+        if ends:
+            cells.append(["", "", "", ends])
+    return fitted(cells, width, right=(1, 2, 3), spare=(1,))[0]
 
 
 def _many(
@@ -327,11 +342,11 @@ def _signed(value: float) -> str:
 
 
 def _is_factor(ratio: float) -> bool:
-    return ratio >= _FACTOR or ratio <= 1 / _FACTOR
+    return ratio >= _FACTOR or ratio <= 1 / _DIVISOR
 
 
 def _ratio(ratio: float, *, factor: bool | None = None, bare: bool = False) -> str:
-    """``−33 %``, or ``× 12`` and ``÷ 12`` where it is more than a factor of ten."""
+    """``−33 %``, or ``× 12`` and ``÷ 12`` where that reads better."""
     if _is_factor(ratio) if factor is None else factor:
         sign, size = ("×", ratio) if ratio >= 1 else ("÷", 1 / ratio if ratio > 0 else math.inf)
         return f"{sign} {_short(size)}"
@@ -339,7 +354,7 @@ def _ratio(ratio: float, *, factor: bool | None = None, bare: bool = False) -> s
     digits = 0 if abs(change) >= 10 * _AT_MOST else 1
     if abs(change) < _AT_MOST / 10:
         digits = 2
-    words = f"{100 * abs(change):.{digits}f}"
+    words = f"{100 * abs(change):.{digits}f}" if change else "0"
     sign = "" if float(words) == 0 else "−" if change < 0 else "+"
     return f"{sign}{words}" if bare else f"{sign}{words} %"
 

@@ -24,7 +24,7 @@ from submeter.reporting.numbers import (
 from submeter.reporting.text import fill, fitted, plain
 from submeter.reporting.words import JSON_SCHEMA
 
-_SAME: Final = "not distinguishable"
+_SAME: Final = "≈"
 _J: Final = "J"
 
 
@@ -37,9 +37,9 @@ def families_words(
         *("\n".join(_table(data, rows, width)) for data, rows in by_data(results).items()),
     ]
     legend = (
-        "* nothing else is as accurate at as little energy of search and training; “not "
-        "distinguishable”: the interval of the difference to the best holds none (paired folds, "
-        "overlap of training parts allowed for); energy is that of this machine's node"
+        "* nothing else is as accurate at as little energy of search and training; ≈ not "
+        "distinguishable from the most accurate (paired folds, whose training parts overlap); "
+        "energy is that of this machine's node"
     )
     blocks += ["\n".join(fill(plain(said).split(" "), width)) for said in (legend, *notes)]
     return "\n\n".join(blocks)
@@ -122,42 +122,27 @@ def _rule(protocol: Protocol) -> str:
 
 
 def _table(data: str, rows: Sequence[Result], width: int) -> list[str]:
-    heads = [
-        "",
-        "family",
-        "accuracy",
-        "95 %",
-        "to the best",
-        "search",
-        "training",
-        "",
-        "a prediction",
-    ]
+    heads = ["", "family", "accuracy", "", "95 %", "search", "training", "", "a prediction"]
     cells = [heads]
     for result, kept in zip(rows, pareto(rows), strict=True):
         value, reach = corrected(result.accuracies)
         training = _cell(result.training)
+        known = math.isfinite(reach)
         cells.append(
             [
                 "*" if kept else "",
                 FAMILIES[result.family].words,
                 f"{value:.3f}",
-                f"({value - reach:.3f} – {min(1.0, value + reach):.3f})"
-                if math.isfinite(reach)
-                else "",
-                _lag(result, rows[0]),
+                _close(result, rows[0]),
+                f"({value - reach:.3f} – {min(1.0, value + reach):.3f})" if known else "",
                 _cell(result.selection)[0],
                 *training,
                 _cell(result.prediction)[0],
             ]
         )
-    lines, gone = fitted(cells, width, right=(2, 5, 6, 8), spare=(7, 3, 4))
+    lines, _ = fitted(cells, width, right=(2, 5, 6, 8), spare=(7, 4))
     head = f"{data}: {DATA_SETS.get(data, '')}".rstrip(": ")
-    said = _share(rows)
-    hidden = [heads[i] for i in gone if heads[i]]
-    if hidden:
-        said += f"; left out for want of room: {' · '.join(hidden)}"
-    return [head, *lines, *fill(said.split(" "), width)]
+    return [head, *lines, *fill(_share(rows).split(" "), width)]
 
 
 def _share(rows: Sequence[Result]) -> str:
@@ -167,17 +152,20 @@ def _share(rows: Sequence[Result]) -> str:
     trained = math.fsum(r.training.value for r in known if isinstance(r.training, Amount))
     if trained <= 0:
         return "what choosing took is not known"
+    whole = f"{100 * chosen / (chosen + trained):.0f} %"
+    searches, trainings = (write(joule, _J, joules=True) for joule in (chosen, trained))
     return (
-        f"choosing took {chosen / (chosen + trained):.0%} of it: {write(chosen, _J)} for the "
-        f"searches of all families, {write(trained, _J)} for a training of what each chose"
-    ).replace("%", " %")
+        f"choosing took {whole} of it: {searches} for the searches of all families, {trainings} "
+        "for a training of what each chose"
+    )
 
 
-def _lag(result: Result, best: Result) -> str:
+def _close(result: Result, best: Result) -> str:
+    """A mark where it is not distinguishable from the most accurate."""
     if result is best:
         return ""
     value, reach = _to_best(result, best)
-    return f"−{abs(value):.3f}" if abs(value) > reach else _SAME
+    return "" if abs(value) > reach else _SAME
 
 
 def _to_best(result: Result, best: Result) -> tuple[float, float]:
