@@ -12,7 +12,7 @@ import pytest
 from submeter.catalog import factor, fitted, source, tables
 
 DATA = tables.DATA
-FACTORS = ["cooling", "factors", "fitted", "grid_spread", "training_priors"]
+FACTORS = ["cooling", "factors", "fitted", "grid_spread", "training_priors", "waste_rules"]
 LARGE = ["cpus", "cpu_families", "boards", "architectures", "cpu_codes"]
 VERIFIED = {"copy", "recall", "derived", "assumed"}
 
@@ -28,6 +28,7 @@ ELSEWHERE = {  # checked by test_catalog_data.py, as is every table of facts
     "zones_odbl", "model_shapes",  # the last by tests/workloads/test_shapes.py
     "published_runs",
     "techniques",  # by tests/reducing/test_techniques.py
+    "advice",  # by tests/explaining/test_advice.py
 }  # fmt: skip
 
 
