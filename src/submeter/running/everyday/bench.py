@@ -37,7 +37,7 @@ def order_for(
     """What is run: all tasks in about two and a half minutes, or short ones in 20 s."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0))) if workers is None else workers
     if not quick:
-        return Order(tuple(tasks or KEYS), 3, 2.4, 2.4, 5.0, 10.0, count)
+        return Order(tuple(tasks or KEYS), 3, 2.0, 2.0, 4.0, 10.0, count)
     short = tuple(k for k in KEYS if k == IDLE or task_class(k).quick)
     return Order(tuple(tasks or short), 2, 0.4, 0.4, 1.0, 2.0, count)
 
