@@ -155,7 +155,8 @@ def run_of(ident: str, energy_j: float = 500.0, **about: object) -> Run:
     device = Device("gpu:0", DeviceKind.GPU, "NVIDIA A100-SXM4-80GB", "h", peak_w=400.0)
     words: dict[str, object] = {
         "code": {"commit": "abc", "dirty": "no"}, "started_utc": f"2026-11-24T00:00:0{ident}Z",
-        "duration_s": 100.0, "status": "finished", "parameters": {"lr": "0.1"}, "work": {"samples": 100.0},
+        "duration_s": 100.0, "status": "finished", "parameters": {"lr": "0.1"},
+        "work": {"samples": 100.0},
     }  # fmt: skip
     return Run(
         id=ident, origin="measured",
@@ -179,7 +180,7 @@ def run_of(ident: str, energy_j: float = 500.0, **about: object) -> Run:
 def test_a_run_that_differs_is_no_repetition(changed: dict[str, object], why: str) -> None:
     detect = next(d for d in DETECTORS if d.__name__ == "repeated")
     assert isinstance(detect(case_of(run_of("2"), run_of("1"))), Claim)
-    found = detect(case_of(run_of("2", **changed), run_of("1")))
+    found = detect(case_of(msgspec.structs.replace(run_of("2"), **changed), run_of("1")))
     assert isinstance(found, Silence)
     assert why in found.why
 
