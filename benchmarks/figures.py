@@ -39,6 +39,7 @@ MAKERS = (
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.explaining", "docs/explaining.md: trees against the truth, and an example"),
     Maker("benchmarks.layers", "docs/layers.md: layers against layers alone, from what is kept"),
     Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
     Maker("benchmarks.tuning_example", "docs/tuning.md: one search, as it went"),

@@ -65,15 +65,9 @@ class _Thinned:
 
 
 class Result:
-    """Processes, metrics, ranks, slots and notes of a run that is being settled.
+    """Processes, metrics, ranks, slots and notes of a run that is being settled."""
 
-    Parameters
-    ----------
-    slot_s
-        Length of a slot of the time line as long as there are few of them [s].
-    """
-
-    def __init__(self, slot_s: float = 1.0) -> None:
+    def __init__(self) -> None:
         self.processes: dict[int, Process] = {}
         self.events: list[Event] = []
         self.restarts = 0
@@ -85,7 +79,7 @@ class Result:
         self.parameters: dict[str, str] = {}
         self._curves: dict[frozenset[str], _Thinned] = {}
         self._work: dict[int, dict[str, float]] = {}
-        self._slot_s = slot_s
+        self._slot_s = 1.0
         self._slots: dict[str, list[float]] = {}
         self._rank_cpu_ns: dict[int, int] = {}
         self._rank_weight: dict[int, float] = {}
