@@ -134,9 +134,8 @@ def stored() -> list[Priced]:
     with TABLE.open(encoding="utf-8", newline="") as file:
         return [
             Priced(
-                r["name"], r["key"], int(r["seed"]),
-                *(float(r[c]) for c in ("planted_j", "found_j", "low_j", "high_j")),
-                r["others"], float(r["sum_ratio"]),
+                r["name"], r["key"], int(r["seed"]), float(r["planted_j"]), float(r["found_j"]),
+                float(r["low_j"]), float(r["high_j"]), r["others"], float(r["sum_ratio"]),
             )
             for r in csv.DictReader(file)
         ]  # fmt: skip
@@ -161,7 +160,7 @@ def tables(rows: Sequence[Priced]) -> str:
         f"{len(seeds)} runs of each kind (seeds {seeds[0]} to {seeds[-1]}); joules at the wall of "
         "the first, error of the price over all.",
         "",
-        "| planted | found | planted J | found J (95 %) | error: median, worst |",
+        "| planted | found | planted kJ | found kJ (95 %) | error: median, worst |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name in dict.fromkeys(r.name for r in planted):
@@ -173,9 +172,10 @@ def tables(rows: Sequence[Priced]) -> str:
         shown = f"{_signed(statistics.median(errors))}, {_signed(worst)}" if errors else "–"
         if own[0].key in BY_INTERVAL:
             shown += f"; the interval holds {held} of {len(own)}"
+        planted_kj, found_kj, low_kj, high_kj = (x / 1e3 for x in first[3:7])
         lines.append(
-            f"| {name} | {len(told)} of {len(own)} | {first.planted_j:,.0f} | "
-            f"{first.found_j:,.0f} ({first.low_j:,.0f} – {first.high_j:,.0f}) | {shown} |"
+            f"| {name} | {len(told)} of {len(own)} | {planted_kj:.1f} | "
+            f"{found_kj:.1f} ({low_kj:.1f} – {high_kj:.1f}) | {shown} |"
         )
     kinds = ", ".join(beside) if beside else "nothing"
     lines += [
@@ -189,7 +189,7 @@ def tables(rows: Sequence[Priced]) -> str:
 
 def _signed(ratio: float) -> str:
     percent = 100 * ratio
-    return f"{'−' if percent < -0.05 else '+'}{abs(percent):.1f} %"  # noqa: PLR2004, RUF001
+    return f"{'−' if percent < -0.05 else '+'}{abs(percent):.1f} %"
 
 
 def main() -> None:
