@@ -2,6 +2,7 @@
 """A project's runs by stage, and the share of the model that came out."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -14,16 +15,16 @@ from submeter.records.figures import Basis, Missing, Quantity
 from submeter.records.runs import DeviceEnergy, Run
 
 
-def run_of(ident: str, energy_j: float | None = 10.0, **more: object) -> Run:
+def run_of(ident: str, energy_j: float | None = 10.0, **more: Any) -> Run:
     share: Quantity | Missing = Missing("not read")
     if energy_j is not None:
         share = Quantity.of(energy_j, basis=Basis.MEASURED)
     device = DeviceEnergy(Device("cpu:0", DeviceKind.CPU, "", "h"), share, share)
-    fields: dict[str, object] = {"status": "finished", "devices": (device,)}
-    fields |= more
+    fields: dict[str, Any] = {"status": "finished", "devices": (device,), **more}
     return Run(
-        ident, "measured", fields.pop("status"), f"2026-01-{ident:0>2}T00:00:00Z", 1.0, **fields
-    )  # type: ignore[arg-type]
+        id=ident, origin="measured", started_utc=f"2026-01-{ident:0>2}T00:00:00Z", duration_s=1.0,
+        **fields,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def run_of(ident: str, energy_j: float | None = 10.0, **more: object) -> Run:
         ({"status": "stopped"}, "training"),
     ],
 )
-def test_stage_of(more: dict[str, object], stage: str) -> None:
+def test_stage_of(more: dict[str, Any], stage: str) -> None:
     assert stage_of(run_of("1", **more)) == stage
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.scripted import LONG, PID, SHORT, Job, Phase, scripted
-from submeter.records.frames import Event, Metric, Occupancy, Process, Ticks
+from submeter.records.frames import Event, Frame, Metric, Occupancy, Process, Ticks
 from submeter.records.observations import MOST_INTERVALS, MOST_SLOTS, Observations
 from submeter.records.runs import Pause
 from submeter.running.grains import Grid
@@ -83,20 +83,21 @@ def test_a_journal_that_is_gone_leaves_the_series(job: Job, tmp_path: Path) -> N
     found = observed(job.run, tmp_path)
     assert not found.complete
     assert found.notes == (NO_JOURNAL,)
-    assert drawn_j(found, "gpu") == pytest.approx(
-        math.fsum(job.run.series.devices[next(d.device.id for d in job.run.devices)]), rel=1e-6
-    )  # type: ignore[union-attr]
+    series = job.run.series
+    assert series is not None
+    energies = next(e for ident, e in series.devices.items() if ident.startswith("gpu"))
+    assert drawn_j(found, "gpu") == pytest.approx(math.fsum(energies), rel=1e-6)
 
 
 def test_ranks_events_work_and_pauses_are_told(job: Job, tmp_path: Path) -> None:
     content = (job.folder / "journal").read_bytes()
     note = Event(T0_NS + 10 * NS_PER_S, "suspended", "slept", number=1e9)
     (tmp_path / "journal").write_bytes(content + encode(note))
-    marks = [Process(PID, T0_NS, rank=3, world_size=4)]
+    marks: list[Frame] = [Process(PID, T0_NS, rank=3, world_size=4)]
     marks += [
         Metric(T0_NS + (6 + i) * NS_PER_S, {"loss": 1.0 / i}, i, {"samples": 32.0 * i})
         for i in range(1, 5)
-    ]  # type: ignore[list-item]
+    ]
     (tmp_path / f"marks.{PID}").write_bytes(b"".join(map(encode, marks)))
     run = msgspec.structs.replace(job.run, pauses=(Pause(5.0, 3.0),))
     found = observed(run, tmp_path)

@@ -14,7 +14,7 @@ import msgspec
 
 from submeter.records.amounts import Amount, Term
 from submeter.records.explanations import UNATTRIBUTED, Branch, Kind
-from submeter.records.figures import Missing
+from submeter.records.figures import Basis, Missing
 
 ROUNDING: Final = 1e-9  # of the whole: nothing that anybody should see
 _TRIES: Final = 8
@@ -41,12 +41,13 @@ def exactly(amount: Amount, value: float) -> Amount:
     now = amount.value
     made = amount.scaled(value / now) if now > 0 else amount
     if now <= 0 and value > 0:
-        basis = max(amount.basis, default=None, key=lambda b: list(type(b)).index(b))
-        terms = [t for t in amount.terms if t.zeros]
+        order = list(Basis)
+        basis = max(amount.basis, default=None, key=order.index)
+        rest = tuple(t for t in amount.terms if t.zeros)
         if basis is None:
             msg = "an amount of no basis cannot be anything but zero"
             raise ValueError(msg)
-        made = msgspec.structs.replace(amount, terms=(Term(value, basis), *terms))
+        made = msgspec.structs.replace(amount, terms=(Term(value, basis), *rest))
     places = [i for i, t in enumerate(made.terms) if not t.zeros]
     fitted = dict(zip(places, _fitted([made.terms[i].value for i in places], value), strict=True))
     terms = tuple(

@@ -60,8 +60,8 @@ def _apart(found: LayerShares, paths: Sequence[str]) -> dict[str, Sequence[Part]
         return {}
     groups: dict[str, list[LayerShare]] = {}
     for share in found.shares:
-        part = _OF.get(share.module)
-        if part is None and share.module != DATA:
+        part = _OF.get(share.module, "")
+        if not part and share.module != DATA:
             part = "forward" if share.part == "forward" else "backward"
         if part in named:
             groups.setdefault(named[part], []).append(share)

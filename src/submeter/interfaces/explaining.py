@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from submeter.records.observations import Observations
 
 PROJECT_TAG: Final = "project"
+MOST_SIBLINGS: Final = 100
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -63,9 +64,11 @@ def explain(run: Run | str = "last") -> Explanation:
 
 def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = None) -> Explained:
     """*run* explained, from its folder below *home* (the usual place if None)."""
+    from submeter.explaining.advice import advise
     from submeter.explaining.timeline import stalls_of
     from submeter.explaining.tree import explained
     from submeter.explaining.use import use_of
+    from submeter.explaining.waste import find_waste
     from submeter.interfaces.layering import layers_of, parts_by_phase, profiled_devices
     from submeter.reporting.summary import state, title
     from submeter.running.observing import observed
@@ -79,15 +82,35 @@ def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = N
     seen = observed(run, folder)
     layers = layers_of(run, home)
     parts = parts_by_phase(layers, run)
+    wasted = find_waste(run, footprint, seen, _siblings(run, home))
+    advice = advise(run, footprint, wasted)
     found = Explanation(
         name=f"{title(run)} · {state(run)}",
         run_id=run.id,
         tree=explained(run, footprint, seen, parts, profiled=profiled_devices(layers)),
+        waste=wasted.wastes,
+        advice=advice.actions,
+        withheld=advice.withheld,
         use=use_of(run, footprint, work),
         stalls=stalls_of(seen),
         notes=(*seen.notes, *layers.notes),
     )
     return Explained(found, seen)
+
+
+def _siblings(run: Run, home: Path) -> list[Run]:
+    """Other runs of its project, the latest first; none where there is no ledger."""
+    from submeter.storing.ledger import open_ledger
+
+    path = home / "ledger.db"
+    if not run.project or not path.exists():
+        return []
+    try:
+        with open_ledger(path, create=False) as ledger:
+            rows = ledger.list(project=run.project, limit=MOST_SIBLINGS)
+            return [ledger.get(row.id) for row in rows if row.id != run.id]
+    except LedgerError:
+        return []
 
 
 def explained_project(project: str, *, home: Path | None = None) -> Explanation:

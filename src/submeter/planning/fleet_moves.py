@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from submeter.planning.fleet_prices import Column, Prices, cheapest
-from submeter.planning.fleets import Fleet, Floats, Task
+from submeter.planning.fleets import Fleet, Floats, LeftS, Task, endless
 
 _FITS: Final = 1e-9
 _PASSES: Final = 8
@@ -143,11 +143,12 @@ def improve(
     costs: Floats,
     bound: float,
     gap_ratio: float,
+    left_s: LeftS = endless,
 ) -> Standing:
-    """Move tasks one by one to where they are cheapest, while that helps and is needed."""
+    """Move tasks one by one to where they are cheapest, while that helps and there is time."""
     free = Prices(costs, np.zeros_like(costs), np.zeros_like(costs))
     for _ in range(_PASSES):
-        if found.cost - bound <= gap_ratio / 4 * abs(bound):
+        if found.cost - bound <= gap_ratio / 4 * abs(bound) or left_s() <= 0:
             break
         before = found.cost
         for i, column in enumerate(found.columns):

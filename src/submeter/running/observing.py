@@ -168,6 +168,8 @@ class _Reading:
                 self._head(frame)
             case Started():
                 self._begin(frame.t_ns)
+            case _:  # an end is the run's; the others came too early, or say nothing new
+                pass
 
     def feed_marks(self, pid: int, frames: Iterable[Skimmed]) -> None:
         """Take what a process said of itself."""
@@ -239,7 +241,7 @@ class _Reading:
         times = list(accumulate(ticks.t_ns))
         for channel, coded in zip(channels, ticks.values, strict=False):
             values: list[int | None] = (
-                gappy_delta_decode(coded) if None in coded else list(accumulate(coded))  # type: ignore[arg-type]
+                gappy_delta_decode(coded) if None in coded else list(accumulate(coded))
             )
             n = min(len(times), len(values))
             longer_ns = max(gap_ns, 5 * NS_PER_S) if channel.measures in TIMES else gap_ns

@@ -145,5 +145,5 @@ def _sound(content: mmap.mmap, at: int, end: int) -> bool:
     """Whether the checksum of a frame holds."""
     _, _, checksum = _HEADER.unpack_from(content, at)
     head = at + len(MAGIC)
-    found: int = crc32(content[at + HEADER_BYTES : end], crc32(content[head : head + 4]))
-    return found == checksum
+    found = crc32(content[at + HEADER_BYTES : end], crc32(content[head : head + 4]))
+    return int(checksum) == found
