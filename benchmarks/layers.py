@@ -342,7 +342,7 @@ def measured_case(case: str, params: float, batch: int, context: int, steps: int
     whole_s, alone_s = math.fsum(p[2] for p in profile), math.fsum(p.busy_s for p in parts)
     print(f"{case}: {whole_s:.3f} s a step by profile, {alone_s:.3f} s alone")
     for level, at in (("class", 0), ("kind", 1)):
-        for name in dict.fromkeys(p[at] for p in profile):
+        for name in dict.fromkeys(str(p[at]) for p in profile):
             own_s = math.fsum(p[2] for p in profile if p[at] == name)
             other_s = math.fsum(
                 p.busy_s for p in parts if (p.operators if at == 0 else p.kind) == name
