@@ -67,7 +67,7 @@ def test_chart(stage: Stage, name: str) -> None:
     told = stage.call("compare", "last", "--everyday", "--chart", str(stage.path / name))
     assert told.code == 0
     drawn = (stage.path / name).read_text(encoding="utf-8")
-    assert drawn.count("<polygon") == 4
+    assert drawn.count("<polygon") == 9
     assert "the run digits" in drawn
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from submeter.records.runs import Run
 
 _BAR: Final = 30
-_SHORT_S: Final = 300.0  # of longer runs the record has slots as short
 _WORDS_WIDTH: Final = 140
 
 
@@ -69,6 +68,7 @@ def training_of(ref: str) -> "Training":
     from submeter.comparing.everyday import Training
     from submeter.interfaces.cli.keeping import called
     from submeter.interfaces.cli.lookup import look_up
+    from submeter.running.everyday.bench import power_of
     from submeter.running.reckoning import reckoned
 
     found = look_up(ref)
@@ -76,35 +76,15 @@ def training_of(ref: str) -> "Training":
         raise UsageError(f"run {ref} still goes on", remedy="wait for its end")
     run = found.run
     made = reckoned(run)
-    power_w, slot_s = _power(run)
+    power = power_of(run)
     return Training(
         name=called(run),
         run=run,
         made=made,
-        power_w=power_w,
-        slot_s=slot_s,
+        power_w=() if power is None else power.watts,
+        slot_s=0.0 if power is None else power.slot_s,
         use_ratio=_use(run),
     )  # fmt: skip
-
-
-def _power(run: "Run") -> tuple[tuple[float, ...], float]:
-    """Power over the run: from its journal in short slots, else from its record."""
-    from submeter.running.everyday.bench import power_of
-
-    if run.origin == "measured" and run.duration_s <= _SHORT_S:
-        fine = power_of(run)
-        if fine is not None:
-            whole = int(run.duration_s / fine.slot_s)  # the last slot is not full
-            return fine.watts[: max(1, whole)], fine.slot_s
-    series = run.series
-    if series is None or series.slot_s <= 0 or not series.devices:
-        return (), 0.0
-    length = max(map(len, series.devices.values()))
-    sums = [
-        sum(row[i] for row in series.devices.values() if i < len(row)) / series.slot_s
-        for i in range(length)
-    ]
-    return tuple(sums[: max(1, int(run.duration_s / series.slot_s))]), series.slot_s
 
 
 def _use(run: "Run") -> float | None:
