@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: SLF001  # the sampler is looked into
 """Layer profiles against layers repeated alone, and what the hooks cost: docs/layers.md.
 
     python -m benchmarks.layers --measure   train, repeat, compare: minutes of CPU time, kept
@@ -29,7 +30,7 @@ CASES = (  # model, parameters, batch, context, steps
     ("language model, 0.8 M", 0.8e6, 16, 256, 60),
     ("language model, 0.2 M", 0.2e6, 16, 128, 200),
 )
-PAIRS, BLOCK = 16, 120
+PAIRS = 12
 LEAST_S = 0.8
 LEAST_SHARE = 0.01  # what is less is not told
 
@@ -52,7 +53,7 @@ class Row(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """One pair of blocks of steps, with and without hooks: CPU time [s]."""
+    """A block of steps, with hooks and as it were without: CPU time [s]."""
 
     case: str
     pair: int
@@ -82,7 +83,7 @@ def cost_of(rows: list[Cost]) -> tuple[float, float]:
     ratios = [r.with_s / r.without_s - 1.0 for r in rows]
     mean = statistics.fmean(ratios)
     error = statistics.stdev(ratios) / math.sqrt(len(ratios))
-    return mean, mean + 1.75 * error  # Student, 15 degrees of freedom
+    return mean, mean + 1.80 * error  # Student, 11 degrees of freedom
 
 
 # --- the training --------------------------------------------------------------------------------
@@ -347,30 +348,62 @@ def deep() -> tuple[Any, Any, Callable[[], None]]:
 
 def measured_costs() -> Iterator[Cost]:
     training = Training(0.2e6, 4, 128)
-    yield from pairs("language model, 0.2 M", training.model, training.step, BLOCK)
+    yield from costs_of("language model, 0.2 M", training.model, training.step, 160)
     model, _, step = deep()
-    yield from pairs("200 small layers", model, step, 3 * BLOCK)
+    yield from costs_of("200 small layers", model, step, 160)
 
 
-def pairs(case: str, model: Any, step: Callable[[], None], block: int) -> Iterator[Cost]:
-    """Blocks of steps with and without hooks, in turn, which comes first in turn, too."""
+def costs_of(case: str, model: Any, step: Callable[[], None], block: int) -> Iterator[Cost]:
+    """CPU time of blocks of steps as they were, and as they would be without hooks.
+
+    Each step that is looked at, and the one that ends with putting the hooks on, is paired with
+    the plain ones beside it; what an idle hook costs of every step is timed by itself.
+    """
     import submeter
 
-    def plainly() -> float:
-        begin_s = time.process_time()
-        for _ in range(block):
+    for _ in range(block // 4):
+        step()
+    idle_s = idle_hook_s(model)
+    took: list[float] = []
+    looked: list[bool] = []
+    with submeter.layers(model) as found:
+        sampler: Any = found._sampler
+        before = False
+        for _ in range(PAIRS * block):
+            begin_s = time.process_time()
             step()
-        return time.process_time() - begin_s
-
-    def looked_at() -> float:
-        with submeter.layers(model):
-            return plainly()
-
-    plainly()
+            took.append(time.process_time() - begin_s)
+            now = sampler._window is not None or sampler._counter is not None
+            looked.append(before or now)
+            before = now
+    plainly = [t if not k else beside(took, looked, n) for n, (t, k) in
+               enumerate(zip(took, looked, strict=True))]  # fmt: skip
     for pair in range(PAIRS):
-        order = (looked_at, plainly) if pair % 2 else (plainly, looked_at)
-        took = {take: take() for take in order}
-        yield Cost(case, pair, took[looked_at], took[plainly])
+        part = slice(pair * block, (pair + 1) * block)
+        yield Cost(case, pair, math.fsum(took[part]), math.fsum(plainly[part]) - block * idle_s)
+
+
+def beside(took: list[float], looked: list[bool], at: int) -> float:
+    """Median of the plain steps around step *at* [s]."""
+    near = sorted(range(len(took)), key=lambda n: abs(n - at))
+    return statistics.median([took[n] for n in near if not looked[n]][:8])
+
+
+def idle_hook_s(model: Any, calls: int = 20_000) -> float:
+    """CPU time of the hooks of one step that is not looked at [s]."""
+    from submeter.interfaces.frameworks.sampling import Sampler
+
+    sampler = Sampler(model)
+    sampler.start()
+    sampler._after(None, (), {})
+    sampler.pace._left = 10 * calls
+    begin_s = time.process_time()
+    for _ in range(calls):
+        sampler._before(None, (), {})
+        sampler._after(None, (), {})
+    took_s = (time.process_time() - begin_s) / calls
+    sampler.close()
+    return took_s
 
 
 def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
@@ -432,7 +465,7 @@ def tables() -> str:
         )
     lines += [
         "",
-        "| training | pairs | cost of the hooks | at most (95 %) |",
+        "| training | blocks | cost of the hooks | at most (95 %) |",
         "| --- | ---: | ---: | ---: |",
     ]
     for case in dict.fromkeys(c.case for c in costs):

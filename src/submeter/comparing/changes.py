@@ -101,15 +101,16 @@ def differences(columns: Sequence[Sequence[Run]]) -> Differences:
         ]
         silent = tuple(i for i, facts_of in enumerate(told) if not facts_of[group])
         differ = [row for row in rows if len({_plain(v) for v in row.values}) > 1]
+        alike = not differ
         if silent and names and group not in _ALWAYS:
             partly.append((group, silent))
             differ = [row for row in differ if row.told]
-        elif mixed and group == "parameters":  # of which most are those of a prediction
+        elif mixed and group in _ALWAYS and group != "device":  # most are of one kind of run
             differ = [row for row in differ if row.told]
         changed += differ
         if not names:
             untold.append(group)
-        elif not differ and not silent:
+        elif alike:
             same.append(group)
     every = [run for runs in columns for run in runs]
     return Differences(tuple(changed), tuple(same), tuple(untold), tuple(partly), _notes(every))

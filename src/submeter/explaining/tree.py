@@ -220,7 +220,11 @@ class _View:
             "duration_s": math.fsum(row.duration_s for row in rows.values()),
             "count": float(sum(rows[n].count for n in names if n in rows)),
         }
-        name = " + ".join(n.rpartition("/")[2] for n in names)
+        parents = {p.rpartition("/")[0] for p in names}
+        name = " + ".join(
+            n.rpartition("/")[2] + (" itself" if len(names) > 1 and n in parents else "")
+            for n in names
+        )
         note = "not separable" if len(names) > 1 else ""
         leaf = all(p in names for p in paths)
         if leaf:

@@ -37,7 +37,7 @@ def repeated(case: Case) -> Claim | Silence:
     commit = run.code.get("commit", "")
     if not commit or run.code.get("dirty") == "yes":
         why = "has changes that no commit holds" if commit else "is not known"
-        return Silence(key, f"the state of its code {why}")
+        return Silence(key, f"its code {why}")
     if any(tag in run.tags for tag in MEANT):
         return Silence(key, "it was repeated on purpose: its tags say so")
     twin = next((o for o in case.others if _same(o, run)), None)
