@@ -38,6 +38,23 @@ class Board:
             np.array([none if s.gpus is None else s.gpus for s in fleet.sites]),
         )
 
+    def binding(self, tasks: Sequence[Task]) -> "Board":
+        """The same without limits that others imply for *tasks*: it halves a programme.
+
+        Where no task draws more than r kW for each accelerator that it holds, g accelerators
+        together draw no more than r g.
+        """
+        kw_each = max((_share(t.power_kw.max(), t.gpus) for t in tasks), default=0.0)
+        if any(task.idle_kw for task in tasks):  # which holds no accelerator
+            kw_each = np.inf
+        gpus_each = max((_share(t.gpus, t.power_kw.min()) for t in tasks), default=0.0)
+        made = self.copy()
+        if np.isfinite(kw_each):
+            made.power_kw[_finite(self.gpus) * kw_each <= self.power_kw] = np.inf
+        if np.isfinite(gpus_each):
+            made.gpus[_finite(made.power_kw) * gpus_each <= self.gpus] = np.inf
+        return made
+
     def copy(self) -> "Board":
         """A board of its own."""
         return Board(self.power_kw.copy(), self.gpus.copy())
@@ -79,6 +96,15 @@ class Board:
             limited = np.isfinite(room)
             total += float(room[limited] @ price[limited])
         return total
+
+
+def _finite(room: Floats) -> Floats:
+    """Limits; nan, which is under nothing, where there is none."""
+    return np.where(np.isfinite(room), room, np.nan)
+
+
+def _share(amount: float, whole: float) -> float:
+    return float(amount) / float(whole) if whole > 0 else (np.inf if amount > 0 else 0.0)
 
 
 @dataclass
