@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From shares of schedules to whole ones: some are fixed, and the others make room for them.
 
-A dive solves the linear programme over schedules, fixes the shares that are most nearly whole,
-prices capacity anew for who is left, and so on until all have a place. Rounding all at once
-leaves the last ones what nobody wanted; here prices warn those that can still go elsewhere.
+A dive solves the linear programme over schedules, fixes the surest ones of the largest tasks,
+prices capacity anew for who is left, and so on until all have a place. Large ones come first,
+since what they leave the small ones can still use: rounded in any other order, a few large tasks
+find no room and make up most of what a plan costs above its bound.
 """
 
 import math
@@ -18,12 +19,11 @@ from submeter.planning.fleet_prices import Bools, Column, Prices, charge, cheape
 from submeter.planning.fleet_programme import Master
 from submeter.planning.fleets import Floats, LeftS, Task, endless
 
-_WHOLE: Final = 0.99
 _FIXED: Final = 0.5  # of the largest tasks, at each stage
 _LARGE: Final = 0.51  # of the size of the largest
 _SURE: Final = 0.6  # shares from which a schedule is fixed in any case
-_PRICINGS: Final = 4
-_NOISE: Final = 0.1
+_PRICINGS: Final = 4  # of a region, at most
+_NOISE: Final = 0.1  # share by which prices are disturbed
 _PATIENCE: Final = 40  # regions, after which it is asked whether they were worth it
 _MOVED: Final = 1e-4  # so much of the cost they have to have saved
 _TREE: Final = 200  # nodes of a region's branch and bound
