@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each technique does here, before and after: docs/techniques.md.
 
-    python -m benchmarks.techniques [--measure] [--pairs 4] [--minutes 9]
+    python -m benchmarks.techniques [--measure] [--pairs 8] [--minutes 20] [--only NAME]
 
-Pairs are interleaved, a coin deciding who goes first, one round through all techniques after the
-other. Without ``--measure`` the page is written from benchmarks/data/techniques*.csv.
+Pairs are interleaved, a coin deciding who goes first, one technique after the other. What was
+measured stands in benchmarks/data/techniques.partial.csv until all is: the same command goes on
+where it was interrupted; then it takes the place of techniques.csv. Eight pairs of all take
+some six minutes of an idle processor, one technique from four to thirty-five seconds. Without
+``--measure`` the page is written from benchmarks/data/techniques*.csv.
 """
 
 import argparse
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks" / "data" / "techniques.csv"
+PARTIAL = TABLE.with_suffix(".partial.csv")
 PAGE = ROOT / "docs" / "techniques.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HEAD = (
@@ -46,7 +50,6 @@ HEAD = (
     "quality_name",
     "quality",
 )
-FEWEST_PAIRS = 3
 
 
 class Reading(NamedTuple):
@@ -63,40 +66,46 @@ class Reading(NamedTuple):
     quality: float
 
 
-def measure(pairs: int, minutes: float, only: str = "") -> list[Reading]:
-    """Go through all cases, round by round, as long as there is time."""
+def measure(pairs: int, minutes: float, only: str = "") -> bool:
+    """Go through all cases that are left, as long as there is time; whether all are measured."""
     import torch
 
-    from benchmarks.techniques_cases import CASES, Work
+    from benchmarks.techniques_cases import CASES
     from submeter.reducing.techniques.libraries import quietly
 
     torch.set_num_threads(1)
     started_s, chance = time.monotonic(), random.Random(6)  # noqa: S311  # a coin
-    found: list[Reading] = []
-    others = [r for r in stored() if r.technique != only] if only else []
-    ready: dict[tuple[str, str], dict[str, Work]] = {}
-    with quietly():
-        for pair in range(1, pairs + 1):
-            spent_s = time.monotonic() - started_s
-            if pair > FEWEST_PAIRS and spent_s * pair / (pair - 1) > 60 * minutes:
-                break
-            for case in (c for c in CASES if only in {"", c.technique}):
-                key = case.technique, case.words
-                if key not in ready:  # made and warmed up in the first round
-                    before_s = time.process_time()
-                    ready[key] = dict(zip(("before", "after"), case.make(), strict=True))
-                    made_s = time.process_time() - before_s
-                    found.append(
-                        Reading(case.technique, case.words, 0, "made", made_s, 0.0, 0.0, "", 0.0)
-                    )
-                    ready[key]["after"](0)
-                sides = ready[key]
-                found += [
-                    reading(case, pair, side, sides[side])
-                    for side in chance.sample(sorted(sides), 2)
-                ]
-            keep([*others, *found])
-            print(f"pair {pair}, {time.monotonic() - started_s:.0f} s", flush=True)
+    found = stored(PARTIAL) if PARTIAL.is_file() else []
+    asked = [c for c in CASES if only in {"", c.technique}]
+    for case in asked:
+        done = {r.pair for r in found if (r.technique, r.case) == (case.technique, case.words)}
+        if pairs in done:
+            continue
+        if time.monotonic() - started_s > 60 * minutes:
+            print(f"{minutes:g} minutes are over: the same command goes on")
+            return False
+        with quietly():
+            found += case_measured(case, pairs, chance)
+        keep(found, PARTIAL)
+        print(f"{case.technique}: {case.words}, {time.monotonic() - started_s:.0f} s", flush=True)
+    measured = {c.technique for c in asked}
+    others = [r for r in stored() if r.technique not in measured] if only else []
+    keep([*others, *(r for r in found if r.technique in measured)], TABLE)
+    PARTIAL.unlink(missing_ok=True)
+    return True
+
+
+def case_measured(case: "Case", pairs: int, chance: random.Random) -> list[Reading]:
+    """All pairs of a case, which is made and warmed up before."""
+    before_s = time.process_time()
+    sides = dict(zip(("before", "after"), case.make(), strict=True))
+    made_s = time.process_time() - before_s
+    found = [Reading(case.technique, case.words, 0, "made", made_s, 0.0, 0.0, "", 0.0)]
+    sides["after"](0)
+    for pair in range(1, pairs + 1):
+        found += [
+            reading(case, pair, side, sides[side]) for side in chance.sample(sorted(sides), 2)
+        ]
     return found
 
 
@@ -116,8 +125,8 @@ def reading(case: "Case", pair: int, side: str, work: "Work") -> Reading:
     )
 
 
-def keep(found: list[Reading]) -> None:
-    with TABLE.open("w", encoding="utf-8", newline="") as file:
+def keep(found: list[Reading], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
         for r in found:
@@ -125,8 +134,8 @@ def keep(found: list[Reading]) -> None:
             writer.writerow([*r[:4], *numbers, r.quality_name, f"{r.quality:.6g}"])
 
 
-def stored() -> list[Reading]:
-    with TABLE.open(encoding="utf-8", newline="") as file:
+def stored(path: Path = TABLE) -> list[Reading]:
+    with path.open(encoding="utf-8", newline="") as file:
         return [
             Reading(
                 r["technique"], r["case"], int(r["pair"]), r["side"], float(r["cpu_s"]),
@@ -273,8 +282,8 @@ def page(found: list[Reading], exchange: list[techniques_many.Row]) -> str:
         f"({platform.machine()}), one thread, torch "
         f"{version('torch')}; 95 % intervals of one "
         "look. There is no counter here: the energy is modelled from CPU time and time "
-        f"(median {each_j:.0f} J a CPU second, at the wall), and neighbours made times scatter. "
-        f"An interval that holds 0 shows nothing.",
+        f"(median {each_j:.0f} J a CPU second, at the wall). "
+        "An interval that holds 0 shows nothing.",
         "",
         *summary(found),
         "",
@@ -301,18 +310,19 @@ def page(found: list[Reading], exchange: list[techniques_many.Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the techniques, write their page.")
     parser.add_argument("--measure", action="store_true", help="else from what was stored")
-    parser.add_argument("--pairs", type=int, default=4)
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--minutes", type=float, default=20.0, help="begin no more after that")
     parser.add_argument("--only", default="", help="measure one technique, keep the others")
     parser.add_argument("--alone", action="store_true", help="not those of many processes")
     options = parser.parse_args()
     if options.measure:
         with tempfile.TemporaryDirectory() as home:
             os.environ["SUBMETER_HOME"] = home
+            if not measure(options.pairs, options.minutes, options.only):
+                return 1
             if not options.alone and not options.only:
                 exchange = [r for n in techniques_many.COUNTS for r in techniques_many.measured(n)]
                 techniques_many.keep(exchange)
-            measure(options.pairs, options.minutes, options.only)
     words = page(stored(), techniques_many.stored())
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

@@ -5,17 +5,20 @@ Each case makes two functions of a seed that do the work and return its quality.
 (a trained teacher, a compiled model, tokens) is made before and told where it matters.
 """
 
+import contextlib
+import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from examples import digits_cnn, language_model, sentences
+from examples import digits_cnn, language_model, sentences, tabular
 from submeter import reduce
 
 Work = Callable[[int], float]
@@ -257,6 +260,21 @@ def pruned_data(data: Any) -> Any:
     return images[kept], labels[kept]
 
 
+def table_rows(share: float) -> Work:
+    """Boosted trees over *share* of the rows of a table, by one thread; their accuracy."""
+    from threadpoolctl import threadpool_limits
+
+    def work(seed: int) -> float:
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            threadpool_limits(1),
+        ):
+            return tabular.main(["--seed", str(seed), "--keep", str(share)])
+
+    return work
+
+
 def efficient_batch() -> tuple[Work, Work]:
     train, _ = digits_cnn.digits(1)
     model = digits_cnn.network()
@@ -372,6 +390,8 @@ CASES = (
          lambda: (lambda s: digits(s, data=doubled), lambda s: digits(s, data=single))),
     Case("prune_data", "digits CNN, 60 % of the images", "accuracy",
          digits_case(data=pruned_data)),
+    Case("prune_data", "boosted trees on a table, 60 % of the rows", "accuracy",
+         lambda: (table_rows(1.0), table_rows(0.6))),
     Case("batch_size", "digits CNN, most efficient batch for 64, same epochs", "accuracy",
          efficient_batch),
     Case("adaptive_batch", "language model 0.1 M to the same loss, against 64", "loss", adaptive),

@@ -67,10 +67,13 @@ def accuracy(model: nn.Module, held_out: Pair) -> float:
 def train(model: nn.Module, data: tuple[Pair, Pair], given: argparse.Namespace) -> float:
     """Train *model* for ``given.epochs``; the accuracy on held-out images afterwards."""
     (images, labels), held_out = data
+    example = {"example": images[:2]}
+    model = submeter.reduce.from_environment(model, options={"prune_channels": example})
     optimiser = torch.optim.Adadelta(model.parameters(), lr=given.lr)
     falls = torch.optim.lr_scheduler.StepLR(optimiser, step_size=1, gamma=given.gamma)
     random = torch.Generator().manual_seed(given.seed)
     reached, loss = 0.0, torch.tensor(0.0)
+    submeter.log(total_steps=given.epochs)
     for epoch in range(1, given.epochs + 1):
         with submeter.phase("train"):
             for rows in torch.randperm(len(images), generator=random).split(given.batch):

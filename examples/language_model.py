@@ -175,6 +175,7 @@ def optimiser_for(model: nn.Module, given: argparse.Namespace) -> torch.optim.Op
 def train(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], given: Any) -> float:
     """Train *model* for ``given.steps`` steps; the loss on held-out bytes afterwards [nat]."""
     random = torch.Generator().manual_seed(given.seed)
+    model = submeter.reduce.from_environment(model)
     optimiser = optimiser_for(model, given)
     held_out = math.nan
     submeter.log(total_steps=given.steps)

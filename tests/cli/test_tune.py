@@ -120,6 +120,69 @@ def test_a_weak_trial_is_stopped_and_counted(stage: Stage, program: str) -> None
     assert done.document["stopped_energy_j"] > done.document["best"]["energy"]["value"]
 
 
+STEPS = """
+import submeter, sys, time
+steps, step_cpu_s = int(sys.argv[1]), float(sys.argv[2])
+submeter.log(total_steps=steps)
+for step in range(1, steps + 1):
+    until = time.process_time() + step_cpu_s
+    while time.process_time() < until:
+        sum(range(1000))
+    submeter.log(step=step, accuracy=0.97 * step / steps)
+"""
+
+TAKES = """
+import submeter
+batches = submeter.reduce.from_environment(loader=[1, 2, 3])
+submeter.log(accuracy=0.9, batches=sum(batches))
+"""
+
+
+def test_a_trial_that_tells_its_steps_is_stopped_before_it_has_used_as_much(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Ten thousand steps would take an hour: a second of them says so."""
+    path = tmp_path / "work.py"
+    path.write_text(STEPS)
+    done = stage.call(
+        "tune", "--set", "steps=10,10000", "--keep", "accuracy >= 0.9", "--json", "--",
+        sys.executable, str(path), "{steps}", "0.3",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    default, stopped = done.document["trials"]
+    assert (stopped["state"], stopped["why"]) == ("stopped", "would use more")
+    assert stopped["energy"]["value"] < default["energy"]["value"]
+
+
+def test_techniques_are_turned_where_the_program_takes_them(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "work.py"
+    path.write_text(TAKES)
+    done = stage.call(
+        "tune", "--technique", "remove_idle=on,off", "--no-pruning", "--json", "--",
+        sys.executable, str(path),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    off, on = done.document["trials"]
+    assert (off["settings"], off["default"]) == ({"technique.remove_idle": "off"}, True)
+    assert (on["state"], on["metrics"]["batches"]) == ("finished", 6)
+    run = stage.call("show", on["run"], "--json").document
+    assert run["command"][:2] == ["env", "SUBMETER_TECHNIQUES=remove_idle"]
+    assert run["parameters"]["technique.remove_idle"] == "2 batches ahead"
+    assert done.document["best_command"][0] == "env"
+
+
+def test_a_program_that_takes_no_techniques_fails_with_them(stage: Stage, program: str) -> None:
+    done = stage.call(
+        "tune", "--technique", "remove_idle", "--no-pruning", "--json", "--",
+        sys.executable, program, "0.02", "0.9",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    off, on = done.document["trials"]
+    assert (off["state"], on["state"]) == ("finished", "failed")
+    assert "remove_idle was not applied" in on["why"]
+    assert done.document["best"]["number"] == off["number"]
+
+
 def test_a_default_that_fails_tells_its_words(stage: Stage, tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text("raise SystemExit('out of memory, it said')")

@@ -186,6 +186,56 @@ def test_trials_that_fail_are_told_and_the_others_go_on(tmp_path: Path) -> None:
     assert found.notes[0] == "6 trials failed, the first: exit code 1: out of memory"
 
 
+def unmetered(world: Landscape, lost: Callable[[dict[str, Value]], bool]) -> RunOne:
+    def run_one(number: int, settings: dict[str, Value], goes_on: GoesOn) -> Outcome:
+        outcome = world.run_one(number, settings, goes_on)
+        if not lost(settings) or outcome.state != "finished":
+            return outcome
+        return msgspec.structs.replace(outcome, energy=Missing("no counter"), node_j=0.0)
+
+    return run_one
+
+
+def test_what_was_not_metered_failed_and_uses_nothing_less(tmp_path: Path) -> None:
+    """A trial that finished without a figure is no trial of 0 J: it beats nobody."""
+    world = Landscape()
+    best = best_of_all(world)[0]
+    task = task_of()
+    search, trials = searched(tmp_path, task, unmetered(world, lambda s: s == best))
+    lost = next(t for t in trials if t.settings == best)
+    assert (lost.state, lost.kept, lost.why) == ("failed", False, "not metered: no counter")
+    least = recommended(trials)
+    assert least is not None
+    assert least.energy_j > 0
+    assert least.settings != best
+    told = search.study.get_trials(deepcopy=False)
+    assert all(t.values is None or t.values[0] > 0 for t in told)
+    found = result("id", "", "now", ["x"], task, trials, ended=search.ended)
+    assert isinstance(found.energy, Figure)
+    assert found.energy.source == "23 of 24 trials, at the wall"
+    assert "what 1 of 24 trials used is not known, and not counted" in found.notes
+
+
+def test_a_default_that_was_not_metered_ends_it(tmp_path: Path) -> None:
+    search, trials = searched(tmp_path, task_of(), unmetered(Landscape(), lambda _: True))
+    assert (search.ended, len(trials)) == (FAILED_DEFAULT, 1)
+    assert trials[0].why == "not metered: no counter"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_knows_how_much_is_done_is_stopped_earlier(tmp_path: Path, seed: int) -> None:
+    spent = {}
+    for tells in (False, True):
+        (tmp_path / str(tells)).mkdir()
+        world = Landscape(tells=tells)
+        _, trials = searched(tmp_path / str(tells), task_of(seed=seed), world.run_one)
+        best = recommended(trials)
+        assert best is not None
+        assert best.settings == best_of_all(world)[0]
+        spent[tells] = world.node_j
+    assert spent[True] < spent[False]
+
+
 def test_a_default_that_fails_ends_it(tmp_path: Path) -> None:
     search, trials = searched(tmp_path, task_of(), failing(Landscape(), lambda _: True))
     assert (search.ended, len(trials)) == (FAILED_DEFAULT, 1)

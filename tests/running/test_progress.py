@@ -8,9 +8,10 @@ import pytest
 from benchmarks.probing_jobs import PROCESS, UP_NS, Job, Piece, Watched
 from submeter.collecting.marks import MarksWriter
 from submeter.errors import LedgerError
-from submeter.estimating.remaining import Outlook
+from submeter.estimating.remaining import NEIGHBOURS_RATIO, Outlook
+from submeter.records.devices import Device, DeviceKind
 from submeter.records.figures import Missing
-from submeter.records.frames import TOTAL_STEPS, Frame, Metric, Process
+from submeter.records.frames import TOTAL_STEPS, Frame, Head, Metric, Process
 from submeter.running.progress import Following, Progress, Steps, followed
 from submeter.running.watching import forecast
 from submeter.storing.journal import JournalWriter
@@ -94,6 +95,27 @@ def test_tokens_may_stand_for_steps(tmp_path: Path) -> None:
         watched.until(10.0)
     done = [m.done for m in followed(tmp_path, "tokens").marks()]
     assert done == [64.0 * (i + 1) for i in range(len(done))]
+
+
+@pytest.mark.parametrize(
+    ("machine", "boards", "doubt"),
+    [
+        ({"virtualisation": "KVM"}, 0, NEIGHBOURS_RATIO),
+        ({"virtualisation": "KVM"}, 1, 0.0),  # the board sets the pace
+        ({"virtualisation": ""}, 0, 0.0),
+        ({}, 0, 0.0),
+    ],
+)
+def test_neighbours_are_doubted_where_they_cannot_be_seen(
+    machine: dict[str, str], boards: int, doubt: float
+) -> None:
+    devices = [Device("cpu:0", DeviceKind.CPU, "a processor", "host")]
+    devices += [Device(f"gpu:{n}", DeviceKind.GPU, "a board", "host") for n in range(boards)]
+    head = Head(1, "run", 0, "host", "boot", 1, 2, 0, UP_NS, 1.0, machine=machine,
+                devices=tuple(devices))  # fmt: skip
+    progress = Progress()
+    progress.feed(head)
+    assert progress.neighbours_ratio == doubt
 
 
 def test_a_run_that_has_just_begun_says_so(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.searches import SearchResult, SearchTrial, Value
 from submeter.reducing.quality import Condition
-from submeter.reducing.spaces import Dimension, filled
+from submeter.reducing.spaces import Dimension, command_of
 from submeter.reducing.tuning import Task
 
 SAME_TIME_RATIO: Final = 0.01  # of the default's time: no more than the clock of a machine wanders
@@ -46,7 +46,7 @@ def result(
         conditions=tuple(map(str, task.conditions)),
         trials=marked,
         best=None if best is None else best.number,
-        best_command=() if best is None else filled(command, best.settings),
+        best_command=() if best is None else command_of(command, best.settings),
         energy=spent,
         stopped_energy_j=math.fsum(t.energy_j for t in trials if t.state != "finished"),
         duration_s=math.fsum(t.duration_s for t in trials),
@@ -111,13 +111,14 @@ def _sum(trials: Sequence[SearchTrial]) -> Figure | Missing:
     if not known:
         return Missing("no trial was metered")
     total = math.fsum(f.value for f in known)
+    told = str(len(known)) if len(known) == len(trials) else f"{len(known)} of {len(trials)}"
     shares: dict[Basis, float] = {}
     for f in known:
         for basis, share in f.basis_shares.items():
             shares[basis] = shares.get(basis, 0.0) + share * (f.value / total if total else 0.0)
     return Figure(
         total, math.fsum(f.low for f in known), math.fsum(f.high for f in known), "J",
-        source=f"{len(known)} trials, at the wall", basis_shares=shares,
+        source=f"{told} trials, at the wall", basis_shares=shares,
     )  # fmt: skip
 
 
@@ -155,6 +156,9 @@ def _notes(
     failed = [t for t in trials if t.state == "failed"]
     if failed:
         notes.append(f"{len(failed)} trials failed, the first: {failed[0].why}")
+    unknown = sum(isinstance(t.energy, Missing) for t in trials)
+    if 0 < unknown < len(trials):
+        notes.append(f"what {unknown} of {len(trials)} trials used is not known, and not counted")
     if best is not None and best is default:
         notes.append("nothing was better than the default setting")
     if best is None and trials:

@@ -1,67 +1,138 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a setting will use, from what others used: a setting that cannot win need not be started.
+"""What a setting will use or reach, from what others did: with how much certainty is said, too.
 
-Joules are far smoother in a setting than quality is. The logarithm of the energy is taken as a
-sum of effects: of the logarithm of numbers, of each choice that is none; least squares, and the
-scatter of what was seen around it says how far it can be trusted.
+An amount is taken as a sum of effects: of the logarithm of each number and of its square, of each
+choice that is none. Least squares; what they leave, and how far from the others the setting that
+is asked about lies, give the distribution of what it will come to [1]. Joules are asked about by
+their logarithm, for they are products of such effects; qualities by how far they fall short.
+
+[1] Draper and Smith (1998), Applied Regression Analysis, section 5.2: the prediction interval.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple, Self
+
+from submeter.reducing import student
 
 Value = str | int | float
 SPARE: Final = 3  # trials more than effects, before anything is foreseen
-SIGMAS: Final = 2.0
-RIDGE: Final = 1e-6
+RIDGE: Final = 1e-9
+LEAST_SD: Final = 0.02  # nothing is foreseen nearer than that
+_CURVED: Final = 3  # values of a number, from which on its square is an effect, too
 
 
-def foreseen_least_j(
-    settings: Mapping[str, Value], seen: Sequence[tuple[Mapping[str, Value], float]]
-) -> float:
-    """Energy that *settings* will use at least, by what was *seen* [J]; 0 if nothing can be said.
+class Foreseen(NamedTuple):
+    """Student's t around a mean."""
 
-    Two standard deviations below the expected one, in the logarithm.
+    mean: float
+    sd: float
+    freedom: int
+
+    def below(self, value: float) -> float:
+        """Probability that it comes to less than *value*."""
+        return student.cdf((value - self.mean) / self.sd, self.freedom)
+
+
+class Column(NamedTuple):
+    """An effect: 1 (no name), a power of a number's logarithm, or a choice."""
+
+    name: str = ""
+    power: int = 0
+    choice: str = ""
+    centre: float = 0.0
+
+
+class Effects:
+    """Effects of settings on an amount.
 
     Parameters
     ----------
-    seen
-        Settings, and the energy of each [J]: of trials that ended, or lower bounds of it.
+    columns
+        Effects that are told apart.
+    effects
+        Their sizes.
+    inverse
+        Of the normal equations.
     """
-    seen = [(s, e) for s, e in seen if e > 0]
-    columns = _columns([s for s, _ in seen])
-    if len(seen) < len(columns) + SPARE:
-        return 0.0
-    x = [[_entry(column, s) for column in columns] for s, _ in seen]
-    y = [math.log(e) for _, e in seen]
-    asked = [_entry(column, settings) for column in columns]
-    if any(math.isnan(v) for row in (*x, asked) for v in row):
-        return 0.0
-    effects = _least_squares(x, y)
-    errors = [_dot(row, effects) - v for row, v in zip(x, y, strict=True)]
-    sd = math.sqrt(math.fsum(e * e for e in errors) / (len(y) - len(columns)))
-    return math.exp(_dot(asked, effects) - SIGMAS * sd)
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        choices: Mapping[str, frozenset[str]],
+        effects: Sequence[float],
+        inverse: Sequence[Sequence[float]],
+        sd: float,
+        freedom: int,
+    ) -> None:
+        self._columns, self._choices = columns, choices
+        self._effects, self._inverse = effects, inverse
+        self._sd, self._freedom = sd, freedom
+
+    @classmethod
+    def of(cls, seen: Sequence[tuple[Mapping[str, Value], float]]) -> Self | None:
+        """Effects by what was *seen*: settings, what each came to; None if it is too little."""
+        settings = [s for s, _ in seen]
+        y = [v for _, v in seen]
+        for most in (2, 1):
+            columns = _columns(settings, most)
+            if len(seen) < len(columns) + SPARE:
+                continue
+            x = [[_entry(c, s) for c in columns] for s in settings]
+            inverse = _inverted(_products(x))
+            sums = [_dot(column, y) for column in zip(*x, strict=True)]
+            effects = [_dot(row, sums) for row in inverse]
+            errors = [_dot(row, effects) - v for row, v in zip(x, y, strict=True)]
+            freedom = len(y) - len(columns)
+            sd = math.sqrt(math.fsum(e * e for e in errors) / freedom)
+            return cls(columns, _choices(settings), effects, inverse, max(sd, LEAST_SD), freedom)
+        return None
+
+    def foreseen(self, settings: Mapping[str, Value]) -> Foreseen | None:
+        """What *settings* will come to; None if nobody had such a choice."""
+        for name, known in self._choices.items():
+            if str(settings.get(name)) not in known:
+                return None
+        row = [_entry(c, settings) for c in self._columns]
+        if any(math.isnan(v) for v in row):
+            return None
+        apart = _dot(row, [_dot(line, row) for line in self._inverse])
+        sd = self._sd * math.sqrt(1 + max(0.0, apart))
+        return Foreseen(_dot(row, self._effects), sd, self._freedom)
 
 
-def _columns(seen: Sequence[Mapping[str, Value]]) -> list[tuple[str, str]]:
-    """Effects: 1, the logarithm of each number, each choice but one of what is no number."""
-    columns = [("", "")]
-    for name in seen[0] if seen else ():
-        values = sorted({str(s[name]) for s in seen})
-        if all(_number(v) for v in values):
-            columns += [(name, "")] if len(values) > 1 else []
+def _columns(settings: Sequence[Mapping[str, Value]], most: int) -> list[Column]:
+    """Effects that *settings* tell apart, numbers up to the power *most*."""
+    columns = [Column()]
+    for name in settings[0] if settings else ():
+        values = sorted({str(s.get(name)) for s in settings})
+        logs = [math.log(_number(v)) for v in values if _number(v)]
+        if len(logs) == len(values):
+            powers = range(1, min(most, 2 if len(values) >= _CURVED else 1) + 1)
+            columns += [
+                Column(name, p, centre=math.fsum(logs) / len(logs))
+                for p in powers
+                if len(values) > 1
+            ]
         else:
-            columns += [(name, v) for v in values[1:]]
+            columns += [Column(name, 0, v) for v in values[1:]]
     return columns
 
 
-def _entry(column: tuple[str, str], settings: Mapping[str, Value]) -> float:
-    name, choice = column
-    if not name:
+def _choices(settings: Sequence[Mapping[str, Value]]) -> dict[str, frozenset[str]]:
+    """Values that were seen of what is no number."""
+    found = {name: frozenset(str(s.get(name)) for s in settings) for name in settings[0]}
+    return {n: values for n, values in found.items() if not all(map(_number, values))}
+
+
+def _entry(column: Column, settings: Mapping[str, Value]) -> float:
+    if not column.name:
         return 1.0
-    if choice:
-        return float(str(settings[name]) == choice)
-    return math.log(_number(str(settings[name])) or math.nan)
+    word = str(settings.get(column.name))
+    if column.choice:
+        return float(word == column.choice)
+    number = _number(word)
+    return (math.log(number) - column.centre) ** column.power if number else math.nan
 
 
 def _number(word: str) -> float:
@@ -73,22 +144,29 @@ def _number(word: str) -> float:
     return value if 0 < value < math.inf else 0.0
 
 
-def _least_squares(x: Sequence[Sequence[float]], y: Sequence[float]) -> list[float]:
-    """Effects that leave the least squares, by the normal equations."""
+def _products(x: Sequence[Sequence[float]]) -> list[list[float]]:
+    """``xᵀ x``, with enough on its diagonal that it can be inverted."""
     size = len(x[0])
-    rows = [
-        [math.fsum(r[i] * r[j] for r in x) + (RIDGE if i == j else 0.0) for j in range(size)]
-        + [math.fsum(r[i] * v for r, v in zip(x, y, strict=True))]
-        for i in range(size)
-    ]
+    products = [[math.fsum(r[i] * r[j] for r in x) for j in range(size)] for i in range(size)]
+    for i in range(size):
+        products[i][i] += RIDGE * (1 + products[i][i])
+    return products
+
+
+def _inverted(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Inverse, by Gauss and Jordan with pivots."""
+    size = len(matrix)
+    rows = [[*row, *(float(i == j) for j in range(size))] for i, row in enumerate(matrix)]
     for i in range(size):
         pivot = max(range(i, size), key=lambda k: abs(rows[k][i]))
         rows[i], rows[pivot] = rows[pivot], rows[i]
+        head = rows[i][i]
+        rows[i] = [v / head for v in rows[i]]
         for k in range(size):
-            if k != i:
-                ratio = rows[k][i] / rows[i][i]
+            ratio = rows[k][i]
+            if k != i and ratio:
                 rows[k] = [a - ratio * b for a, b in zip(rows[k], rows[i], strict=True)]
-    return [row[-1] / row[i] for i, row in enumerate(rows)]
+    return [row[size:] for row in rows]
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

@@ -18,6 +18,7 @@ _PLACE: Final = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
 _RANGE: Final = re.compile(
     r"(?P<kinds>(?:(?:log|int):)*)(?P<low>[-+0-9.eE]+?)\.\.(?P<high>[-+0-9.eE]+)"
 )
+TECHNIQUE: Final = "technique."  # begin of the name of a thing that is turned by a technique
 _REMEDY: Final = "write it as batch=16,32,64, dropout=0..0.5, lr=log:1e-4..1e-1 or width=int:8..64"
 
 
@@ -111,6 +112,40 @@ def parse_space(sets: Sequence[str]) -> tuple[Dimension, ...]:
     return space
 
 
+def technique_set(words: str) -> str:
+    """``--set`` that ``--technique`` *words* mean: ``freeze=off,share:0.5``; no values: off, on.
+
+    *off* comes first: it is the default.
+
+    Raises
+    ------
+    UsageError
+        If a program cannot be given that technique from outside, or a choice makes no sense.
+    """
+    from submeter.reducing.techniques.chosen import OFF, ON, check, parse_value
+
+    name, _, rest = words.partition("=")
+    choices = [c.strip() for c in rest.split(",")] if rest.strip() else [OFF, ON]
+    for choice in choices:
+        parse_value(name, choice)
+    choices.sort(key=lambda c: c != OFF)
+    return f"{TECHNIQUE}{check(name)}={','.join(choices)}"
+
+
+def command_of(command: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
+    """*command* as it is run: filled, and told by ``env`` which techniques to take."""
+    from submeter.reducing.techniques.chosen import OFF, ON, VARIABLE
+
+    words = filled(command, values)
+    turned = {
+        n.removeprefix(TECHNIQUE): str(v) for n, v in values.items() if n.startswith(TECHNIQUE)
+    }
+    if not turned:
+        return words
+    told = " ".join(n if v == ON else f"{n}={v}" for n, v in turned.items() if v != OFF)
+    return ("env", f"{VARIABLE}={told}", *words)
+
+
 def filled(command: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
     """*command* with ``{name}`` replaced by its value; ``{{`` and ``}}`` are braces."""
 
@@ -138,7 +173,7 @@ def check_command(command: Sequence[str], space: Sequence[Dimension]) -> None:
     """
     places = {m[1] for word in command for m in _PLACE.finditer(word) if m[1]}
     names = {d.name for d in space}
-    unused = sorted(names - places)
+    unused = sorted(n for n in names - places if not n.startswith(TECHNIQUE))
     if unused:
         raise UsageError(
             f"{unused[0]} may be turned, but the command does not take it",

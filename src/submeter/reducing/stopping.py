@@ -17,6 +17,7 @@ reach, and so also those that start slowly; here a bound of what can be reached 
 """
 
 import bisect
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -24,15 +25,21 @@ FEWEST: Final = 3  # finished trials, before one is called behind
 WARM_UP_RATIO: Final = 1 / 9  # of the least energy that was enough: nobody is judged before
 SLACK_RATIO: Final = 1.25  # so much more may be climbed than anybody has
 
-Reason = Literal["", "dominated", "behind", "too slow", "budget", "would use more"]
+Reason = Literal[
+    "", "dominated", "behind", "too slow", "budget", "would use more", "would not reach"
+]
 
 
 class Point(NamedTuple):
-    """So far: energy [J], time [s], and the metric, higher being better (None: not logged yet)."""
+    """So far: energy [J], time [s], the metric, higher being better, and the part that is done.
+
+    None: not logged yet.
+    """
 
     energy_j: float
     time_s: float
     score: float | None
+    done_ratio: float | None = None
 
 
 class Curve:
@@ -43,6 +50,7 @@ class Curve:
         self.points: list[Point] = []
         self._at_j: list[float] = []  # of points with a score
         self._best: list[float] = []  # the best score by then
+        self._way: list[tuple[float, float]] = []  # part that was done [1], energy by then [J]
         for point in points:
             self.add(point)
 
@@ -52,6 +60,9 @@ class Curve:
         if point.score is not None:
             self._at_j.append(point.energy_j)
             self._best.append(max(point.score, self._best[-1] if self._best else point.score))
+        done = point.done_ratio
+        if done is not None and 0 < done <= 1 and (not self._way or done > self._way[-1][0]):
+            self._way.append((done, point.energy_j))
 
     def best_at(self, energy_j: float) -> float | None:
         """Best score reached with at most *energy_j*."""
@@ -65,6 +76,46 @@ class Curve:
             return score
         best = self.best_at(self._at_j[at] + energy_j)
         return score if best is None else best
+
+    def energy_at(self, done_ratio: float) -> float | None:
+        """Energy by when that part was done [J]; None if it never was."""
+        at = bisect.bisect_left(self._way, (done_ratio, 0.0))
+        return self._way[at][1] if at < len(self._way) else None
+
+    def best_when(self, done_ratio: float) -> float | None:
+        """Best score by when that part was done."""
+        energy_j = self.energy_at(done_ratio)
+        return None if energy_j is None else self.best_at(energy_j)
+
+    @property
+    def done_ratio(self) -> float:
+        """Part that is done [1]; 0 if that is not known."""
+        return self._way[-1][0] if self._way else 0.0
+
+    @property
+    def begun_j(self) -> float | None:
+        """Energy before its first step, by the rate of the others [J]; None before two are."""
+        rate_j = self._rate_j(self.done_ratio)
+        return None if rate_j is None else max(0.0, self._way[0][1] - rate_j * self._way[0][0])
+
+    def ahead_j(self, done_ratio: float | None = None) -> float | None:
+        """Energy at its end, at the rate by when *done_ratio* was done [J], or by now.
+
+        The first step that was logged bears what is done once, and is left out.
+        """
+        done = self.done_ratio if done_ratio is None else done_ratio
+        rate_j, so_far_j = self._rate_j(done), self.energy_at(done)
+        if rate_j is None or so_far_j is None:
+            return None
+        return so_far_j + rate_j * (1 - done)
+
+    def _rate_j(self, done_ratio: float) -> float | None:
+        """Energy of the whole way, after its first logged step, at the rate so far [J]."""
+        at = bisect.bisect_right(self._way, (done_ratio, math.inf)) - 1
+        if at < 1:
+            return None
+        (a, a_j), (b, b_j) = self._way[0], self._way[at]
+        return (b_j - a_j) / (b - a)
 
     @property
     def energy_j(self) -> float:

@@ -5,26 +5,21 @@ The first trial is the default setting, so that every figure has something to be
 All that the search used is counted, trials that failed or were stopped among it.
 """
 
+import itertools
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 
 from submeter.errors import UsageError
 from submeter.records.figures import Figure, Missing
 from submeter.records.searches import SearchTrial, TrialState, Value
-from submeter.reducing.foreseeing import foreseen_least_j
+from submeter.reducing.prospects import Known, Prospects
 from submeter.reducing.quality import Condition
 from submeter.reducing.spaces import Dimension
-from submeter.reducing.stopping import (
-    Curve,
-    Point,
-    Reason,
-    prospect,
-    prospect_of_two,
-    thinned,
-)
+from submeter.reducing.stopping import Curve, Point, Reason, prospect_of_two, thinned
 from submeter.reducing.studies import WORKER, is_alive, tell_violations, this_worker
 
 if TYPE_CHECKING:
@@ -37,6 +32,7 @@ MOST_POINTS: Final = 64  # of a curve that is kept
 MOST_REPEATS: Final = 50  # proposals of settings that were tried: it knows nothing else
 WORST: Final = 1e9  # violation of a condition on what is not known
 FAILED_DEFAULT: Final = "the default setting failed"
+NOT_METERED: Final = "not metered"
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +68,20 @@ NOT_STARTED: Final = Outcome(
 )  # fmt: skip
 
 
-# Given energy of the node so far [J], time [s] and metrics: "" to go on, or why not.
-GoesOn = Callable[[float, float, Mapping[str, float]], Reason]
+class GoesOn(Protocol):
+    """Whether a trial should go on: "", or why not."""
+
+    def __call__(
+        self,
+        node_j: float,
+        time_s: float,
+        metrics: Mapping[str, float],
+        done_ratio: float | None = None,
+        /,
+    ) -> Reason:
+        """Take energy of the node [J], time [s], metrics and the part done [1], as of now."""
+
+
 RunOne = Callable[[int, dict[str, Value], GoesOn], Outcome]  # its first argument: the number
 
 
@@ -103,6 +111,7 @@ class Searching:
         self._repeats = 0  # proposals in a row that were tried before
         self._trials: dict[int, SearchTrial] = {}  # that ended, of all workers, by number
         self._curves: dict[int, Curve] = {}
+        self._prospects: tuple[int, Prospects] | None = None
 
     def go(self) -> list[SearchTrial]:
         """Run trials until they are enough, the budget is used up, or somebody interrupts."""
@@ -125,7 +134,7 @@ class Searching:
             if isinstance(words, str):
                 self._trials[frozen.number] = msgspec.json.decode(words, type=SearchTrial)
                 self._curves[frozen.number] = Curve(
-                    (Point(float(e), float(t), s) for e, t, s in frozen.user_attrs["curve"]),
+                    (Point(*point) for point in frozen.user_attrs["curve"]),
                     finished=self._trials[frozen.number].state == "finished",
                 )
         default = self._default()
@@ -167,6 +176,7 @@ class Searching:
     def _one(self) -> None:
         from optuna.trial import TrialState as State
 
+        self._propose()
         asked = self.study.ask()
         settings = {d.name: _suggested(asked, d) for d in self.task.space}
         asked.set_user_attr(WORKER, this_worker())
@@ -177,45 +187,90 @@ class Searching:
             self._repeats += 1
             return
         self._repeats = 0
-        if self._cannot_win(settings):
-            self._keep(asked, settings, NOT_STARTED, Curve(), "would use more")
+        dismissed = self._dismissed(settings)
+        if dismissed:
+            self._keep(asked, settings, NOT_STARTED, Curve(), dismissed)
             return
         curve = Curve()
         reason: list[Reason] = [""]
 
-        def goes_on(node_j: float, time_s: float, metrics: Mapping[str, float]) -> Reason:
-            curve.add(Point(node_j, time_s, self._score(metrics)))
+        def goes_on(
+            node_j: float,
+            time_s: float,
+            metrics: Mapping[str, float],
+            done_ratio: float | None = None,
+        ) -> Reason:
+            curve.add(Point(node_j, time_s, self._score(metrics), done_ratio))
             reason[0] = self._prospect(curve)
             return reason[0]
 
         try:
-            outcome = self._run_one(asked.number, settings, goes_on)
+            outcome = _judged(self._run_one(asked.number, settings, goes_on))
         except BaseException:
             self._tell(asked, None, State.FAIL)
             raise
-        curve.add(Point(outcome.node_j, outcome.duration_s, self._score(outcome.metrics)))
+        if isinstance(outcome.energy, Figure):
+            done = 1.0 if outcome.state == "finished" else None
+            score = self._score(outcome.metrics)
+            curve.add(Point(outcome.node_j, outcome.duration_s, score, done))
         self._keep(asked, settings, outcome, curve, reason[0])
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
 
-    def _cannot_win(self, settings: Mapping[str, Value]) -> bool:
-        """Whether a setting would use more than one that is good enough, by all that is known."""
-        if not self.task.prune or self.task.maximise or settings == self.task.default:
-            return False
-        least_j = self._least_j()
-        if least_j is None:
-            return False
-        seen = [
-            (t.settings, self._curves[n].energy_j)
-            for n, t in self._trials.items()
-            if t.state == "finished" or t.why == "dominated"
-        ]
-        return foreseen_least_j(settings, seen) >= least_j
+    def _propose(self) -> None:
+        """Have that setting of a grid be the next which promises most for what it costs.
 
-    def _least_j(self) -> float | None:
-        """Least energy of the node of a trial that kept what is asked for [J]."""
-        kept = (self._curves[t.number].energy_j for t in self.trials() if t.kept)
-        return min(kept, default=None)
+        At first that is any; then those that others say little of, are cheap or good.
+        """
+        grid = self._grid() if self.task.prune and not self.task.maximise else []
+        if not grid or self._default() is None:
+            return
+        seen = [t.settings for t in self.trials()] + [
+            t.params for t in self.study.get_trials(deepcopy=False) if t.state.name == "RUNNING"
+        ]
+        left = [s for s in grid if s not in seen]
+        known = self.prospects()
+        chosen = [s for s in left if not known.chance(s).reason] or left
+        if chosen:
+            self.study.enqueue_trial(max(chosen, key=known.promise))
+
+    def _grid(self) -> list[dict[str, Value]]:
+        """All settings, in an order by chance, where there are no more than trials."""
+        task = self.task
+        if task.sampler not in {"auto", "grid"} or any(d.kind != "choice" for d in task.space):
+            return []
+        if math.prod(len(d.choices) for d in task.space) > task.trials:
+            return []
+        names = [d.name for d in task.space]
+        rows = itertools.product(*(d.choices for d in task.space))
+        found: list[dict[str, Value]] = [dict(zip(names, row, strict=True)) for row in rows]
+        random.Random(task.seed).shuffle(found)  # noqa: S311  # no secret
+        return found
+
+    def _dismissed(self, settings: Mapping[str, Value]) -> Reason:
+        """Why a setting need not be begun, by all that is known; "" if it should."""
+        if not self.task.prune or self.task.maximise or settings == self.task.default:
+            return ""
+        return self.prospects().chance(settings).reason
+
+    def prospects(self) -> Prospects:
+        """What the trials that ended say of others."""
+        trials = self.trials()
+        known = [t for t in trials if t.state in {"finished", "stopped"}]
+        known = [t for t in known if self._curves[t.number].energy_j > 0]
+        if self._prospects is None or self._prospects[0] != len(known):
+            default, slow = self._default(), self.task.max_slowdown_ratio
+            limit_s = None if slow is None or default is None else default.duration_s * (1 + slow)
+            rows = [
+                Known(
+                    t.settings, self._curves[t.number], t.state == "finished", t.kept,
+                    self._score(t.metrics), t.why == "dominated",
+                )
+                for t in known
+            ]  # fmt: skip
+            found = Prospects(rows, enough=self._floor(default), max_time_s=limit_s)
+            self._prospects = len(known), found
+        return self._prospects[1]
 
     def _same(self, settings: Mapping[str, Value], number: int) -> int | None:
         """Number of a trial of the same *settings*, ended or going on with another worker."""
@@ -243,14 +298,10 @@ class Searching:
                 return "budget"
         if not self.task.prune:
             return ""
-        default, slow = self._default(), self.task.max_slowdown_ratio
-        limit_s = None if slow is None or default is None else default.duration_s * (1 + slow)
-        others = list(self._curves.values())
+        known = self.prospects()
         if self.task.maximise:
-            return prospect_of_two(curve, others, max_time_s=limit_s)
-        return prospect(
-            curve, others, least_j=self._least_j(), enough=self._floor(default), max_time_s=limit_s
-        )
+            return prospect_of_two(curve, list(self._curves.values()), max_time_s=known.max_time_s)
+        return known.reason(curve)
 
     def _wall_ratio(self) -> float:
         """Energy at the wall over that of the node, of the trials so far."""
@@ -308,7 +359,7 @@ class Searching:
         trial = msgspec.structs.replace(trial, kept=self._kept(trial, default))
         points = thinned(curve.points, MOST_POINTS)
         asked.set_user_attr("trial", msgspec.json.encode(trial).decode())
-        asked.set_user_attr("curve", [[p.energy_j, p.time_s, p.score] for p in points])
+        asked.set_user_attr("curve", [list(p) for p in points])
         tell_violations(asked, broken)
         score = self._score(outcome.metrics)
         if outcome.state in {"failed", "interrupted"}:
@@ -343,6 +394,14 @@ class Searching:
                 else WORST
             )
         return tuple(broken) or (0.0,)
+
+
+def _judged(outcome: Outcome) -> Outcome:
+    """*outcome*; that of a trial which finished but was not metered is a failure."""
+    if outcome.state != "finished" or (isinstance(outcome.energy, Figure) and outcome.node_j > 0):
+        return outcome
+    why = outcome.energy.why if isinstance(outcome.energy, Missing) else "no energy was counted"
+    return msgspec.structs.replace(outcome, state="failed", why=f"{NOT_METERED}: {why}")
 
 
 def _scale(condition: Condition, before: float) -> float:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from submeter.errors import LedgerError
-from submeter.estimating.remaining import Course, Mark, Stretch
+from submeter.estimating.courses import Course, Mark, Stretch
+from submeter.estimating.remaining import NEIGHBOURS_RATIO
 from submeter.metering._result import Result
 from submeter.metering.settle import Settler
+from submeter.records.devices import DeviceKind
 from submeter.records.frames import (
     TOTAL_STEPS,
     Frame,
+    Head,
     Metric,
     Occupancy,
     PathName,
@@ -136,12 +139,16 @@ class Progress:
         self._loose: dict[int, Frame] = {}  # last ones, which may still be written over
         self._paths: dict[int, str] = {}
         self._window_ns: int | None = None
+        self._unseen_neighbours = False
         self._stretches: dict[str, list[tuple[int, int]]] = {}
 
     def feed(self, frame: Frame) -> None:
         """Take the next frame of the journal."""
         if isinstance(frame, Started) and self.started_ns is None:
             self.started_ns = self._window_ns = frame.t_ns
+        elif isinstance(frame, Head):
+            boards = any(d.kind is DeviceKind.GPU for d in frame.devices)
+            self._unseen_neighbours = bool(frame.machine.get("virtualisation")) and not boards
         elif isinstance(frame, PathName):
             self._paths[frame.index] = frame.path
         elif isinstance(frame, Occupancy):
@@ -178,6 +185,11 @@ class Progress:
         return max(rows, key=lambda p: len(p.marks), default=None)
 
     @property
+    def neighbours_ratio(self) -> float:
+        """Doubt by neighbours on the same processors; 0 where a board sets the pace."""
+        return NEIGHBOURS_RATIO if self._unseen_neighbours else 0.0
+
+    @property
     def by_epochs(self) -> bool:
         """Whether the way is told in epochs, since no process logged a step."""
         return self._unit == "steps" and self.steps is None and bool(self._epochs())
@@ -193,10 +205,19 @@ class Progress:
             return next((total for total in said if total is not None), None)
         return next((p.total for p in self._processes.values() if p.total is not None), None)
 
+    def _rows(self) -> list[tuple[int, float]]:
+        found = self.steps
+        return self._epochs() if self.by_epochs else [] if found is None else found.marks
+
+    @property
+    def done_ratio(self) -> float | None:
+        """Part of the whole that is done [1]; None unless the program says how long it is."""
+        rows, total = self._rows(), self.total
+        return min(1.0, rows[-1][1] / total) if rows and total else None
+
     def marks(self) -> list[Mark]:
         """Logged steps since the run began."""
-        found = self.steps
-        rows = self._epochs() if self.by_epochs else [] if found is None else found.marks
+        rows = self._rows()
         if self.started_ns is None:
             return []
         start_ns = self.started_ns

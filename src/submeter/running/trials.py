@@ -5,6 +5,7 @@ Each is a ``submeter run`` in a process of its own, as a user would type it, so 
 spoil the next one's readings, and each stands in the ledger like any other run.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -28,6 +29,8 @@ GRACE_S: Final = 2.0
 LATEST: Final = 32  # runs among which one that has just begun is looked for
 _TAIL_LINES: Final = 4
 _TAIL_BYTES: Final = 4096
+_PIECE_BYTES: Final = 65536
+_LINE_ENDS: Final = re.compile(rb"[\r\n]")  # bars of progress return to the begin of theirs
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -45,6 +48,7 @@ class SoFar(msgspec.Struct, frozen=True):
 
     run: Run
     metrics: dict[str, float]
+    done_ratio: float | None = None  # part of the whole, if the program says how long it is
 
 
 def metered(
@@ -74,8 +78,8 @@ def metered(
         By metric, what to look for in the output of a program that logs nothing; the last match
         counts, its first group is the number.
     watch
-        Looks at how far it has come about once a second, and says whether to go on; if not, the
-        program is asked to end (SIGTERM).
+        Looks at how far it has come about twice a second (`LOOK_S`), and says whether to go on;
+        if not, the program is asked to end (SIGTERM).
     """
     words = [sys.executable, "-m", "submeter", "run", "--quiet", "--tag", f"{TRIAL_TAG}={key}"]
     words += ["--name", name] if name else []
@@ -88,21 +92,20 @@ def metered(
             [*words, "--", *argv],
             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
         )  # fmt: skip
-        stopped = watch is not None and _watched(child, key, output, patterns or {}, watch)
+        said = Said(output, patterns or {})
+        stopped = watch is not None and _watched(child, key, said, watch)
         code = _ended(child)
     run = run_tagged(key)
     if code < 0:
         code = 128 - code
-    said = _read(output, patterns or {})
     logged = {} if isinstance(run, Missing) else run.metrics
-    return Trial(run, code, output, {**said, **logged}, stopped)
+    return Trial(run, code, output, {**said.look(ended=True), **logged}, stopped)
 
 
 def _watched(
     child: "subprocess.Popen[bytes]",
     key: str,
-    output: Path,
-    patterns: Mapping[str, re.Pattern[str]],
+    said: "Said",
     watch: Callable[[SoFar], bool],
 ) -> bool:
     """Look at a trial until it ends; whether it was asked to end before."""
@@ -128,7 +131,8 @@ def _watched(
             run = following.so_far()
         except SubmeterError:  # it has just begun
             continue
-        if not watch(SoFar(run, {**_read(output, patterns), **run.metrics})):
+        metrics = {**said.look(), **run.metrics}
+        if not watch(SoFar(run, metrics, following.done_ratio)):
             child.terminate()
             return True
 
@@ -199,19 +203,48 @@ def compiled(words: Sequence[str]) -> dict[str, re.Pattern[str]]:
     return patterns
 
 
-def _read(output: Path, patterns: Mapping[str, re.Pattern[str]]) -> dict[str, float]:
-    values: dict[str, float] = {}
-    if not patterns:
-        return values
-    with output.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            for name, pattern in patterns.items():
-                for found in pattern.finditer(line):
-                    try:
-                        values[name] = float(found[1])
-                    except (TypeError, ValueError):
-                        continue
-    return values
+class Said:
+    """Metrics in what a program says, read as it grows: each look reads only what is new.
+
+    Parameters
+    ----------
+    output
+        File that takes what it says.
+    patterns
+        As of `metered`.
+    """
+
+    def __init__(self, output: Path, patterns: Mapping[str, re.Pattern[str]]) -> None:
+        self._output, self._patterns = output, patterns
+        self._read_to = 0  # bytes
+        self._begun = b""  # a line whose end is still to come
+        self._values: dict[str, float] = {}
+
+    def look(self, *, ended: bool = False) -> dict[str, float]:
+        """Metrics so far; a last line without its end counts once the program has *ended*."""
+        if not self._patterns:
+            return {}
+        try:
+            with self._output.open("rb") as file:
+                file.seek(self._read_to)
+                while piece := file.read(_PIECE_BYTES):
+                    self._read_to += len(piece)
+                    *lines, self._begun = _LINE_ENDS.split(self._begun + piece)
+                    for line in lines:
+                        self._take(line)
+                    self._begun = self._begun[-_PIECE_BYTES:]
+        except OSError:
+            return dict(self._values)
+        if ended:
+            self._take(self._begun)
+        return dict(self._values)
+
+    def _take(self, line: bytes) -> None:
+        words = line.decode("utf-8", errors="replace")
+        for name, pattern in self._patterns.items():
+            for found in pattern.finditer(words):
+                with contextlib.suppress(TypeError, ValueError):
+                    self._values[name] = float(found[1])
 
 
 def last_words(output: Path) -> str:

@@ -28,6 +28,8 @@ _BAR: Final = 30
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--set", "sets", multiple=True, metavar="NAME=VALUES",
               help="What may be turned: 16,32,64, 0..0.5, log:1e-4..1e-1, int:8..64.")  # fmt: skip
+@click.option("--technique", "techniques", multiple=True, metavar="NAME[=VALUES]",
+              help="A technique to turn: mixed_precision, freeze=off,share:0.5.")  # fmt: skip
 @click.option("--default", "defaults", multiple=True, metavar="NAME=VALUE",
               help="Setting of today; else the first choice, the middle of a range.")  # fmt: skip
 @click.option("--minimise", "--minimize", type=click.Choice(["energy"]), default="energy",
@@ -58,6 +60,7 @@ _BAR: Final = 30
 def tune(
     *,
     sets: tuple[str, ...],
+    techniques: tuple[str, ...],
     defaults: tuple[str, ...],
     minimise: str,
     maximise: str,
@@ -88,13 +91,17 @@ def tune(
       submeter tune --set batch=16,32,64,128 --set lr=log:1e-4..1e-1 \\
         --keep "accuracy >= 0.97" --max-slowdown 5% --budget 0.2kWh \\
         -- python train.py --batch {batch} --lr {lr}
+      submeter tune --set lr=1e-3,4e-3 --technique mixed_precision \\
+        -- python train.py --lr {lr}
       submeter tune --resume last
       submeter tune --prove last
     """  # noqa: D301  # \b keeps click from refilling the examples
+    from submeter.reducing.spaces import technique_set
     from submeter.storing import searches
 
     del minimise  # energy, so far
     words = command[1:] if command[:1] == ("--",) else command
+    sets = (*sets, *map(technique_set, techniques))
     if show:
         _tell(searches.find(show), as_json=as_json)
         return 0
@@ -253,7 +260,7 @@ def _runner(
     patterns: "dict[str, re.Pattern[str]]",
     teller: "_Teller",
 ) -> "RunOne":
-    from submeter.reducing.spaces import filled, written
+    from submeter.reducing.spaces import command_of, written
     from submeter.running.trials import SoFar, last_words, metered, run_tagged
 
     def run_one(number: int, settings: "Mapping[str, Value]", goes_on: "GoesOn") -> "Outcome":
@@ -261,29 +268,49 @@ def _runner(
         why: list[str] = [""]
 
         def watch(so_far: SoFar) -> bool:
-            why[0] = goes_on(_node_j(so_far.run), so_far.run.duration_s, so_far.metrics)
+            why[0] = goes_on(
+                _node_j(so_far.run), so_far.run.duration_s, so_far.metrics, so_far.done_ratio
+            )
             return not why[0]
 
         key = f"{search_id}/{number}-{time.time_ns()}"
         output = folder / f"{number:04}.log"
         try:
             trial = metered(
-                filled(words, settings), key=key, output=output, name=name or "tune",
+                command_of(words, settings), key=key, output=output, name=name or "tune",
                 tags={"search": search_id, **{k: written(v) for k, v in settings.items()}},
                 patterns=patterns, watch=watch,
             )  # fmt: skip
         except KeyboardInterrupt:  # what it used counts all the same
             return _outcome(run_tagged(key), {}, "interrupted", "")
-        failed = trial.exit_code != 0 and not trial.stopped
-        said = last_words(trial.output).splitlines()[-1:] if failed else []
-        return _outcome(
-            trial.run,
-            trial.metrics,
-            "stopped" if trial.stopped else "failed" if failed else "finished",
-            f"exit code {trial.exit_code}: {' '.join(said)}" if failed else why[0],
-        )
+        if trial.stopped:
+            return _outcome(trial.run, trial.metrics, "stopped", why[0])
+        failed = ""
+        if trial.exit_code != 0:
+            said = last_words(trial.output).splitlines()[-1:]
+            failed = f"exit code {trial.exit_code}: {' '.join(said)}"
+        failed = failed or _not_applied(trial.run, settings)
+        return _outcome(trial.run, trial.metrics, "failed" if failed else "finished", failed)
 
     return run_one
+
+
+def _not_applied(run: "Run | Missing", settings: "Mapping[str, Value]") -> str:
+    """Which technique the program was told to use and did not; "" if it did."""
+    from submeter.interfaces.reducing import APPLIED
+    from submeter.records.figures import Missing
+    from submeter.reducing.spaces import TECHNIQUE
+    from submeter.reducing.techniques.chosen import OFF
+
+    if isinstance(run, Missing):
+        return ""
+    turned = (
+        n.removeprefix(TECHNIQUE) for n, v in settings.items() if v != OFF and TECHNIQUE in n
+    )
+    left = [n for n in turned if APPLIED + n not in run.parameters]
+    if not left:
+        return ""
+    return f"{left[0]} was not applied: does it call submeter.reduce.from_environment(…)?"
 
 
 def _outcome(
@@ -327,14 +354,14 @@ def _tell(found: "SearchResult", *, as_json: bool) -> None:
 def _prove(found: "SearchResult", *, as_json: bool) -> None:
     """Hand the default and the best setting over to ``submeter prove``."""
     from submeter.interfaces.cli.prove import prove
-    from submeter.reducing.spaces import filled
+    from submeter.reducing.spaces import command_of
 
     default = next((t for t in found.trials if t.default), None)
     best = next((t for t in found.trials if t.number == found.best), None)
     if default is None or best is None or best is default:
         raise UsageError("there are no two settings to compare", remedy="submeter tune --show ID")
     words = [w for c in found.conditions for w in ("--keep", c)]
-    a, b = (filled(found.command, t.settings) for t in (default, best))
+    a, b = (command_of(found.command, t.settings) for t in (default, best))
     words += ["--json"] if as_json else []
     prove.main([*words, "--", *a, "---", *b], standalone_mode=False)
 

@@ -100,6 +100,7 @@ class AdaptiveBatch(Method):
     """Accumulation steered by the gradient noise scale."""
 
     name = "adaptive_batch"
+    by_itself = False
     group = "better use of the machine"
     what = "Accumulates micro-batches up to the gradient noise scale, measured on the way."
     why = "Fewer samples for the same loss while the gradient is clear: early on."

@@ -68,6 +68,7 @@ class Distil(Method):
     """Hinton's distillation, with the teacher's share on the bill."""
 
     name = "distil"
+    by_itself = False
     group = "less work"
     what = "A student learns from the answers of a teacher, beside the labels or without them."
     why = "A smaller model in use, at more of the accuracy than it reaches alone."

@@ -5,6 +5,7 @@
 what to use from now on (``target``), what was found on the way, and the way back (``undo``).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
@@ -150,7 +151,7 @@ class Technique(Protocol):
         """As `apply`."""
 
 
-class Method:
+class Method(ABC):
     """What the techniques here have in common; a subclass says the rest."""
 
     name: ClassVar[str]
@@ -161,6 +162,7 @@ class Method:
     when_it_does_not_help: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("torch",)  # modules
     takes: ClassVar[str] = "model"  # what it is applied to
+    by_itself: ClassVar[bool] = True  # nothing else in the program has to change
 
     @property
     def expected(self) -> Expected | None:
@@ -192,9 +194,9 @@ class Method:
         """Put back what was before `apply`."""
         return applied.undo()
 
+    @abstractmethod
     def apply(self, target: Any, **options: Any) -> Applied:
         """Apply it; each technique says how."""
-        raise NotImplementedError
 
     def __call__(self, target: Any, **options: Any) -> Applied:
         """As `apply`."""
