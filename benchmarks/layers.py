@@ -11,6 +11,7 @@ with the shapes that one real step gave it, forward and backward. Everything is 
 """
 
 import argparse
+import contextlib
 import csv
 import importlib.util
 import math
@@ -21,17 +22,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import submeter
 from benchmarks.outcomes import ROOT
+from submeter.explaining.layers import shares_of
+from submeter.records.layers import LayerProfile
 
 ROWS = ROOT / "benchmarks" / "data" / "layers.csv"
 COSTS = ROOT / "benchmarks" / "data" / "layers_cost.csv"
 PAGE = ROOT / "docs" / "layers.md"
-CASES = (  # model, parameters, batch, context, steps
-    ("language model, 0.8 M", 0.8e6, 16, 256, 60),
-    ("language model, 0.2 M", 0.2e6, 16, 128, 200),
+CASES = (  # model, parameters, batch, context, steps of a round
+    ("language model, 0.8 M", 0.8e6, 16, 256, 10),
+    ("language model, 0.2 M", 0.2e6, 16, 128, 32),
 )
+ROUNDS = 5  # training and repeating in turn, so that both meet the same neighbours
 PAIRS = 12
-LEAST_S = 0.8
+LEAST_S = 0.16  # a round
 LEAST_SHARE = 0.01  # what is less is not told
 
 
@@ -130,18 +135,26 @@ class Training:
         self.optimiser.step()
 
 
-def profiled(training: Training, steps: int) -> Any:
-    """Shares of the training by its profile."""
-    import submeter
-    from submeter.explaining.layers import shares_of
-    from submeter.records.layers import LayerProfile
+@contextlib.contextmanager
+def resting(sampler: Any) -> Iterator[None]:
+    """No hooks meanwhile: what is repeated alone is no step."""
+    from torch.optim import optimizer
 
-    with submeter.layers(training.model) as found:
-        for _ in range(steps):
-            training.step()
-    profile = found.profile
-    assert isinstance(profile, LayerProfile), profile
-    return shares_of([profile])
+    for handle in sampler._handles:
+        handle.remove()
+    window, sampler._window = sampler._window, None
+    if window is not None:
+        window.cut = True
+        window.end()
+    if sampler._counter is not None:
+        sampler._counter.end()
+        sampler._counter = None
+    yield
+    sampler._last = None
+    sampler._handles = [
+        optimizer.register_optimizer_step_pre_hook(sampler._before),
+        optimizer.register_optimizer_step_post_hook(sampler._after),
+    ]
 
 
 # --- the same, alone -----------------------------------------------------------------------------
@@ -310,13 +323,26 @@ def repeated(call: Callable[[], object], least_s: float = LEAST_S / 3) -> float:
 
 def measured_case(case: str, params: float, batch: int, context: int, steps: int) -> Iterator[Row]:
     training = Training(params, batch, context)
-    shares = profiled(training, steps)
-    parts = [*leaf_parts(training), *own_parts(training), *rest_parts(training)]
+    rounds: list[list[Part]] = []
+    with submeter.layers(training.model) as found:
+        for _ in range(ROUNDS):
+            for _ in range(steps):
+                training.step()
+            with resting(found._sampler):
+                parts = [*leaf_parts(training), *own_parts(training), *rest_parts(training)]
+            rounds.append(parts)
+    parts = [
+        Part(same[0].kind, same[0].operators, statistics.fmean(p.busy_s for p in same))
+        for same in zip(*rounds, strict=True)
+    ]
+    assert isinstance(found.profile, LayerProfile), found.profile
+    print(found.profile.steps)
+    shares = shares_of([found.profile])
     profile = [(s.operators, s.kind or s.module, s.busy_s) for s in shares.shares]
     whole_s, alone_s = math.fsum(p[2] for p in profile), math.fsum(p.busy_s for p in parts)
     print(f"{case}: {whole_s:.3f} s a step by profile, {alone_s:.3f} s alone")
     for level, at in (("class", 0), ("kind", 1)):
-        for name in dict.fromkeys(p[at] for p in profile):
+        for name in dict.fromkeys(str(p[at]) for p in profile):
             own_s = math.fsum(p[2] for p in profile if p[at] == name)
             other_s = math.fsum(
                 p.busy_s for p in parts if (p.operators if at == 0 else p.kind) == name
@@ -359,8 +385,6 @@ def costs_of(case: str, model: Any, step: Callable[[], None], block: int) -> Ite
     Each step that is looked at, and the one that ends with putting the hooks on, is paired with
     the plain ones beside it; what an idle hook costs of every step is timed by itself.
     """
-    import submeter
-
     for _ in range(block // 4):
         step()
     idle_s = idle_hook_s(model)

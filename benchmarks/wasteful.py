@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from benchmarks import clean_runs
 from benchmarks import wasteful_runs as scripts
 from benchmarks.outcomes import ROOT
 from benchmarks.wasteful_machine import Metered, Script, metered
@@ -115,7 +116,7 @@ def priced(name: str, seed: int) -> Priced:
 
 def alarms(seed: int) -> tuple[str, ...]:
     """Wastes that are told of a clean run."""
-    return tuple(w.key for w in judged(scripts.clean(seed)).found.wastes)
+    return tuple(w.key for w in judged(clean_runs.clean(seed)).found.wastes)
 
 
 def measured(seeds: Iterable[int], clean: Iterable[int]) -> Iterable[Priced]:
@@ -198,12 +199,12 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="seeds that thresholds are set on")
     given = parser.parse_args()
     if given.tuning:
-        for row in measured(scripts.TUNING, scripts.CLEAN_TUNING):
+        for row in measured(scripts.TUNING, clean_runs.CLEAN_TUNING):
             good = row.good if row.key else not row.others
             print("+" if good else "!", row, flush=True)
         return
     if given.measure:
-        _store(measured(scripts.SCORED, scripts.CLEAN))
+        _store(measured(scripts.SCORED, clean_runs.CLEAN))
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
