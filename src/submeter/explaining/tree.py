@@ -252,30 +252,28 @@ class _View:
             below = [g for g in inside if g.paths != names]
             deeper = depth + 1 if len(names) == 1 else _deepest(below)
             drafts = self._level(device_id, share, below, deeper)
-            state = _state(names)
-            for group in own:
-                part = self._on(device_id, share, group)
-                if isinstance(part, Quantity) and part.value <= 0:
-                    continue  # all of its time was in what is inside it
-                drafts.append(
-                    Draft(
-                        f"{name} itself",
-                        "phase",
-                        part
-                        if isinstance(part, Missing)
-                        else Amount.of(self._edged(device_id, part, names, group.rows)),
-                        lambda rest: self._states(device_id, group.paths, state, rest),  # noqa: B023  # one own group
-                        {
-                            "path": group.paths[0],
-                            "device": device_id,
-                            "duration_s": group.rows[0].duration_s,
-                            "state": state,
-                        },
-                    )
-                )
-            return divided(whole, drafts)
+            drafts += [self._itself(device_id, share, name, group) for group in own]
+            return divided(whole, [d for d in drafts if not _nothing(d)])
 
         return Draft(name, "phase", energy, parts, detail, note)
+
+    def _itself(self, device_id: str, share: Quantity, name: str, group: _Group) -> Draft:
+        """What a phase used in none of those inside it."""
+        part, state = self._on(device_id, share, group), _state(group.paths)
+        detail: dict[str, str | float] = {
+            "path": group.paths[0],
+            "device": device_id,
+            "duration_s": group.rows[0].duration_s,
+            "state": state,
+        }
+
+        def inner(whole: Amount) -> tuple[Branch, ...]:
+            return self._states(device_id, group.paths, state, whole)
+
+        if isinstance(part, Missing):
+            return Draft(f"{name} itself", "phase", part, None, detail)
+        energy = Amount.of(self._edged(device_id, part, group.paths, group.rows))
+        return Draft(f"{name} itself", "phase", energy, inner, detail)
 
     def _on(self, device_id: str, share: Quantity, group: _Group) -> Quantity | Missing:
         """What a group of phases used of a device, with the doubt of telling it from others."""
@@ -389,6 +387,12 @@ def parts_of(whole: Amount, parts: Sequence[Part]) -> tuple[Branch, ...]:
         inner = (lambda w, p=part: parts_of(w, p.children)) if part.children else None
         drafts.append(Draft(part.name, part.kind, energy, inner, dict(part.detail)))
     return divided(whole, drafts, LEFT)
+
+
+def _nothing(draft: Draft) -> bool:
+    """Whether it is a phase all of whose time was in what is inside it."""
+    known = isinstance(draft.energy, Amount) and draft.energy.value <= 0
+    return known and draft.name.endswith(" itself")
 
 
 def _edges_j(drafts: Iterable[Draft]) -> float:
