@@ -26,6 +26,7 @@ Profiles = Mapping[str, Sequence[Part]]  # by the path of the phase that they di
 OUTSIDE_NAME: Final = "outside phases"
 NODE: Final = "node"
 REST: Final = "rest of the node"
+UNTOLD: Final = "not told apart"  # of a published run that says no more
 _WORDS: Final = {DeviceKind.GPU: "GPU", DeviceKind.CPU: "CPU", DeviceKind.DRAM: "memory"}
 _ORDER: Final = (DeviceKind.GPU, DeviceKind.CPU, DeviceKind.DRAM)
 _OVERHEADS: Final = {"overhead": "facility overhead", "other": "other overhead"}
@@ -152,7 +153,7 @@ class _View:
         for kind in kinds:
             alike = [d for d in rows if d.device.kind is kind]
             if kind is DeviceKind.REST:
-                drafts += [_flat(d) for d in alike]
+                drafts += [_flat(d, REST if len(rows) > 1 else UNTOLD) for d in alike]
             elif len(alike) == 1:
                 drafts.append(self._device(alike[0], _WORDS.get(kind, str(kind))))
             else:
@@ -407,10 +408,10 @@ def _edges_j(drafts: Iterable[Draft]) -> float:
     return math.hypot(*sds)
 
 
-def _flat(row: DeviceEnergy) -> Draft:
+def _flat(row: DeviceEnergy, name: str) -> Draft:
     energy = Amount.of(row.share) if isinstance(row.share, Quantity) else row.share
     detail: dict[str, str | float] = {"device": row.device.id, "how": row.method}
-    return Draft(REST, "overhead", energy, None, detail)
+    return Draft(name, "overhead", energy, None, detail)
 
 
 def _grouped(phases: Iterable[PhaseEnergy]) -> list[_Group]:
