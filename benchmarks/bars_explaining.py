@@ -18,6 +18,13 @@ def branches(options: Options) -> Outcome:
     return Outcome(figure, found.exact and abs(worst.error) <= explaining.BAR)
 
 
+def honest(options: Options) -> Outcome:
+    del options
+    rows = [row for tree in explaining.trees() for row in tree.rows]
+    held = sum(row.holds for row in rows)
+    return Outcome(f"{held} of {len(rows)} branches", held == len(rows))
+
+
 def day(options: Options) -> Outcome:
     del options
     if not long_explaining.KEPT.is_file():
@@ -30,6 +37,7 @@ def day(options: Options) -> Outcome:
 
 BARS = (
     Bar("a scripted job on the fake machine: each branch within 2 %, each level exact", branches),
+    Bar("their intervals hold the truth, also where phases last hundredths of a second", honest),
     Bar("any tree sums exactly (properties)", tests("any_run_sums or sum_to_their_whole")),
     Bar("explain of a day of 10⁶ readings with 200 layers: ≤ 2 s", day),
 )

@@ -39,6 +39,13 @@ class Row(NamedTuple):
     phase: str
     truth_j: float
     value_j: float
+    low_j: float
+    high_j: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval holds the truth."""
+        return self.low_j <= self.truth_j <= self.high_j
 
     @property
     def error(self) -> float:
@@ -66,7 +73,7 @@ def tree_of(name: str, phases: tuple[Phase, ...], length_s: float) -> Tree:
             if truth is None:
                 continue
             path = phase.path.split("/") if phase.path else [OUTSIDE_NAME]
-            rows.append(Row(name, device.name, "/".join(path), truth, _joules(device, path)))
+            rows.append(Row(name, device.name, "/".join(path), truth, *_joules(device, path)))
     return Tree(rows, sums(tree))
 
 
@@ -78,13 +85,17 @@ def _below(branch: Branch, kind: str) -> Iterator[Branch]:
             yield from _below(child, kind)
 
 
-def _joules(branch: Branch, path: list[str]) -> float:
+def _joules(branch: Branch, path: list[str]) -> tuple[float, float, float]:
+    """Value and interval of what lies at *path* below *branch* [J]."""
     for name in path:
         found = next((c for c in branch.children if c.name == name), None)
         if found is None:
-            return 0.0
+            return 0.0, 0.0, 0.0
         branch = found
-    return branch.energy.value if isinstance(branch.energy, Amount) else 0.0
+    if not isinstance(branch.energy, Amount):
+        return 0.0, 0.0, 0.0
+    figure = branch.energy.figure("J")
+    return figure.value, figure.low, figure.high
 
 
 def trees() -> list[Tree]:
@@ -95,13 +106,13 @@ def trees() -> list[Tree]:
 def table(found: list[Tree]) -> str:
     """Each branch beside its truth."""
     lines = [
-        "| phases of | device | phase | truth | in the tree | off by |",
-        "| --- | --- | --- | ---: | ---: | ---: |",
+        "| phases of | device | phase | truth | in the tree | interval | off by |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for tree in found:
         lines += [
             f"| {r.job} | {r.device} | {r.phase} | {r.truth_j:.0f} J | {r.value_j:.0f} J |"
-            f" {100 * r.error:+.1f} % |"
+            f" {r.low_j:.0f} – {r.high_j:.0f} J | {100 * r.error:+.1f} % |"
             for r in tree.rows
         ]
     return "\n".join(lines)
@@ -112,9 +123,9 @@ def cost() -> str:
     k = long_explaining.kept()
     readings = f"{int(k['readings']):,}".replace(",", " ")
     return (
-        f"A day of {readings} readings ({k['journal_mb']} MB of journal) on eight boards and four\n"
-        f"processors, with {k['layers']} layers, takes {k['explain_cpu_s']} s of CPU time"
-        f" ({k['json_cpu_s']} s with `--json`,\n{k['timeline_cpu_s']} s with `--timeline`),"
+        f"A day of {readings} readings ({k['journal_mb']} MB of journal) on eight boards and\n"
+        f"four processors, with {k['layers']} layers, takes {k['explain_cpu_s']} s of CPU time\n"
+        f"({k['json_cpu_s']} s with `--json`, {k['timeline_cpu_s']} s with `--timeline`),"
         " the start of the program included."
     )
 

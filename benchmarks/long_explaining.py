@@ -76,6 +76,14 @@ def made(home: Path, *, seconds: int = DAY_S) -> Day:
     return Day(home, run, seconds * (BOARDS + SOCKETS), size_bytes)
 
 
+def again(home: Path) -> Day:
+    """The day that was made in *home* before."""
+    with open_ledger(home / "ledger.db") as ledger:
+        run = ledger.get("last")
+    size_bytes = (home / "runs" / run.id / "journal").stat().st_size
+    return Day(home, run, round(run.duration_s) * (BOARDS + SOCKETS), size_bytes)
+
+
 def cpu_s(day: Day, *options: str) -> float:
     """CPU time of ``submeter explain`` as a process, start and all [s]."""
     env = {**os.environ, "SUBMETER_HOME": str(day.home), "COLUMNS": "80"}
@@ -166,9 +174,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=DAY_S)
     parser.add_argument("--keep", action="store_true", help=f"keep the figures in {KEPT.name}")
+    parser.add_argument("--home", type=Path, help="make the day here, or take the one that is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="submeter-day-") as folder:
-        day = made(Path(folder), seconds=options.seconds)
+        home = options.home or Path(folder)
+        day = again(home) if (home / "ledger.db").exists() else made(home, seconds=options.seconds)
         found = {
             "readings": f"{day.readings}",
             "journal_mb": f"{day.journal_bytes / 1e6:.0f}",

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from benchmarks import clean_runs
 from benchmarks import wasteful_runs as scripts
 from benchmarks.outcomes import ROOT
 from benchmarks.wasteful_machine import Metered, Script, metered
@@ -115,7 +116,7 @@ def priced(name: str, seed: int) -> Priced:
 
 def alarms(seed: int) -> tuple[str, ...]:
     """Wastes that are told of a clean run."""
-    return tuple(w.key for w in judged(scripts.clean(seed)).found.wastes)
+    return tuple(w.key for w in judged(clean_runs.clean(seed)).found.wastes)
 
 
 def measured(seeds: Iterable[int], clean: Iterable[int]) -> Iterable[Priced]:
@@ -134,9 +135,8 @@ def stored() -> list[Priced]:
     with TABLE.open(encoding="utf-8", newline="") as file:
         return [
             Priced(
-                r["name"], r["key"], int(r["seed"]),
-                *(float(r[c]) for c in ("planted_j", "found_j", "low_j", "high_j")),
-                r["others"], float(r["sum_ratio"]),
+                r["name"], r["key"], int(r["seed"]), float(r["planted_j"]), float(r["found_j"]),
+                float(r["low_j"]), float(r["high_j"]), r["others"], float(r["sum_ratio"]),
             )
             for r in csv.DictReader(file)
         ]  # fmt: skip
@@ -161,7 +161,7 @@ def tables(rows: Sequence[Priced]) -> str:
         f"{len(seeds)} runs of each kind (seeds {seeds[0]} to {seeds[-1]}); joules at the wall of "
         "the first, error of the price over all.",
         "",
-        "| planted | found | planted J | found J (95 %) | error: median, worst |",
+        "| planted | found | planted kJ | found kJ (95 %) | error: median, worst |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name in dict.fromkeys(r.name for r in planted):
@@ -173,9 +173,10 @@ def tables(rows: Sequence[Priced]) -> str:
         shown = f"{_signed(statistics.median(errors))}, {_signed(worst)}" if errors else "–"
         if own[0].key in BY_INTERVAL:
             shown += f"; the interval holds {held} of {len(own)}"
+        planted_kj, found_kj, low_kj, high_kj = (x / 1e3 for x in first[3:7])
         lines.append(
-            f"| {name} | {len(told)} of {len(own)} | {first.planted_j:,.0f} | "
-            f"{first.found_j:,.0f} ({first.low_j:,.0f} – {first.high_j:,.0f}) | {shown} |"
+            f"| {name} | {len(told)} of {len(own)} | {planted_kj:.1f} | "
+            f"{found_kj:.1f} ({low_kj:.1f} – {high_kj:.1f}) | {shown} |"
         )
     kinds = ", ".join(beside) if beside else "nothing"
     lines += [
@@ -189,7 +190,7 @@ def tables(rows: Sequence[Priced]) -> str:
 
 def _signed(ratio: float) -> str:
     percent = 100 * ratio
-    return f"{'−' if percent < -0.05 else '+'}{abs(percent):.1f} %"  # noqa: PLR2004, RUF001
+    return f"{'−' if percent < -0.05 else '+'}{abs(percent):.1f} %"
 
 
 def main() -> None:
@@ -198,12 +199,12 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="seeds that thresholds are set on")
     given = parser.parse_args()
     if given.tuning:
-        for row in measured(scripts.TUNING, scripts.CLEAN_TUNING):
+        for row in measured(scripts.TUNING, clean_runs.CLEAN_TUNING):
             good = row.good if row.key else not row.others
             print("+" if good else "!", row, flush=True)
         return
     if given.measure:
-        _store(measured(scripts.SCORED, scripts.CLEAN))
+        _store(measured(scripts.SCORED, clean_runs.CLEAN))
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)

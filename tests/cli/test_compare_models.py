@@ -2,7 +2,9 @@
 """``submeter compare --models`` on runs that this machine is said to have metered before."""
 
 import importlib.util
+import io
 import platform
+import sys
 import xml.etree.ElementTree as ET
 
 import msgspec
@@ -11,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from benchmarks.comparing import kept
 from submeter.comparing.families import FAMILIES, FULL
+from submeter.interfaces.cli.compare_models import Teller
 from submeter.records.runs import Host, Run
 from submeter.sensors.discovery import Roots, describe_machine
 from submeter.storing.ledger import open_ledger
@@ -94,3 +97,26 @@ def test_a_run_that_failed_is_not_taken(stage: Stage, monkeypatch: pytest.Monkey
     with open_ledger(stage.home / "ledger.db") as ledger:
         ledger.put(msgspec.structs.replace(failed, status="failed"))
     assert stage.call("compare", "--models").code == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_a_terminal_sees_a_bar_and_a_log_lines(
+    monkeypatch: pytest.MonkeyPatch, kind: type[io.StringIO]
+) -> None:
+    stream = kind()
+    bar = stream.isatty()
+    monkeypatch.setattr(sys, "stderr", stream)
+    teller = Teller(2, hidden=False)
+    teller.started("digits", "trees")
+    teller.started("digits", "linear")
+    teller.end()
+    said = stream.getvalue()
+    assert "2 of 2" in said
+    assert ("━" in said) is bar
+    assert said.endswith("\r\x1b[K") is bar
+    assert said.count("\n") == (0 if bar else 2)

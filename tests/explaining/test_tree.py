@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.scripted import LONG, Job, scripted
+from benchmarks.scripted import LONG, SHORT, Job, scripted
 from submeter.accounting.boundaries import footprint
 from submeter.explaining.dividing import sums
-from submeter.explaining.tree import OUTSIDE_NAME, explained, gathered
+from submeter.explaining.gathering import gathered
+from submeter.explaining.tree import OUTSIDE_NAME, explained
 from submeter.records.amounts import Amount
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.explanations import UNATTRIBUTED, Branch, Part
@@ -55,6 +56,25 @@ def test_each_phase_is_within_two_per_cent_of_the_truth(
         path = [OUTSIDE_NAME] if not phase.path else phase.path.split("/")
         truth = job.truth_j[own, phase.path]
         assert joules(found(here, *path)) == pytest.approx(truth, rel=0.02), phase.path
+
+
+def test_short_phases_of_a_board_have_intervals_that_hold_the_truth(tmp_path: Path) -> None:
+    job = scripted(tmp_path, SHORT, length_s=30.0)
+    tree = explained(job.run, footprint(job.run, 1.2))
+    board = found(tree, "node", "GPU")
+    widths = []
+    for phase in SHORT:
+        path = [OUTSIDE_NAME] if not phase.path else phase.path.split("/")
+        branch = found(board, *path)
+        assert isinstance(branch.energy, Amount)
+        figure = branch.energy.figure("J")
+        assert figure.low <= job.truth_j[str(board.detail["device"]), phase.path] <= figure.high
+        widths.append((figure.high - figure.low) / figure.value)
+    assert max(widths) > 0.5
+    train = found(board, "train").energy
+    assert isinstance(train, Amount)
+    whole = train.figure("J")
+    assert (whole.high - whole.low) / whole.value < min(widths)
 
 
 def test_it_begins_at_the_wall_and_says_what_each_phase_is_kept_for(

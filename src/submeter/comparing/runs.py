@@ -16,6 +16,7 @@ from submeter.accounting.boundaries import within_facility
 from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.comparing.changes import Differences, differences
 from submeter.comparing.differences import Change, Known, change, renamed
+from submeter.comparing.hours import hour_log_sds
 from submeter.comparing.quality import Quality, qualities
 from submeter.comparing.sharing import machine, naming
 from submeter.comparing.spreads import repeated
@@ -316,13 +317,17 @@ def _vague(named: _Named, time: Known) -> Known:
 
 
 def _impacts(columns: Sequence[_Named], sds: Sequence[float]) -> list[Row]:
+    own = {
+        "carbon": list(map(math.hypot, sds, hour_log_sds([c.pairs[0] for c in columns]))),
+        "embodied": (),
+    }
     picks: tuple[tuple[str, str, str, Callable[[Run, Footprint], Amount | Missing]], ...] = (
         ("carbon", "carbon", "gCO2e", lambda _, made: made.carbon.location),
         ("embodied", "embodied", "gCO2e", lambda _, made: made.carbon.embodied),
         ("water", "water", "L", lambda _, made: _water(made)),
     )
     rows = [
-        row_of(key, name, unit, [c.known(p) for c in columns], () if key == "embodied" else sds)
+        row_of(key, name, unit, [c.known(p) for c in columns], own.get(key, sds))
         for key, name, unit, p in picks
     ]
     currencies = {

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from submeter.explaining.dividing import LEFT, Draft, divided
+from submeter.explaining.dividing import LEFT, Draft, divided, doubted
 from submeter.explaining.states import state_of
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.devices import DeviceKind
@@ -32,6 +32,8 @@ _OVERHEADS: Final = {"overhead": "facility overhead", "other": "other overhead"}
 _SHOWN_IDLE: Final = 0.01  # of a phase: below, idleness is jitter
 _WORKING: Final[frozenset[State]] = frozenset({"busy", "evaluation", "compile"})
 _SPLIT: Final = "phase-split:"
+_EDGES: Final = "board-edges:"
+BOARD_MOVES_S: Final = 0.1  # how often a board's counter moves; some do so more often
 
 
 def explained(
@@ -108,6 +110,11 @@ class _View:
         self._profiles = profiles
         self._profiled = {
             d.device.id for d in run.devices if profiled is None or d.device.kind in profiled
+        }
+        self._boards = {
+            d.device.id: d.share.value
+            for d in run.devices
+            if d.device.kind is DeviceKind.GPU and isinstance(d.share, Quantity)
         }
         self._groups = _grouped(run.phases)
         meetings = () if seen is None else seen.meetings
@@ -189,7 +196,8 @@ class _View:
             lambda rest: self._states(device_id, (OUTSIDE,), "busy", rest),
             {"path": OUTSIDE, "device": device_id},
         )
-        return divided(whole, self._level(device_id, share, self._groups, 1), outside)
+        drafts = self._level(device_id, share, self._groups, 1)
+        return divided(whole, drafts, outside, left_sd_j=_edges_j(drafts))
 
     def _level(
         self, device_id: str, share: Quantity, groups: Sequence[_Group], depth: int
@@ -199,7 +207,10 @@ class _View:
         for names, inside in _together(groups, depth):
             parts = [self._on(device_id, share, group) for group in inside]
             known = [p for p in parts if isinstance(p, Quantity)]
-            energy = Amount.of(total(known)) if known else Missing(_whys(inside))
+            rows = [row for group in inside for row in group.rows]
+            energy: Amount | Missing = Missing(_whys(inside))
+            if known:
+                energy = Amount.of(self._edged(device_id, total(known), names, rows))
             drafts.append(self._phase(device_id, share, names, inside, energy, depth))
         return drafts
 
@@ -250,7 +261,9 @@ class _View:
                     Draft(
                         f"{name} itself",
                         "phase",
-                        Amount.of(part) if isinstance(part, Quantity) else part,
+                        part
+                        if isinstance(part, Missing)
+                        else Amount.of(self._edged(device_id, part, names, group.rows)),
                         lambda rest: self._states(device_id, group.paths, state, rest),  # noqa: B023  # one own group
                         {
                             "path": group.paths[0],
@@ -285,6 +298,32 @@ class _View:
                 part, bound_low=part.value, bound_high=max(0.0, high_j - part.value)
             )
         return part
+
+    def _edged(
+        self, device_id: str, energy: Quantity, names: Sequence[str], rows: Sequence[PhaseEnergy]
+    ) -> Quantity:
+        """*energy* of a phase with the doubt that a board's counter leaves at its edges.
+
+        Notes
+        -----
+        A counter that moves every *U* seconds tells what was drawn up to *U* ago, so that at each
+        entry up to *U* times the difference in power goes to the wrong side of the edge. How late
+        it is stays the same for long, so that the entries add up: the standard deviation is
+        ``n U |p - P| / sqrt(3)`` of *n* entries, *p* being the power of the phase and *P* that of
+        the device, and at most all of the energy. Where a phase is no longer than *U*, the
+        difference that is seen is half the true one at most, and the doubt up to twice as large.
+        """
+        run_j = self._boards.get(device_id, 0.0)
+        seconds = math.fsum(row.duration_s for row in rows)
+        if run_j <= 0 or seconds <= 0 or self._run.duration_s <= 0:
+            return energy
+        entered = [row.count for row in rows if row.path in names] or [r.count for r in rows]
+        apart_w = abs(energy.value / seconds - run_j / self._run.duration_s)
+        edges_s = max(entered) * BOARD_MOVES_S
+        blurred = 1 + min(1.0, edges_s / seconds)
+        sd_j = min(energy.value, edges_s * apart_w * blurred / math.sqrt(3))
+        key = f"{_EDGES}{device_id}:{'+'.join(names)}"
+        return energy.with_terms((ErrorTerm(key, absolute_sd=sd_j),))
 
     # -- states and profiles ---------------------------------------------------------------------
 
@@ -346,55 +385,22 @@ def parts_of(whole: Amount, parts: Sequence[Part]) -> tuple[Branch, ...]:
     for i, part in enumerate(parts):
         energy = whole.scaled(part.share_ratio)
         if part.sd_ratio > 0:
-            energy = _doubted(energy, f"profile:{part.kind}:{part.name}:{i}", part.sd_ratio)
+            energy = doubted(energy, f"profile:{part.kind}:{part.name}:{i}", part.sd_ratio)
         inner = (lambda w, p=part: parts_of(w, p.children)) if part.children else None
         drafts.append(Draft(part.name, part.kind, energy, inner, dict(part.detail)))
     return divided(whole, drafts, LEFT)
 
 
-def gathered(branch: Branch) -> Branch:
-    """*branch* with devices of a kind as one: their phases, states and layers summed by name."""
-    if isinstance(branch.energy, Missing):
-        return branch
-    children = branch.children
-    if branch.kind == "devices":
-        children = tuple(c for device in branch.children for c in device.children)
-    if branch.kind != "devices":
-        return msgspec.structs.replace(branch, children=tuple(gathered(c) for c in children))
-    return msgspec.structs.replace(branch, children=_merged(branch.energy, children))
-
-
-def _merged(whole: Amount, branches: Sequence[Branch]) -> tuple[Branch, ...]:
-    """Branches of several devices as one level of *whole*, those of one name together."""
-    groups: dict[tuple[str, str], list[Branch]] = {}
-    for branch in branches:
-        groups.setdefault((branch.name, branch.kind), []).append(branch)
-    drafts = []
-    for rows in groups.values():
-        known = [b.energy for b in rows if isinstance(b.energy, Amount)]
-        below = [c for b in rows for c in b.children]
-        first = rows[0]
-        detail = {k: v for k, v in first.detail.items() if k != "device"}
-        drafts.append(
-            Draft(
-                first.name,
-                first.kind,
-                sum_amounts(known) if known else first.energy,
-                (lambda energy, below=below: _merged(energy, below)) if below else None,  # type: ignore[misc]
-                detail,
-                first.note,
-            )
+def _edges_j(drafts: Iterable[Draft]) -> float:
+    """Standard deviation that the edges of *drafts* give to what they leave [J]."""
+    sds = [
+        math.fsum(
+            term.value * sd for term in draft.energy.terms
+            for key, sd in term.log_sds.items() if key.startswith(_EDGES)
         )
-    return divided(whole, drafts)
-
-
-def _doubted(energy: Amount, key: str, sd_ratio: float) -> Amount:
-    """*energy* with one more doubt of its own."""
-    log_sd = math.sqrt(math.log1p(sd_ratio * sd_ratio))
-    terms = tuple(
-        msgspec.structs.replace(t, log_sds={**t.log_sds, key: log_sd}) for t in energy.terms
-    )
-    return msgspec.structs.replace(energy, terms=terms)
+        for draft in drafts if isinstance(draft.energy, Amount)
+    ]  # fmt: skip
+    return math.hypot(*sds)
 
 
 def _flat(row: DeviceEnergy) -> Draft:

@@ -47,9 +47,11 @@ def unused_board(case: Case) -> Claim | Silence:
 def idle_tail(case: Case) -> Claim | Silence:
     """Energy behind the work, until somebody ended the run."""
     key = "idle-tail"
-    begins = _still_from(case)
     done_s = _done_by(case)
-    start_s = max(begins, done_s) if begins is not None else _silent_from(case, done_s)
+    start_s = _silent_from(case, done_s)
+    if start_s is None:
+        still_s = _still_from(case)
+        start_s = None if still_s is None else max(still_s, done_s)
     if start_s is None:
         return Silence(key, "it was at work until its end")
     length_s = case.run.duration_s - start_s

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from submeter.explaining.tree import gathered
+from submeter.explaining.gathering import gathered
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.explanations import Action, Branch, Explanation, Stall, Use, Waste
 from submeter.records.figures import Figure, Missing
