@@ -13,6 +13,7 @@ with the shapes that one real step gave it, forward and backward. Everything is 
 import argparse
 import contextlib
 import csv
+import gc
 import importlib.util
 import math
 import statistics
@@ -124,6 +125,7 @@ def resting(sampler: Any) -> Iterator[None]:
         sampler._counter.end()
         sampler._counter = None
     yield
+    gc.collect()  # gigabytes of inputs, which would else be let go of in some step
     sampler._last = None
     sampler._handles = [
         optimizer.register_optimizer_step_pre_hook(sampler._before),
@@ -403,10 +405,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Layer profiles against layers alone.")
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--only", choices=["shares", "cost"], help="measure one of them")
+    parser.add_argument("--case", default="", help="measure the shares of this one alone")
     options = parser.parse_args()
     if options.measure:
         if options.only != "cost":
-            write(ROWS, Row._fields, [r for case in CASES for r in measured_case(*case)])
+            cases = [c for c in CASES if options.case in c[0]]
+            kept = [r for r in kept_rows() if options.case not in r.case] if options.case else []
+            rows = [r for case in cases for r in measured_case(*case)]
+            write(ROWS, Row._fields, sorted([*rows, *kept], key=lambda r: r.case, reverse=True))
         if options.only != "shares":
             write(COSTS, Cost._fields, list(measured_costs(Training(0.2e6, 4, 128))))
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
