@@ -275,6 +275,7 @@ def test_a_curve_is_drawn_and_told(stage: Stage) -> None:
         ((*LLAMA, "--sweep", "hardware=1..4"), 2, "hardware has names"),
         ((*LLAMA, "--sweep", "tokens=-1..4"), 2, "tokens “-1”"),
         (("--gpu-hours", "0", "--hardware", "h100-sxm:8"), 2, "gpu-hours “0”"),
+        (("--gpu-hours", "1e-20", "--hardware", "h100-sxm:8"), 2, "no time for a training"),
         (("no-such.toml",), 2, "no-such.toml"),
         (("--config", "no-such.json", *LLAMA[2:]), 2, "no-such.json"),
         (("--validate", "no-such.csv"), 2, "no-such.csv"),
@@ -298,6 +299,12 @@ def test_what_is_nested_too_deep_is_one_error(name: str, stage: Stage) -> None:
     done = stage.call("estimate", *told, *LLAMA[2:])
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines()[0] == f"error: {name} is nested too deep"
+
+
+@pytest.mark.parametrize("words", [("7B",), ("--params", "7", "B")])
+def test_a_count_that_stands_alone_is_shown_its_place(words: tuple[str, ...], stage: Stage) -> None:
+    done = stage.call("estimate", *words, *LLAMA[2:])
+    assert (done.code, done.err.splitlines()[1][:25]) == (2, "try:   a count stands beh")
 
 
 def test_no_time_for_evaluation_is_a_point(stage: Stage) -> None:

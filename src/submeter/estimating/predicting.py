@@ -47,6 +47,7 @@ AS_GIVEN: Final = "as given"
 BANDWIDTH_RATIO: Final = 0.8  # of a memory's peak that streaming kernels reach
 MOST_UTILISATION: Final = 1.0
 _NOWHERE_S: Final = 1e10  # three centuries: nobody waits that long
+_NOTHING_S: Final = 1e-12  # less than a tick of any clock: not one operation
 
 
 class Product(NamedTuple):
@@ -174,10 +175,11 @@ def course(
         rates.count * more, rates.power_ratio, rates.tdp_w, *_doubts(ratios, energy, added)
     )
     duration = duration.times(longer, *_doubts(ratios, time, added))
-    if not 0 < duration.value < _NOWHERE_S:
+    if not _NOTHING_S < duration.value < _NOWHERE_S:
+        long = duration.value > 1
         raise UsageError(
             f"{duration.value:.3g} s is no time for a training",
-            remedy="check the counts, or take more accelerators",
+            remedy="check the counts" + (", or take more accelerators" if long else ""),
         )
     return Course(
         duration,

@@ -311,7 +311,9 @@ def _mapping(path: str | Path, read: Any, kind: str) -> dict[str, Any]:
             raise UsageError(f"{place} is too large for a description", remedy="give another")
         found = read(place.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise UsageError(f"{place}: {exc.strerror}", remedy="check the path") from None
+        number = kind == "TOML" and (place.name[:1].isdigit() or len(place.name) == 1)
+        remedy = "a count stands behind its option: --params 7B" if number else "check the path"
+        raise UsageError(f"{place}: {exc.strerror}", remedy=remedy) from None
     except ValueError as exc:
         raise UsageError(f"{place} is no {kind}: {exc}", remedy="check the file") from None
     except RecursionError:
