@@ -28,6 +28,7 @@ MAKERS = (
     Maker("benchmarks.intervals", "docs/intervals.md: intervals against Monte-Carlo"),
     Maker("benchmarks.fit_training", "docs/estimating.md: priors of trainings", takes_data=True),
     Maker("benchmarks.what_if", "docs/what-if.md: examples of comparisons"),
+    Maker("benchmarks.comparing", "docs/comparing.md: examples, and how often it errs"),
     Maker("benchmarks.probing", "docs/probing.md: probes and forecasts against the end"),
     Maker("benchmarks.fleets", "docs/fleets.md: a thousand jobs, timed", takes_data=True),
     Maker("benchmarks.published", "docs/published.md: runs of others, reckoned", takes_data=True),
@@ -38,10 +39,15 @@ MAKERS = (
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.explaining", "docs/explaining.md: trees against the truth, and an example"),
+    Maker("benchmarks.layers", "docs/layers.md: layers against layers alone, from what is kept"),
     Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
     Maker("benchmarks.tuning_example", "docs/tuning.md: one search, as it went"),
     Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
     Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
+    Maker("benchmarks.wasteful", "docs/waste.md: planted and found waste, from what was stored"),
+    Maker("benchmarks.everyday", "docs/everyday.md: from what --measure kept"),
+    Maker("benchmarks.claims", "docs/claims: public claims, executed"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),
     Maker("benchmarks.plan_honesty", "docs/planning.md: plans by profiles", takes_data=True),
     Maker("benchmarks.planning_page", "docs/planning.md: what its commands print"),

@@ -36,6 +36,7 @@ from benchmarks import (  # noqa: E402
     catalog_hardware,
     catalog_places,
     catalog_profiles,
+    catalog_published,
     catalog_sources,
 )
 from benchmarks.catalog_cited import Cited  # noqa: E402
@@ -421,7 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for table in (catalog_grid, catalog_fuels, catalog_places, catalog_profiles):
         table.make(options.data, options.out)
     cited = Cited()
-    for table in (catalog_everyday, catalog_hardware):
+    for table in (catalog_everyday, catalog_hardware, catalog_published):
         table.make(options.data, options.out, cited)
     catalog_sources.make(options.out, cited)
     return 0

@@ -3,6 +3,7 @@
 
     python -m benchmarks.probing             score varied jobs on the fake machine, write the page
     python -m benchmarks.probing --fit       choose the spreads of drifts on other jobs
+    python -m benchmarks.probing --fit-here  doubt by neighbours, from the trainings that are kept
     python -m benchmarks.probing --real N    N varied trainings here, kept in benchmarks/data
     python -m benchmarks.probing --ten       the ten-minute training here, and a probe of it
 
@@ -20,13 +21,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.probing_jobs import Watched, varied
+from submeter.estimating.courses import Course, Mark, Stretch
 from submeter.estimating.remaining import (
     CHANGE_RATIO,
     DRIFT_RATIO,
-    Course,
-    Mark,
+    NEIGHBOURS_RATIO,
     Outlook,
-    Stretch,
     outlook,
 )
 
@@ -77,6 +77,7 @@ class Score(NamedTuple):
     low: float
     high: float
     truth: float
+    spent: float  # of what is predicted
 
     @property
     def error_ratio(self) -> float:
@@ -108,7 +109,10 @@ def scored(rows: Iterable[Seen], quantity: str) -> list[Score]:
         made = row.predicted()
         low, high = made.interval()
         found.append(
-            Score(row.job, row.horizon, quantity, row.seen_s, made.value, low, high, row.truth)
+            Score(
+                *(row.job, row.horizon, quantity, row.seen_s),
+                *(made.value, low, high, row.truth, made.spent),
+            )
         )
     return found
 
@@ -154,7 +158,7 @@ def kept() -> list[Score]:
     ]
 
 
-NUMBERS: Final = ("seen_s", "predicted", "low", "high", "truth")
+NUMBERS: Final = ("seen_s", "predicted", "low", "high", "truth", "spent")
 
 
 def keep(scores: Iterable[Score]) -> None:
@@ -167,6 +171,53 @@ def keep(scores: Iterable[Score]) -> None:
         writer.writerow(Score._fields)
         for row in rows:
             writer.writerow([*row[:3], *(f"{number:.5g}" for number in row[3:])])
+
+
+# --- neighbours ---------------------------------------------------------------------------------
+
+
+def trainings(scores: Iterable[Score], quantity: str = "CPU time") -> list[Score]:
+    """Those of the varied trainings here, without the doubt by neighbours."""
+    return [s for s in scores if s.job.startswith("training") and s.quantity == quantity]
+
+
+def widened(score: Score, neighbours_ratio: float) -> Score:
+    """*score* with the doubt by neighbours in its interval, as `remaining.outlook` adds it."""
+    left = score.predicted - score.spent
+    far = math.exp(NORMAL_95 * math.sqrt(math.log1p(_variance(score) + neighbours_ratio**2)))
+    return score._replace(low=score.spent + left / far, high=score.spent + left * far)
+
+
+def neighbours_needed(score: Score) -> float:
+    """Least doubt by neighbours with which the interval of *score* holds the truth."""
+    off = math.log((score.truth - score.spent) / (score.predicted - score.spent)) / NORMAL_95
+    return math.sqrt(max(0.0, math.expm1(off**2) - _variance(score)))
+
+
+def _variance(score: Score) -> float:
+    """Square of the relative deviation of what was to come, as its interval has it."""
+    far = (score.high - score.spent) / (score.predicted - score.spent)
+    return math.expm1((math.log(far) / NORMAL_95) ** 2)
+
+
+def fitted_neighbours(scores: Sequence[Score]) -> float:
+    """Doubt by neighbours that would have held nine in ten of *scores*, and of one more.
+
+    Notes
+    -----
+    The ``ceil(0.9 (n + 1))``-th smallest of those needed (Lei et al. 2018, Distribution-free
+    predictive inference for regression, section 2.2).
+    """
+    needed = sorted(map(neighbours_needed, scores))
+    return needed[min(len(needed), math.ceil(LEVEL * (len(needed) + 1))) - 1]
+
+
+def by_the_others(scores: Sequence[Score]) -> list[Score]:
+    """Each of *scores* with the doubt by neighbours that the others ask for."""
+    return [
+        widened(score, fitted_neighbours([other for other in scores if other is not score]))
+        for score in scores
+    ]
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -208,12 +259,16 @@ def jobs_table(scores: Sequence[Score]) -> list[str]:
 
 
 def write_page(fake: Sequence[Score], real: Sequence[Score]) -> None:
-    ten = [s for s in real if s.job.startswith("ten minutes")]
-    many = [s for s in real if not s.job.startswith("ten minutes")]
+    ten = [s for s in real if s.job.startswith("ten minutes") and s.quantity == "CPU time"]
+    many = trainings(real, "CPU time")
+    shipped = [widened(s, NEIGHBOURS_RATIO) for s in trainings(real, "modelled energy")]
+    none = ["Not measured here yet."]
     tables = {
         "fake": table(fake),
-        "real": table(many) if many else ["Not measured here yet."],
-        "ten": jobs_table(ten) if ten else ["Not measured here yet."],
+        "real": table(by_the_others(many)) if len(many) > 1 else none,
+        "bare": table(many) if many else none,
+        "modelled": table(shipped) if shipped else none,
+        "ten": jobs_table([widened(s, NEIGHBOURS_RATIO) for s in ten]) if ten else none,
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in tables.items():
@@ -227,6 +282,7 @@ def write_page(fake: Sequence[Score], real: Sequence[Score]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Score probes and forecasts.")
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--fit-here", action="store_true")
     parser.add_argument("--real", type=int, default=0, metavar="N")
     parser.add_argument("--first", type=int, default=0, help="number of the first real training")
     parser.add_argument("--ten", action="store_true")
@@ -234,6 +290,10 @@ def main() -> int:
     if given.fit:
         drift, change = fit(on_fake_machine(FITTED))
         print(f"DRIFT_RATIO {drift}, CHANGE_RATIO {change}")
+        return 0
+    if given.fit_here:
+        many = trainings(kept())
+        print(f"NEIGHBOURS_RATIO {fitted_neighbours(many):.3f} of {len(many)} trainings")
         return 0
     if given.real or given.ten:
         from benchmarks import probing_here
@@ -243,7 +303,7 @@ def main() -> int:
         for number in range(given.first, given.first + given.real):
             keep(probing_here.varied_training(number))
     fake = scored(on_fake_machine(SCORED), "energy")
-    write_page(fake, [row for row in kept() if row.quantity == "CPU time"])
+    write_page(fake, kept())
     print("\n".join(table(fake)))
     return 0
 

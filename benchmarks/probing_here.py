@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.probing import PROBE_S, ROOT, TENTH, Score, Seen, scored
-from submeter.estimating.remaining import Course, Mark, Stretch
+from submeter.estimating.courses import Course, Mark, Stretch
 from submeter.records.devices import Channel, Measures
 from submeter.records.frames import Head, Ticks, delta_decode, gappy_delta_decode
 from submeter.running.progress import Following

@@ -14,12 +14,18 @@ from benchmarks.probing import (
     SCORED,
     Score,
     Seen,
+    by_the_others,
+    fitted_neighbours,
     kept,
+    neighbours_needed,
     on_fake_machine,
     plausible,
     scored,
+    trainings,
+    widened,
 )
 from benchmarks.probing_jobs import varied
+from submeter.estimating.remaining import NEIGHBOURS_RATIO
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +68,33 @@ def test_who_takes_what_was_seen_for_the_whole_is_found_out(seen: list[Seen]) ->
     assert not plausible(0, 30)
     assert not plausible(22, 30)
     assert plausible(27, 30)
+
+
+def score_of(truth: float) -> Score:
+    return Score("training x", "tenth", "CPU time", 5.0, 50.0, 47.0, 53.3, truth, 6.0)
+
+
+@pytest.mark.parametrize("truth", [30.0, 44.0, 46.9, 49.0, 50.0, 53.4, 58.0, 90.0])
+def test_the_doubt_by_neighbours_is_the_least_that_holds_the_truth(truth: float) -> None:
+    score = score_of(truth)
+    needed = neighbours_needed(score)
+    assert score.held == (needed == 0)
+    assert widened(score, needed * (1 + 1e-9) + 1e-9).held
+    if needed:
+        assert not widened(score, needed * 0.99).held
+    assert widened(score, 0.0).high == pytest.approx(score.high)
+
+
+def test_nine_in_ten_and_one_more_are_held_by_the_doubt_that_is_fitted() -> None:
+    scores = [score_of(40.0 + 0.8 * n) for n in range(30)]
+    held = sum(widened(s, fitted_neighbours(scores) * (1 + 1e-9)).held for s in scores)
+    assert held == math.ceil(0.9 * 31)
+    assert sum(s.held for s in scores) < held
+    assert {s.held for s in by_the_others(scores)} == {True, False}  # the farthest tells nothing
+
+
+def test_the_doubt_that_ships_is_the_one_that_is_fitted() -> None:
+    assert pytest.approx(fitted_neighbours(trainings(kept())), abs=5e-3) == NEIGHBOURS_RATIO
 
 
 def test_jobs_differ_and_are_the_same_again() -> None:

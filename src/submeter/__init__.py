@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from submeter.accounting.published import as_published, published_run
     from submeter.interfaces.afterwards import compare, footprint
     from submeter.interfaces.estimating import Prediction, Predictions, estimate
+    from submeter.interfaces.explaining import explain
     from submeter.interfaces.frameworks.checkpoints import checkpointing
+    from submeter.interfaces.frameworks.layers import layers
     from submeter.interfaces.program import MeasuredRun, log, measure, phase
     from submeter.interfaces.reducing import reduce
     from submeter.records.devices import Device, DeviceKind
@@ -35,7 +37,9 @@ __all__ = [
     "checkpointing",
     "compare",
     "estimate",
+    "explain",
     "footprint",
+    "layers",
     "log",
     "measure",
     "phase",
@@ -59,7 +63,9 @@ _PLACES = {
     "checkpointing": "interfaces.frameworks.checkpoints",
     "compare": "interfaces.afterwards",
     "estimate": "interfaces.estimating",
+    "explain": "interfaces.explaining",
     "footprint": "interfaces.afterwards",
+    "layers": "interfaces.frameworks.layers",
     "log": "interfaces.program",
     "measure": "interfaces.program",
     "phase": "interfaces.program",

@@ -28,7 +28,7 @@ KNOWN_UNITS = {
     "kWh/a", "TWh/a", "kJ", "uJ", "1/J", "1/W", "g", "g/km", "g/mile", "kg/a", "pJ", "pJ/bit",
     "pJ/FLOP", "pJ/SOP", "pJ/bit/mm",
 }  # fmt: skip
-LISTED = ["cloud_regions", "zones", "zones_odbl", "accelerators", "instances"]
+LISTED = ["cloud_regions", "zones", "zones_odbl", "accelerators", "instances", "published_runs"]
 PROFILES = ["profiles", "profiles_odbl"]
 VERIFIED = {"copy", "recall", "derived"}
 
@@ -54,7 +54,7 @@ def test_the_tables_that_others_rely_on_are_there() -> None:
     wanted = {
         "grid", "grid_odbl", "generation", "generation_odbl", "cloud", "facility", "water",
         "prices", "equivalents", "workloads", "embodied", "accelerator_facts", "energy_per_op",
-        "gpu_measured", "instance_facts",
+        "gpu_measured", "instance_facts", "published",
     }  # fmt: skip
     assert set(FACTS) == wanted
     assert {*LISTED, *PROFILES} <= set(heads())

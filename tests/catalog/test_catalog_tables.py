@@ -12,7 +12,7 @@ import pytest
 from submeter.catalog import factor, fitted, source, tables
 
 DATA = tables.DATA
-FACTORS = ["cooling", "factors", "fitted", "grid_spread", "training_priors"]
+FACTORS = ["cooling", "factors", "fitted", "grid_spread", "training_priors", "waste_rules"]
 LARGE = ["cpus", "cpu_families", "boards", "architectures", "cpu_codes"]
 VERIFIED = {"copy", "recall", "derived", "assumed"}
 
@@ -26,7 +26,9 @@ NAMES = ["device_names", "place_names", "timezones"]  # words, no figures
 ELSEWHERE = {  # checked by test_catalog_data.py, as is every table of facts
     "accelerators", "cloud_regions", "instances", "profiles", "profiles_odbl", "zones",
     "zones_odbl", "model_shapes",  # the last by tests/workloads/test_shapes.py
+    "published_runs",
     "techniques",  # by tests/reducing/test_techniques.py
+    "advice",  # by tests/explaining/test_advice.py
 }  # fmt: skip
 
 

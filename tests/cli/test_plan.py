@@ -32,6 +32,7 @@ NIGHT = ("--duration", "8h", "--deadline", "tomorrow 18:00", "--at", NOW)
 SUMMER = ("--duration", "8h", "--deadline", "tomorrow 18:00", "--at", "2026-06-23T20:17Z")
 POWER = ("--power", "3.2kW")
 DE = ("--zone", "DE")
+DEAR = ("--checkpoint-cost", "5min", "--restart-cost", "5min", "--idle-power", "200W")
 
 
 @pytest.fixture(autouse=True)
@@ -492,8 +493,17 @@ def test_what_a_battery_s_plan_does_not_heed_is_refused(
 
 def test_what_sizes_do_not_heed_is_refused(stage: Stage) -> None:
     sizes = ("--scale", "1,2", "--scaling", "amdahl:0.9", "--power", "1kW")
-    done = stage.call("plan", *NIGHT, *DE, *sizes, "--checkpoint-cost", "90s")
-    assert (done.code, "--checkpoint-cost has no effect with --scale" in done.err) == (2, True)
+    done = stage.call("plan", *NIGHT, *DE, *sizes, "--min-slice", "30m")
+    assert (done.code, "--min-slice has no effect with --scale" in done.err) == (2, True)
+
+
+def test_changing_the_size_costs(stage: Stage) -> None:
+    sizes = ("--scale", "1,2,4", "--scaling", "amdahl:0.95", "--power", "1kW")
+    file = hourly(stage.path / "past.csv")
+    args = (*NIGHT, *DE, *sizes, "--series", str(file))
+    free, dear = (told(stage, *args, *more)["plan"] for more in ((), DEAR))
+    assert dear["expected_saving"]["value"] <= free["expected_saving"]["value"] + 1e-9
+    assert {s["workers"] for s in dear["slices"]} <= {1, 2, 4}
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ def test_a_fleet_is_planned_from_two_files(stage: Stage) -> None:
     shown = stage.call(*files(stage))
     assert "2 jobs on 2 sites" in shown.out
     assert max(map(len, shown.out.splitlines())) <= 80
+    limited = stage.call(*files(stage), "--json", "--time-limit", "2min").document
+    assert (limited["cost"], limited["late"]) == (called.document["cost"], False)
+    alone = stage.call("plan", "--duration", "1h", "--deadline", "in 9h", "--time-limit", "1min")
+    assert (alone.code, "--time-limit is of planning a fleet" in alone.err) == (2, True)
 
 
 WRONG = [

@@ -122,6 +122,14 @@ def test_e01_nonsense_is_an_error_with_a_remedy(stage: Stage, argv: tuple[str, .
     assert "try:" in called.err
 
 
+def test_a_place_that_is_none_is_refused_before_the_command_runs(stage: Stage) -> None:
+    command = ("sh", "-c", "echo > ran")
+    called = stage.call("estimate", "--probe", "2s", "--zone", "Atlantis", "--", *command)
+    assert (called.code, called.out) == (4, "")
+    assert "Atlantis" in called.err
+    assert not (stage.path / "ran").exists()
+
+
 @pytest.mark.parametrize(("words", "count"), [("20000", 2e4), ("20k", 2e4), ("1.5B", 1.5e9)])
 def test_counts_are_understood(words: str, count: float) -> None:
     assert count_of(words, "--steps") == count

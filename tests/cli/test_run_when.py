@@ -23,7 +23,7 @@ from msgspec import structs
 from submeter.errors import SubmeterError, UsageError
 from submeter.grid.place import resolve_place
 from submeter.interfaces.cli.countdown import Countdown, line_of, waiting_line
-from submeter.interfaces.cli.run_when import replan_of, signal_name
+from submeter.interfaces.cli.run_when import replan_of, signal_name, signs_of
 from submeter.interfaces.planning import clock_for, clock_here
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Plan
@@ -32,6 +32,7 @@ from submeter.reporting.carried import carried_words
 from submeter.running.carried import carried_out, stretches_of
 from submeter.running.conducting import Conductor, Replanner
 from submeter.running.following import Do, Next
+from submeter.running.planned import Silent, wait_for_start
 from submeter.running.reckoning import reckoned
 from submeter.storing import plans
 from submeter.storing.ledger import open_ledger
@@ -40,6 +41,7 @@ from submeter.testing.clock import VirtualClock
 from submeter.units import s_to_ns
 from tests.cli.stage import Stage, stage
 from tests.reporting.examples import digits
+from tests.running.hours import Hours
 from tests.running.plans import T0, H, order_of, plan_of
 from tests.running.scripts import begun, environment, finish, settled, until
 
@@ -267,13 +269,14 @@ def test_the_cleanest_time_is_planned_and_kept(tmp_path: Path) -> None:
     assert plan.job.deadline_s - plan.made_s == pytest.approx(30 * H, abs=60)
 
 
-def hourly(path: Path, until_s: float, days: int = 40) -> None:
-    """A series with a clean hour at noon UTC, the latest value before *until_s*."""
+def hourly(path: Path, until_s: float, days: int = 40, shift_h: int = 0) -> None:
+    """A series with a clean hour at noon UTC, or *shift_h* before, until *until_s*."""
     first_s = (until_s // H - 24 * days) * H
     rows = []
     for i in range(24 * days):
         at = datetime.fromtimestamp(first_s + i * H, UTC)
-        rows.append(f"{at:%Y-%m-%dT%H:%M:%SZ},{300 + 200 * math.cos(at.hour / 24 * math.tau):.1f}")
+        value = 300 + 200 * math.cos((at.hour + shift_h) / 24 * math.tau)
+        rows.append(f"{at:%Y-%m-%dT%H:%M:%SZ},{value:.1f}")
     head = ["# kind: average, lifecycle, consumption", "timestamp,value"]
     path.write_text("\n".join([*head, *rows]) + "\n")
 
@@ -323,6 +326,60 @@ def test_a_plan_from_a_file_is_made_anew_from_that_file(stage: Stage) -> None:
     series.unlink()
     with pytest.raises(SubmeterError, match="cannot be read"):
         replan(now_s + 6 * H, remaining)
+
+
+def test_a_file_that_grows_moves_the_start(stage: Stage) -> None:
+    """a virtual clock: the clean hours come four hours earlier than the first plan knew."""
+    pytest.importorskip("numpy")
+    now_s = 1_795_392_000.0  # 2026-11-23 00:00
+    series = stage.path / "series.csv"
+    hourly(series, now_s)
+    args = ["--zone", "DE", "--duration", "2h", "--deadline", "2026-11-24T00:00Z"]
+    args += ["--at", "2026-11-23T00:00Z", "--series", str(series)]
+    assert stage.call("plan", *args).code == 0
+    plan = plans.find("last-plan", stage.home)
+    order = order_of(plan)
+    clock, before_s = VirtualClock(utc_ns=s_to_ns(now_s)), plan.slices[0].start_s
+
+    def grows() -> None:
+        hourly(series, now_s + 3 * H, shift_h=4)
+
+    replanner = Replanner(replan_of(plan, live=False), aside=False, signs=signs_of(order))
+    with WaitFile(stage.home, plan.id) as file:
+        conductor = Conductor(order, clock, file, replanner)
+        assert wait_for_start(conductor, Silent(), Hours(clock, {3 * H: grows})) is None
+    assert conductor.notes == []
+    assert conductor.now_s == pytest.approx(conductor.plan.slices[0].start_s, abs=1)
+    assert before_s - 5 * H <= conductor.now_s <= before_s - 3 * H
+
+
+def test_a_provider_s_kept_answers_make_the_plan_anew_and_nobody_is_asked(stage: Stage) -> None:
+    pytest.importorskip("numpy")
+    now_s = 1_795_392_000.0
+    series = stage.path / "series.csv"
+    hourly(series, now_s)
+    args = ["--zone", "DE", "--duration", "2h", "--deadline", "2026-11-24T00:00Z"]
+    args += ["--at", "2026-11-23T00:00Z", "--provider", f"csv:{series}"]
+    assert stage.call("plan", *args).code == 0
+    plan = plans.find("last-plan", stage.home)
+    assert plan.provider == f"csv:{series}"
+    replan = replan_of(plan, live=False)
+    assert replan is not None
+    hourly(series, now_s + 3 * H, shift_h=4)
+    remaining = structs.replace(plan.job, earliest_s=now_s + 3 * H)
+    made = replan(now_s + 3 * H, remaining)
+    assert made.slices[0].start_s <= plan.slices[0].start_s - 3 * H
+    assert made.provider == plan.provider
+    other = structs.replace(plan, provider="electricity-maps")  # which wants a key
+    anew = replan_of(other, live=False)
+    assert anew is not None
+    with pytest.raises(SubmeterError, match="no answer of electricity-maps is kept"):
+        anew(now_s + 3 * H, remaining)
+
+
+def test_a_series_is_named_with_the_command(stage: Stage) -> None:
+    done = stage.call("run", "--when", "22:30", "--series", "x.csv", "--", "true")
+    assert (done.code, "--series has no effect" in done.err) == (2, True)
 
 
 @pytest.mark.usefixtures("stage")

@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submeter.estimating.remaining import (
-    Course,
-    Mark,
-    Outlook,
-    Stretch,
-    intervals,
-    outlook,
-    settled,
-)
+from submeter.estimating.courses import Course, Mark, Stretch, intervals
+from submeter.estimating.remaining import Outlook, outlook
+from submeter.estimating.steady import settled
 from submeter.records.figures import Missing
 
 

@@ -11,10 +11,11 @@ from scipy.optimize import linprog
 
 from submeter.errors import CoverageError, InfeasibleError, UsageError
 from submeter.planning.costs import Costs
-from submeter.planning.elastic import Scaling, elastic
+from submeter.planning.elastic import elastic
 from submeter.planning.instead import Remedy, what_would
 from submeter.planning.places import TRANSFER_KWH_PER_GB, Place, best_place
 from submeter.planning.robust import evaluate
+from submeter.planning.scaling import Scaling
 from submeter.planning.single import Schedule, at_once_slices, best
 from submeter.records.plans import Job, Slice
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fleets: capacity and windows hold, work is conserved, bounds bound, a plain model agrees."""
 
+import itertools
 import math
 from typing import Any
 
@@ -224,8 +225,6 @@ def test_a_plan_holds_all_limits_and_the_plain_model_agrees(fleet: Fleet) -> Non
 def test_a_schedule_is_the_best_of_all_that_there_are(
     costs: list[float], power: list[float], hours: float, least: int, pause_s: float, idle_w: float
 ) -> None:
-    import itertools
-
     from submeter.planning.fleet_prices import charge, make
 
     one = job("j", hours, 0, 8, interruptible=True, min_slice_s=least * H, checkpoint_s=pause_s,
@@ -331,6 +330,50 @@ def test_a_wrong_forecast_costs_and_breaks_nothing() -> None:
     as_plan = FleetPlan(rolled.placed, rolled.refused, rolled.cost, 0.0, 0.0, 0, 0)
     assert not wrong(fleet, as_plan)
     assert rolled.cost >= plan_fleet(fleet, gap_ratio=1e-3).bound - 1e-6
+
+
+def crowded(count: int, kw: float) -> Fleet:
+    """Jobs on three sites that have little more than what they need."""
+    rng = np.random.default_rng(3)
+    hours = np.arange(48)
+    sites = tuple(
+        site(f"s{k}", 250 + 100 * np.sin((hours + 5 * k) / 24 * 2 * np.pi), kw=kw, gpus=kw)
+        for k in range(3)
+    )
+    jobs = tuple(
+        job(f"j{i}", float(rng.integers(1, 9)), int(e := rng.integers(0, 20)), int(e + 24),
+            interruptible=bool(i % 2), gpus=float(n := rng.choice([1, 2, 4])), power_w=1000.0 * n)
+        for i in range(count)
+    )  # fmt: skip
+    return Fleet(0.0, H, sites, jobs)
+
+
+def test_a_crowded_fleet_comes_near_its_bound_by_dives_and_regions() -> None:
+    fleet = crowded(60, 8.0)
+    plan = plan_fleet(fleet, gap_ratio=0.015)
+    assert not wrong(fleet, plan)
+    assert not plan.unplaced
+    assert not plan.late
+    assert plan.gap_ratio <= 0.02
+
+
+@pytest.mark.parametrize("asks", [0, 1, 30, 120])
+def test_when_time_is_up_the_best_plan_so_far_is_told_with_its_gap(asks: int) -> None:
+    fleet, asked = crowded(40, 12.0), itertools.count()
+    plan = plan_fleet(
+        fleet, gap_ratio=1e-5, best_effort=True, left_s=lambda: float(asks - next(asked))
+    )
+    assert not wrong(fleet, plan)
+    assert plan.late
+    assert plan.cost >= plan.bound * (1 - 1e-9)
+    assert len(plan.placed) + len(plan.unplaced) == 40
+    assert next(asked) <= asks + 20
+
+
+def test_what_lacks_is_not_claimed_when_there_was_no_time_to_know() -> None:
+    fleet = crowded(60, 4.0)
+    with pytest.raises(InfeasibleError, match="in the time that planning may take"):
+        plan_fleet(fleet, left_s=lambda: 0.0)
 
 
 def test_many_jobs_come_within_the_gap() -> None:

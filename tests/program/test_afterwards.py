@@ -4,10 +4,12 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import submeter
 from submeter.circumstances.reckoning import Asked, reckon
+from submeter.comparing.differences import Change
 from submeter.errors import SubmeterError, UsageError
 from submeter.records.runs import Run
 
@@ -70,3 +72,35 @@ def test_three_side_by_side() -> None:
 def test_one_alone_is_nothing_to_compare() -> None:
     with pytest.raises(UsageError):
         submeter.compare(alone=submeter.footprint(a_run()))
+
+
+def test_two_runs_given_by_place_are_compared_with_what_changed() -> None:
+    before = msgspec.structs.replace(a_run(), duration_s=60.0)
+    after = msgspec.structs.replace(
+        before, id="20261123-170000-0002", name="after", duration_s=99.0
+    )
+    made = submeter.compare(before, after, by="phase")
+    assert [column.label for column in made.comparison.columns][1] == "after"
+    assert "what it did" in str(made)
+    assert "after" in repr(made)
+    told = made.to_dict()
+    assert told["schema"] == 1
+    rows = {row.key: row for row in made.comparison.rows}
+    time = rows["time"].changes[1]
+    assert isinstance(time, Change)
+    assert time.distinguishable
+
+
+def test_the_same_work_is_asked_for_by_name() -> None:
+    before = msgspec.structs.replace(a_run(), work={"samples": 10.0})
+    after = msgspec.structs.replace(before, id="20261123-170000-0002", work={"samples": 20.0})
+    made = submeter.compare(before, after, same_work=True)
+    assert made.same_work is not None
+    change = made.same_work.per_unit[0].changes[1]
+    assert isinstance(change, Change)
+    assert change.ratio == pytest.approx(0.5)
+
+
+def test_one_run_given_by_place_has_nothing_beside_it() -> None:
+    with pytest.raises(UsageError):
+        submeter.compare(a_run())  # type: ignore[call-overload]

@@ -166,3 +166,10 @@ def test_other_devices_on_the_other_side_are_said() -> None:
     b = [measured_of(1, 10.0, device="gpu:1")]
     assert "different devices" in verdicts.same_machine(a, b)
     assert verdicts.same_machine(a, a) == ""
+
+
+def test_work_that_some_runs_did_not_log_is_no_zero() -> None:
+    logged = measured_of(1, 100.0, work={"samples": 50.0, "tokens": 8.0})
+    silent = measured_of(2, 100.0, work={"samples": 70.0})
+    assert verdicts.side("a", [logged, silent]).work == {"samples": 60.0}
+    assert verdicts.side("a", []).work == {}

@@ -282,7 +282,7 @@ def test_nodes_are_chosen_by_measured_scaling() -> None:
     assert applied.target == 1
     assert applied.found["energy_j_4"] == pytest.approx(1e6 / 280 * 1600)
     assert reduce.node_count(scaling, work=1e6, deadline_s=6000).target == 2
-    assert [s.nodes for s in applied.also["front"]] == [1, 2, 4]
+    assert [s.workers for s in applied.also["front"]] == [1, 2, 4]
     with pytest.raises(InfeasibleError):
         reduce.node_count(scaling, work=1e6, deadline_s=10)
     with pytest.raises(UsageError):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from submeter.accounting.boundaries import footprint
+from submeter.records.amounts import Amount
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.figures import Basis, Missing, Quantity
 from submeter.records.runs import DeviceEnergy, MetricPoint, PhaseEnergy, Run, Series
@@ -135,6 +136,44 @@ def test_thinning_keeps_energy_and_peak(energies: list[float], bins: int) -> Non
     lengths = [min(size, len(energies) - i) for i in range(0, len(energies), size)]
     total = math.fsum(w * n for w, n in zip(row.mean_w, lengths, strict=True))
     assert total == pytest.approx(math.fsum(energies), rel=1e-9, abs=1e-9)
+
+
+def test_the_peak_of_the_node_is_told_and_not_the_sum_of_peaks_that_fell_apart() -> None:
+    lone = [0.0] * 1000
+    gpu, rest = lone.copy(), lone.copy()
+    gpu[100], rest[900] = 300.0, 200.0
+    run = structs.replace(run_of(), series=Series(1.0, {"gpu:GPU-0": gpu, "rest:h": rest}))
+    whole = charts.whole_power_of(run)
+    assert whole is not None
+    assert max(whole.peak_w) == 300.0
+    spec = charts.power_chart(charts.power_of(run), run.duration_s, whole)
+    _, peaks = spec["layer"]
+    assert max(row["w"] for row in peaks["data"]["values"]) == 300.0
+    assert "at most 300 W" in page_of(run)
+
+
+def test_a_short_run_has_no_line_of_peaks() -> None:
+    run = run_of(slots=30)
+    assert "layer" not in charts.power_chart(
+        charts.power_of(run), run.duration_s, charts.whole_power_of(run)
+    )
+
+
+def test_a_series_without_readings_has_no_chart() -> None:
+    run = structs.replace(run_of(), series=Series(1.0, {"gpu:GPU-0": [], "rest:h": []}))
+    assert charts.whole_power_of(run) is None
+    assert charts.spent_until(run, [1.0], 1.2) == []
+    assert "Power over time" not in page_of(run)
+
+
+def test_water_of_which_a_part_is_unknown_is_told_as_a_lower_bound() -> None:
+    run = run_of()
+    reckoned = footprint(run, 1.2)
+    offsite = Amount.of(Quantity.of(3.0, basis=Basis.DERIVED))
+    for onsite, said in ((Missing("no cooling known"), True), (offsite, False)):
+        water = structs.replace(reckoned.water, onsite=onsite, offsite=offsite)
+        page = writing.html(document_of(run, structs.replace(reckoned, water=water)))
+        assert ("a lower bound: without water on-site" in page) is said
 
 
 def test_each_row_of_the_icicle_splits_the_one_above_to_the_joule() -> None:

@@ -2,7 +2,7 @@
 """A plan under way: clocks that jump, nights of 23 and 25 hours, providers that fail."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,46 +15,22 @@ import pytest
 from submeter.errors import ProviderDownError
 from submeter.planning.words import instant_utc_s
 from submeter.records.plans import Job, Plan
-from submeter.running.conducting import REPLAN_EVERY_S, Conductor, Replan, Replanner
+from submeter.running.conducting import (
+    NEWS_EVERY_S,
+    REPLAN_EVERY_S,
+    Conductor,
+    Replan,
+    Replanner,
+    Signs,
+)
 from submeter.running.following import Do, Next
 from submeter.running.launcher import WAITED_FOR
 from submeter.running.planned import Silent, signals_held, wait_for_start
 from submeter.storing.waits import WaitFile, read_wait
 from submeter.testing.clock import VirtualClock
 from submeter.units import s_to_ns
+from tests.running.hours import Hours
 from tests.running.plans import T0, H, order_of, plan_of
-
-
-class Hours:
-    """Signals that come at set times of a clock that goes on only while it is waited."""
-
-    def __init__(self, clock: VirtualClock, events: dict[float, int | Callable[[], None]]) -> None:
-        self.clock = clock
-        self.events = dict(sorted(events.items()))  # by monotonic seconds since now
-        self.began_ns = clock.monotonic_ns()
-        self.held = 0
-
-    def hold(self) -> Any:
-        self.held += 1
-        return self.held
-
-    def let_in(self, mask: Any) -> None:
-        assert mask == self.held
-        self.held -= 1
-
-    def take(self, most_s: float) -> int:
-        assert most_s > 0
-        passed_s = (self.clock.monotonic_ns() - self.began_ns) / 1e9
-        for at_s, event in self.events.items():
-            if at_s <= passed_s + most_s:
-                self.clock.advance(max(0.0, at_s - passed_s))
-                del self.events[at_s]
-                if callable(event):
-                    event()
-                    return 0
-                return event
-        self.clock.advance(most_s)
-        return 0
 
 
 class Keys(Silent):
@@ -80,10 +56,12 @@ def conducted(
     plan: Plan,
     clock: VirtualClock,
     replan: Replan | None = None,
+    signs: Signs | None = None,
     **order: Any,
 ) -> Iterator[Conductor]:
+    replanner = Replanner(replan, aside=False, signs=signs)
     with WaitFile(home, plan.id) as file:
-        yield Conductor(order_of(plan, **order), clock, file, Replanner(replan, aside=False))
+        yield Conductor(order_of(plan, **order), clock, file, replanner)
 
 
 def clock_at(at_s: float) -> VirtualClock:
@@ -264,6 +242,42 @@ def test_a_jump_of_the_clock_makes_the_plan_anew_at_once(tmp_path: Path) -> None
         clock.step_wall(2 * H)
         conductor.look()
         assert asked == [pytest.approx(T0 + 2 * H, abs=1)]
+
+
+def test_new_readings_make_the_plan_anew_within_a_minute(tmp_path: Path) -> None:
+    clock, readings, asked = clock_at(T0), [1], list[float]()
+
+    def replan(now_s: float, remaining: Job) -> Plan:
+        asked.append(now_s - T0)
+        return moved_to(3)(now_s, remaining)
+
+    plan = plan_of([(5 * H, 6 * H)])
+    with conducted(tmp_path, plan, clock, replan, lambda: len(readings)) as conductor:
+        hours = Hours(clock, {100: lambda: readings.append(2)})
+        assert wait_for_start(conductor, Keys(), hours) is None
+        assert conductor.now_s == pytest.approx(T0 + 3 * H, abs=0.01)
+    assert 100 < asked[0] <= 160
+    assert asked[1] - asked[0] == pytest.approx(REPLAN_EVERY_S, abs=60)
+
+
+def test_a_file_that_is_being_written_is_left_alone_until_it_rests(tmp_path: Path) -> None:
+    clock, size, asked = clock_at(T0), [0], list[float]()
+
+    def replan(now_s: float, remaining: Job) -> Plan:
+        asked.append(now_s - T0)
+        return moved_to(5)(now_s, remaining)
+
+    plan = plan_of([(5 * H, 6 * H)])
+    with conducted(tmp_path, plan, clock, replan, lambda: size[0]) as conductor:
+        for _ in range(20):
+            size[0] += 1
+            clock.advance(NEWS_EVERY_S)
+            conductor.look()
+        assert asked == []
+        for _ in range(5):
+            clock.advance(NEWS_EVERY_S)
+            conductor.look()
+        assert asked == [pytest.approx(21 * NEWS_EVERY_S)]
 
 
 @pytest.mark.parametrize(("key", "number"), [("start", 0), ("", signal.SIGUSR1)])

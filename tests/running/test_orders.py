@@ -2,14 +2,17 @@
 """What a new run knows of itself."""
 
 import os
+import platform
 import subprocess
+import sys
+import types
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from submeter.collecting.order import Order
-from submeter.running.orders import code_state, new_order
+from submeter.running.orders import code_state, new_order, versions
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
@@ -151,3 +154,18 @@ def test_a_run_takes_the_declared_pue_along(monkeypatch: pytest.MonkeyPatch) -> 
     assert new_order(leader_pid=1).place["pue"] == "1.25"
     monkeypatch.delenv("SUBMETER_PUE")
     assert "pue" not in new_order(leader_pid=1).place
+
+
+def test_versions_are_those_of_what_this_process_has_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = types.ModuleType("jax")
+    loaded.__dict__["__version__"] = "9.1"
+    monkeypatch.setitem(sys.modules, "jax", loaded)
+    monkeypatch.setitem(sys.modules, "transformers", types.ModuleType("transformers"))
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    told = versions()
+    assert told["python"] == platform.python_version().rstrip("+")
+    assert told["jax"] == "9.1"
+    assert "transformers" not in told
+    assert "tensorflow" not in told

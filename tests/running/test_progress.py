@@ -8,9 +8,10 @@ import pytest
 from benchmarks.probing_jobs import PROCESS, UP_NS, Job, Piece, Watched
 from submeter.collecting.marks import MarksWriter
 from submeter.errors import LedgerError
-from submeter.estimating.remaining import Outlook
+from submeter.estimating.remaining import NEIGHBOURS_RATIO, Outlook
+from submeter.records.devices import Device, DeviceKind
 from submeter.records.figures import Missing
-from submeter.records.frames import TOTAL_STEPS, Frame, Metric, Process
+from submeter.records.frames import TOTAL_STEPS, Frame, Head, Metric, Process
 from submeter.running.progress import Following, Progress, Steps, followed
 from submeter.running.watching import forecast
 from submeter.storing.journal import JournalWriter
@@ -96,6 +97,27 @@ def test_tokens_may_stand_for_steps(tmp_path: Path) -> None:
     assert done == [64.0 * (i + 1) for i in range(len(done))]
 
 
+@pytest.mark.parametrize(
+    ("machine", "boards", "doubt"),
+    [
+        ({"virtualisation": "KVM"}, 0, NEIGHBOURS_RATIO),
+        ({"virtualisation": "KVM"}, 1, 0.0),  # the board sets the pace
+        ({"virtualisation": ""}, 0, 0.0),
+        ({}, 0, 0.0),
+    ],
+)
+def test_neighbours_are_doubted_where_they_cannot_be_seen(
+    machine: dict[str, str], boards: int, doubt: float
+) -> None:
+    devices = [Device("cpu:0", DeviceKind.CPU, "a processor", "host")]
+    devices += [Device(f"gpu:{n}", DeviceKind.GPU, "a board", "host") for n in range(boards)]
+    head = Head(1, "run", 0, "host", "boot", 1, 2, 0, UP_NS, 1.0, machine=machine,
+                devices=tuple(devices))  # fmt: skip
+    progress = Progress()
+    progress.feed(head)
+    assert progress.neighbours_ratio == doubt
+
+
 def test_a_run_that_has_just_begun_says_so(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="just begun"):
         followed(tmp_path)
@@ -157,3 +179,26 @@ def test_steps_go_before_epochs() -> None:
     progress._processes[1].take(point(1, 30.0, epoch=7.0))
     assert not progress.by_epochs
     assert [mark.done for mark in progress.marks()] == [1]
+
+
+@pytest.mark.parametrize("said", ["inf", "nan", "0", "-5", "many"])
+def test_a_whole_that_is_none_leaves_what_was_said_before(said: str) -> None:
+    steps = Steps()
+    steps.take(Metric(UP_NS, {}, 1, text={TOTAL_STEPS: "400"}))
+    steps.take(Metric(UP_NS + NS_PER_S, {}, 2, text={TOTAL_STEPS: said}))
+    assert steps.total == 400
+
+
+@pytest.mark.parametrize("said", [float("inf"), float("nan"), 0.0, -5.0])
+def test_epochs_of_no_finite_number_are_not_said(said: float) -> None:
+    progress = epochs_alone(total_epochs=said)
+    assert progress.total is None
+    progress._processes[1].take(Metric(UP_NS + 30 * NS_PER_S, {"epoch": said}, None))
+    assert progress.marks() == [(3.0 * n, n) for n in range(1, 7)]
+
+
+def test_tokens_that_are_no_number_are_no_way() -> None:
+    tokens = Steps("tokens")
+    for amount in (64.0, float("nan"), 128.0):
+        tokens.take(Metric(UP_NS, {}, None, work={"tokens": amount}))
+    assert [done for _, done in tokens.marks] == [64.0, 128.0]

@@ -263,9 +263,8 @@ def _sign(before: Amount, after: Amount) -> Sign:
     """Whether *after* is less or more, a doubt that both share left out as far as both have it."""
     if after == before:
         return "the same"
-    ends = [a.figure("") for a in (before, after)]
     if before.value <= 0 or after.value <= 0:
-        old, new = ends
+        old, new = (a.figure("") for a in (before, after))
         return "less" if new.high < old.low else "more" if new.low > old.high else "not certain"
     moved: dict[str, float] = {}
     for sign, amount in ((1.0, after), (-1.0, before)):

@@ -94,6 +94,7 @@ def history(table: str, key: str, quantity: str) -> tuple[Factor, ...]:
     return tuple(_factor(table, row, dated=row is not found[-1]) for row in found)
 
 
+@cache
 def has(table: str, key: str, quantity: str) -> bool:
     """Whether the table knows *quantity* of *key*."""
     return _plain(key, quantity) and f"\n{key},{quantity}," in _text(table)

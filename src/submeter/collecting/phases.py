@@ -145,6 +145,14 @@ class Lane:
         finally:
             self.seq = words[at] = seq + 2
 
+    def walls_ns(self) -> dict[int, int]:
+        """How long each path was the innermost open one, by its number, up to now [ns]."""
+        found: dict[int, int] = {}
+        for index, slot in self.slots.items():
+            open_ns = time.monotonic_ns() - self.since_ns if slot == self.open_at else 0
+            found[index] = self.words[slot + _S_WALL] + open_ns
+        return found
+
     def hand_over(self, cpu_ns: int) -> None:
         """Give the thread's CPU time from *cpu_ns* on to another lane of it."""
         words, at = self.words, self.at

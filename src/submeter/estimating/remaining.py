@@ -14,20 +14,21 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from submeter.estimating.courses import Course, Interval, Mark, Stretch, intervals, taken
+from submeter.estimating.steady import FEW_RATIO, LEAST_INTERVALS, Steady
 from submeter.records.figures import Missing
 
-LEAST_INTERVALS: Final = 4
-MOST_WARM: Final = 0.75
-MOST_BLOCKS: Final = 40
 # Deviation of the cost of a step by a drift while the number of steps grows by e, and of the
 # drift itself from then on: fitted and checked by benchmarks/probing.py, see docs/probing.md.
 DRIFT_RATIO: Final = 0.015
 CHANGE_RATIO: Final = 0.007
-SEEN_ONCE_RATIO: Final = 0.25  # doubt about a pause that was seen once
+# Deviation of the mean cost of what is to come, on processors that others share unseen: fitted by
+# `python -m benchmarks.probing --fit-here` on real trainings.
+NEIGHBOURS_RATIO: Final = 0.08
 # Evaluation and checkpoints that no one has seen yet: the priors of `overheads`, a hundredth of
 # the steps each and five times as much or as little; most trainings pause ten times or more.
 UNSEEN_RATIO: Final = 0.01
@@ -41,59 +42,7 @@ _RARE: Final = 0.5  # of the intervals; a phase in more of them belongs to the s
 _STALL_MADS: Final = 8.0
 _MAD_TO_SD: Final = 1.4826
 STALL: Final = "stall"  # a pause without a name
-_T_95: Final = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83, 1.81)  # Student, 1 to 10
 _NORMAL_95: Final = 1.645
-
-
-class Mark(NamedTuple):
-    """So many steps (samples, tokens) were done at this time [s since the run began]."""
-
-    t_s: float
-    done: float
-
-
-class Stretch(NamedTuple):
-    """Time spent in a phase [s since the run began]."""
-
-    path: str
-    start_s: float
-    end_s: float
-
-
-class Course:
-    """A cumulative amount over time, straight between its points.
-
-    Parameters
-    ----------
-    t_s, totals
-        Instants in order [s] and what had been used by then, in any unit; never less.
-    """
-
-    def __init__(self, t_s: Sequence[float], totals: Sequence[float]) -> None:
-        if len(t_s) != len(totals) or not t_s:
-            msg = f"{len(t_s)} instants and {len(totals)} amounts make no course"
-            raise ValueError(msg)
-        self.t_s, self.totals = t_s, totals
-
-    @classmethod
-    def of_time(cls, end_s: float) -> "Course":
-        """Time itself, for forecasting how long it takes."""
-        return cls((0.0, max(end_s, 1e-9)), (0.0, max(end_s, 1e-9)))
-
-    @property
-    def end_s(self) -> float:
-        """Until when it is known [s]."""
-        return self.t_s[-1]
-
-    def at(self, t_s: float) -> float:
-        """Amount used by *t_s*; beyond its ends it stays."""
-        i = bisect.bisect_right(self.t_s, t_s)
-        if i == 0:
-            return self.totals[0]
-        if i == len(self.t_s):
-            return self.totals[-1]
-        (t0, t1), (a, b) = self.t_s[i - 1 : i + 1], self.totals[i - 1 : i + 1]
-        return a + (b - a) * (t_s - t0) / (t1 - t0)
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -154,16 +103,6 @@ class Outlook(msgspec.Struct, frozen=True):
         return self.spent + self.left / far, self.spent + self.left * far
 
 
-class Interval(NamedTuple):
-    """From one logged step to the next."""
-
-    start_s: float
-    end_s: float
-    steps: float
-    done: float  # at its end
-    kind: str = ""  # of the pause in it
-
-
 def outlook(
     marks: Sequence[Mark],
     course: Course,
@@ -172,6 +111,7 @@ def outlook(
     *,
     drift_ratio: float = DRIFT_RATIO,
     change_ratio: float = CHANGE_RATIO,
+    neighbours_ratio: float = 0.0,
 ) -> Outlook | Missing:
     """Whole amount of a training of *total* steps that was seen as far as *course* reaches.
 
@@ -185,6 +125,9 @@ def outlook(
         Time in phases; those that steps do not enter are pauses.
     drift_ratio, change_ratio
         Spread of drifts, and of what becomes of them; for fitting both.
+    neighbours_ratio
+        Deviation of the mean cost of what is to come by neighbours on the same processors, who
+        come and go unseen: `NEIGHBOURS_RATIO` in a virtual machine that has no board of its own.
 
     Returns
     -------
@@ -212,7 +155,7 @@ def outlook(
     spent = course.totals[-1]
     ahead = max(0.0, total - last.done)
     parts = with_pauses(parts, list(stretches))
-    steady = _Steady(parts, course, drift_ratio, change_ratio)
+    steady = Steady(parts, course, drift_ratio, change_ratio)
     pauses, pauses_sd = _pauses(parts, course, steady, total)
     unseen = ahead * steady.rate * _unseen_ratio(len(pauses), last.done / max(total, last.done))
     end = END_RATIO * max(0.0, course.at(known[0].t_s) - steady.rate * known[0].done)
@@ -226,6 +169,8 @@ def outlook(
         "unseen": unseen * math.sqrt(math.expm1(UNSEEN_LOG_SD**2)),
         "end": end,
     }
+    if neighbours_ratio > 0:
+        sds["neighbours"] = neighbours_ratio * ahead * steady.rate
     return Outlook(
         value=value,
         spent=spent,
@@ -237,19 +182,6 @@ def outlook(
         settled_after=steady.settled_after,
         pauses=pauses,
     )
-
-
-def intervals(marks: Sequence[Mark]) -> list[Interval]:
-    """Stretches between marks in which steps were done; a step that was logged twice is one."""
-    found: list[Interval] = []
-    before: Mark | None = None
-    for mark in marks:
-        if before is None or mark.done < before.done:  # began again from an older checkpoint
-            before = mark
-        elif mark.done > before.done:
-            found.append(Interval(before.t_s, mark.t_s, mark.done - before.done, mark.done))
-            before = mark
-    return found
 
 
 # --- pauses -------------------------------------------------------------------------------------
@@ -319,7 +251,7 @@ def _stalled(parts: Sequence[Interval]) -> set[Interval]:
 
 
 def _pauses(
-    parts: Sequence[Interval], course: Course, steady: "_Steady", total: float
+    parts: Sequence[Interval], course: Course, steady: "Steady", total: float
 ) -> tuple[tuple[Pause, ...], float]:
     """Each kind of pause with what is left of it, and the deviation of what all will take."""
     found: list[Pause] = []
@@ -327,11 +259,11 @@ def _pauses(
     first, last = parts[0].done - parts[0].steps, parts[-1].done
     for kind in dict.fromkeys(p.kind for p in parts if p.kind):
         rows = [p for p in parts if p.kind == kind]
-        costs = [max(0.0, _used(p, course) - steady.rate * p.steps) for p in rows]
+        costs = [max(0.0, taken(p, course) - steady.rate * p.steps) for p in rows]
         places = [p.done for p in rows if p.done > 1.5]  # noqa: PLR2004  # at step 1: a start
         every, left, left_sd = _rhythm(places, first, last, total, named=kind != STALL)
         cost = statistics.fmean(costs)
-        spread = statistics.stdev(costs) if len(costs) > 1 else SEEN_ONCE_RATIO * cost
+        spread = statistics.stdev(costs) if len(costs) > 1 else FEW_RATIO * cost
         found.append(Pause(kind, len(rows), every, cost, left))
         variance += (left * spread) ** 2 / len(rows) + left * spread**2 + (left_sd * cost) ** 2
     return tuple(found), math.sqrt(variance)
@@ -359,7 +291,7 @@ def _rhythm(
         return None, 0.0, 0.0
     if not silent and not gaps:
         left = (total - last) / even
-        return even, left, SEEN_ONCE_RATIO * left
+        return even, left, FEW_RATIO * left
     if not silent and max(off) <= _EVEN * even:
         return even, math.floor((total - places[-1]) / even + 1e-6), 0.5
     rate = len(places) / (last - first)
@@ -375,126 +307,3 @@ def _unseen_ratio(kinds: int, part: float) -> float:
 def unseen_of(found: Outlook) -> float:
     """What *found* holds for pauses that nobody has seen, in its unit."""
     return found.sds.get("unseen", 0.0) / math.sqrt(math.expm1(UNSEEN_LOG_SD**2))
-
-
-def _used(part: Interval, course: Course) -> float:
-    return course.at(part.end_s) - course.at(part.start_s)
-
-
-# --- steps --------------------------------------------------------------------------------------
-
-
-class _Steady:
-    """What a step costs once it has settled, and where that goes."""
-
-    def __init__(
-        self,
-        parts: Sequence[Interval],
-        course: Course,
-        drift_ratio: float,
-        change_ratio: float,
-    ) -> None:
-        blocks = _blocks([p for p in parts if not p.kind], course)
-        cut = settled(tuple(rate for rate, _, _ in blocks))
-        kept = blocks[cut:]
-        self.settled_after = blocks[cut - 1][1] if cut else 0.0
-        self._count = len(kept)
-        self._steps = math.fsum(weight for _, _, weight in kept)
-        weights = [weight / self._steps for _, _, weight in kept]
-        logs = [math.log(max(done, 1.0)) for _, done, _ in kept]
-        rates = [rate for rate, _, _ in kept]
-        self.rate = _dot(weights, rates)
-        self._middle = _dot(weights, logs)
-        across = [x - self._middle for x in logs]
-        spread = _dot(weights, [x * x for x in across])
-        slope = _dot(weights, [a * r for a, r in zip(across, rates, strict=True)])
-        slope = slope / spread if spread > 0 else 0.0
-        off = [r - self.rate - slope * a for r, a in zip(rates, across, strict=True)]
-        self._noise = self._noise_of(off, weights)
-        # the prior of the slope is that of drifts; the data narrow it
-        prior = (drift_ratio * self.rate) ** 2
-        data = self._noise**2 / (self._count * spread) if spread > 0 else math.inf
-        kept_part = prior / (prior + data) if prior + data > 0 else 0.0
-        self.slope = slope * kept_part
-        self._slope_sd = math.sqrt(prior * (1 - kept_part))
-        self._change_sd = change_ratio * self.rate
-
-    def _noise_of(self, off: Sequence[float], weights: Sequence[float]) -> float:
-        """Deviation of a block, as if blocks were independent of each other."""
-        n = self._count
-        if n < 3:  # noqa: PLR2004  # two points lie on a line
-            return SEEN_ONCE_RATIO * self.rate
-        variance = _dot(weights, [x * x for x in off]) * n / (n - 2)
-        if variance <= 0:
-            return 0.0
-        alike = sum(a * b for a, b in pairwise(off)) / (n - 1) / variance
-        alike = max(0.0, min(0.8, alike))
-        student = _T_95[min(n - 2, len(_T_95)) - 1] / _NORMAL_95 if n - 2 <= len(_T_95) else 1.0
-        return student * math.sqrt(variance * (1 + alike) / (1 - alike))
-
-    def _reach(self, done: float, total: float) -> float:
-        """Mean logarithm of the number of steps from *done* to *total*, over that of the data."""
-        low, high = max(done, 1.0), max(total, 2.0)
-        if high <= low:
-            return math.log(low) - self._middle
-        area = high * (math.log(high) - 1) - low * (math.log(low) - 1)
-        return area / (high - low) - self._middle
-
-    def ahead(self, done: float, total: float) -> float:
-        """Mean cost of the steps from *done* to *total*."""
-        return max(0.0, self.rate + self.slope * self._reach(done, total))
-
-    def noise_sd(self, ahead: float) -> float:
-        """Deviation of the mean of the steps ahead by what differs from block to block."""
-        if not self._steps:
-            return 0.0
-        per_block = self._steps / self._count
-        to_come = max(1.0, ahead / per_block)
-        return self._noise * math.sqrt(1 / self._count + 1 / to_come)
-
-    def drift_sd(self, done: float, total: float) -> float:
-        """Deviation of the mean of the steps ahead by drifts, known ones and those to come."""
-        reach = self._reach(done, total)
-        beyond = reach - (math.log(max(done, 1.0)) - self._middle)
-        return math.hypot(self._slope_sd * reach, self._change_sd * beyond)
-
-
-def _blocks(parts: Sequence[Interval], course: Course) -> list[tuple[float, float, float]]:
-    """Cost of a step, steps done by then and number of steps, of some forty blocks of *parts*."""
-    whole = math.fsum(p.steps for p in parts)
-    size = whole / min(MOST_BLOCKS, max(1, len(parts)))
-    found: list[tuple[float, float, float]] = []
-    steps = used = 0.0
-    for i, part in enumerate(parts):
-        steps += part.steps
-        used += _used(part, course)
-        if steps >= size * (1 - 1e-9) or i == len(parts) - 1:
-            found.append((used / steps, part.done, steps))
-            steps = used = 0.0
-    return found
-
-
-def settled(rates: Sequence[float]) -> int:
-    """How many of the first *rates* are a warm-up, at most three quarters of them.
-
-    Notes
-    -----
-    Minimises ``sum (y - mean)^2 / m^2`` over the ``m`` that are kept (MSER, White 1997).
-    """
-    best, cut = math.inf, 0
-    n = len(rates)
-    mean = squares = 0.0
-    for count, rate in enumerate(reversed(rates), start=1):  # adding one at a time (Welford)
-        step = rate - mean
-        mean += step / count
-        squares += step * (rate - mean)
-        first = n - count
-        if first <= MOST_WARM * n and count >= LEAST_INTERVALS:
-            error = squares / count**2
-            if error <= best:
-                best, cut = error, first
-    return cut
-
-
-def _dot(a: Sequence[float], b: Sequence[float]) -> float:
-    return math.fsum(x * y for x, y in zip(a, b, strict=True))

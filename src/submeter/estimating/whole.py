@@ -23,6 +23,7 @@ NAMES: Final = {  # of what the interval hangs on
     f"{KEY}/pauses": "evaluation and checkpoints differ",
     f"{KEY}/unseen": "evaluation or checkpoints not seen yet",
     f"{KEY}/end": "what comes behind the last step",
+    f"{KEY}/neighbours": "others on the same processors",
 }
 _SLOTS: Final = 1200
 _SLOT_S: Final = 60.0

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from submeter.interfaces.comparing import Compared
     from submeter.interfaces.program import MeasuredRun
     from submeter.records.footprints import Footprint
     from submeter.records.runs import Run
@@ -76,18 +79,57 @@ def _record(run: Run | MeasuredRun) -> Run:
     raise UsageError(f"there is nothing to reckon with: {why}", remedy="footprint(run) after it")
 
 
-def compare(*, width: int = WIDTH, **columns: Footprint | Run | MeasuredRun) -> str:
-    """Footprints side by side, each under its name; two of them with intervals and change.
+@overload
+def compare(*, width: int = ..., **columns: Footprint | Run | MeasuredRun) -> str: ...
+@overload
+def compare(
+    first: Run | MeasuredRun,
+    second: Run | MeasuredRun,
+    *others: Run | MeasuredRun,
+    by: str | Sequence[str] = ...,
+    same_work: bool = ...,
+    metric: str = ...,
+    target: float | None = ...,
+) -> Compared: ...
+def compare(*runs: Run | MeasuredRun, width: int = WIDTH, **given: Any) -> str | Compared:
+    """Runs beside each other: what is different about them, and what that did.
 
-    A run is taken as it was.
+    The first run is what the others are compared with. Given by name instead, footprints stand
+    side by side, each under its name (an underscore is written as a space), and what comes back
+    is the table; a run is taken as it was.
 
-    An underscore in a name is written as a space.
+    Parameters
+    ----------
+    by
+        ``phase`` or ``device``: their energy split so. Or the name of a parameter, tag or
+        argument: runs that say the same there are repetitions of each other.
+    same_work
+        Whether they are normalised by the work that they did and by the quality that they reached.
+    metric, target
+        Which quality, and how much of it.
 
     Raises
     ------
     UsageError
         If there is nothing to compare with.
     """
+    from submeter.errors import UsageError
+
+    if not runs:
+        return _side_by_side(given, width)
+    if len(runs) < 2:  # noqa: PLR2004  # here and there
+        raise UsageError("one run has nothing beside it", remedy="compare(before, after)")
+    from submeter.interfaces.comparing import compare_runs
+    from submeter.running.reckoning import reckoned
+
+    by = given.pop("by", ())
+    ways = by.split(",") if isinstance(by, str) else by
+    pairs = [(run, reckoned(run)) for run in map(_record, runs)]
+    return compare_runs(pairs, by=[way.strip() for way in ways if way.strip()], **given)
+
+
+def _side_by_side(columns: Mapping[str, Footprint | Run | MeasuredRun], width: int) -> str:
+    """Footprints side by side, each under its name; two of them with intervals and change."""
     import msgspec
 
     from submeter.errors import UsageError

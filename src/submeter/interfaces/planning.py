@@ -10,7 +10,7 @@ from submeter.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from submeter.planning.elastic import Scaling
+    from submeter.planning.scaling import Scaling
     from submeter.planning.weighing import Allowed, Site
     from submeter.records.places import Zone
     from submeter.records.plans import Job, Plan
@@ -106,7 +106,7 @@ def scaling_of(counts: str, profile: str, worker_w: float) -> Scaling:
     UsageError
         If they make no sense.
     """
-    from submeter.planning.elastic import Scaling
+    from submeter.planning.scaling import Scaling
 
     try:
         workers = tuple(int(word) for word in counts.split(","))
@@ -272,8 +272,21 @@ def _seconds(said: Mapping[str, Any], name: str) -> float:
     return duration_s(said[name], name.replace("_", " ")) if name in said else 0.0
 
 
-def made_anew(plan: Plan, now_utc_s: float, remaining: Job, provider: str) -> Plan:
+def provider_of(given: Mapping[str, Any], configured: str) -> str:
+    """Who is asked, wherever that will be when it is asked again; "" if nobody is."""
+    from pathlib import Path
+
+    said = str(given.get("provider") or (configured if given.get("live") else ""))
+    path = said.removeprefix("csv:")
+    return said if path == said else f"csv:{Path(path).absolute()}"
+
+
+def made_anew(
+    plan: Plan, now_utc_s: float, remaining: Job, provider: str, *, kept: bool = False
+) -> Plan:
     """*plan* for what remains of its job, by what *provider* ("": none) and its files say now.
+
+    With *kept* the provider is not asked: its kept answers are read.
 
     Raises
     ------
@@ -288,7 +301,7 @@ def made_anew(plan: Plan, now_utc_s: float, remaining: Job, provider: str) -> Pl
     from submeter.running.series import guard_by
 
     place = resolve_place(argument=plan.zone)
-    site = _told_anew(plan, place, (now_utc_s, remaining.deadline_s), provider)
+    site = _told_anew(plan, place, (now_utc_s, remaining.deadline_s), provider, kept=kept)
     weights = weights_of(plan.objective)
     guarded = site.past is not None and "carbon" in weights and plan.signal != "marginal"
     question = Question(
@@ -304,10 +317,14 @@ def made_anew(plan: Plan, now_utc_s: float, remaining: Job, provider: str) -> Pl
         command=plan.command,
     )
     made = decide(question, [site]).plan
-    return structs.replace(made, hours=plan.hours, price=plan.price, series=plan.series)
+    return structs.replace(
+        made, hours=plan.hours, price=plan.price, series=plan.series, provider=plan.provider
+    )
 
 
-def _told_anew(plan: Plan, place: Zone, span: tuple[float, float], provider: str) -> Site:
+def _told_anew(
+    plan: Plan, place: Zone, span: tuple[float, float], provider: str, *, kept: bool
+) -> Site:
     """Site of *plan*, whose carbon is told by a provider or by files."""
     from pathlib import Path
 
@@ -321,7 +338,10 @@ def _told_anew(plan: Plan, place: Zone, span: tuple[float, float], provider: str
         place, span, price=plan.price or settings.electricity_price or "",
         currency=settings.currency,
     )  # fmt: skip
-    site = live_site(offline, place, provider, *span) if provider else offline
+    site = offline
+    if provider:
+        since_s = plan.made_s if kept else None
+        site = live_site(offline, place, provider, *span, kept_since_utc_s=since_s)
     failures = [
         note.partition("because ")[2]
         for outlook in site.outlooks.values()

@@ -8,6 +8,7 @@ happens to the metering, unless asked to by ``strict=True``.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
@@ -120,7 +121,11 @@ def log(
         if total_steps is not None:
             from submeter.records.frames import TOTAL_STEPS
 
-            metrics[TOTAL_STEPS] = f"{float(total_steps):.15g}"
+            whole = float(total_steps)
+            if 0 < whole < math.inf:
+                metrics[TOTAL_STEPS] = f"{whole:.15g}"
+            else:  # the rest of the call stays good
+                joined.once(f"total_steps={whole:g} is no length of a training: left out")
         member.log(metrics, None if step is None else int(step), work)
     except Exception as exc:  # noqa: BLE001  # what a caller's tensor raises is not ours
         joined.once(f"a logged value was left out: {type(exc).__name__}: {exc}")

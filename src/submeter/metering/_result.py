@@ -29,6 +29,7 @@ from submeter.units import NS_PER_S, ns_to_s
 
 MAX_SLOTS: Final = 1200
 MAX_POINTS: Final = 2000
+MAX_CURVES: Final = 64  # sets of names that are thinned apart
 SILENT_S: Final = 3.0  # a device silent for so long at the end is said to be
 SHOWN_HOLE_S: Final = 0.05
 SANE_UTC_NS: Final = 1_577_836_800 * NS_PER_S  # 2020-01-01: a clock before that was never set
@@ -38,6 +39,29 @@ STATUSES: Final[dict[str, Status]] = {
     "killed": "killed",
     "stopped": "stopped",
 }
+
+_Point = tuple[int, int | None, dict[str, float]]  # instant, step, values
+
+
+class _Thinned:
+    """Points of equal names, every n-th of them."""
+
+    __slots__ = ("points", "seen", "stride")
+
+    def __init__(self) -> None:
+        self.points: list[_Point] = []
+        self.seen, self.stride = 0, 1
+
+    def take(self, point: _Point) -> None:
+        """Keep every n-th."""
+        self.seen += 1
+        if self.seen % self.stride == 0:
+            self.points.append(point)
+
+    def thin(self) -> None:
+        """Leave out every second one, now and from now on."""
+        del self.points[1::2]
+        self.stride *= 2
 
 
 class Result:
@@ -53,9 +77,7 @@ class Result:
         self.rest_ratio: float | None = None
         self.metrics: dict[str, float] = {}
         self.parameters: dict[str, str] = {}
-        self._points: list[tuple[int, int | None, dict[str, float]]] = []
-        self._stride = 1
-        self._seen = 0
+        self._curves: dict[frozenset[str], _Thinned] = {}
         self._work: dict[int, dict[str, float]] = {}
         self._slot_s = 1.0
         self._slots: dict[str, list[float]] = {}
@@ -75,12 +97,19 @@ class Result:
         if metric.work:
             self._work[pid] = dict(metric.work)
         if finite:
-            self._seen += 1
-            if self._seen % self._stride == 0:
-                self._points.append((metric.t_ns, metric.step, finite))
-            if len(self._points) > MAX_POINTS:
-                del self._points[1::2]
-                self._stride *= 2
+            self._keep_point((metric.t_ns, metric.step, finite))
+
+    def _keep_point(self, point: _Point) -> None:
+        """Keep it; where there are too many, thin the names that were logged most often.
+
+        An evaluation once an epoch is not left out for the losses of thousands of steps.
+        """
+        names = frozenset(point[2])
+        if names not in self._curves and len(self._curves) >= MAX_CURVES:
+            names = frozenset()
+        self._curves.setdefault(names, _Thinned()).take(point)
+        if sum(len(c.points) for c in self._curves.values()) > MAX_POINTS:
+            max(self._curves.values(), key=lambda c: len(c.points)).thin()
 
     # --- ranks and slots ---------------------------------------------------------------------
 
@@ -167,7 +196,9 @@ class Result:
             metrics=dict(self.metrics),
             metric_history=tuple(
                 MetricPoint(max(0.0, ns_to_s(t - start_ns)), values, step)
-                for t, step, values in sorted(self._points, key=lambda p: p[0])
+                for t, step, values in sorted(
+                    (p for c in self._curves.values() for p in c.points), key=lambda p: p[0]
+                )
             ),
             work=_summed(self._work.values()),
             series=Series(self._slot_s, self._slots),

@@ -1,87 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """On how many workers a job should run in each slot, given how it scales.
 
-The next worker goes where the energy it adds for the work it adds costs least. That is exact as
-long as each further worker brings less than the one before (a concave profile); one that is not is
-replaced by its hull, which is reached by changing between two counts inside a slot.
+Where changing is free, the next worker goes where the energy it adds for the work it adds costs
+least. That is exact as long as each further worker brings less than the one before (a concave
+profile); one that is not is replaced by its hull, which is reached by changing between two counts
+inside a slot. Where changing costs, `submeter.planning.resizing` tries all ways that may be best.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from submeter.errors import InfeasibleError, UsageError
 from submeter.planning.costs import Costs, Floats
+from submeter.planning.resizing import Resizing, Slots, slots_of
+from submeter.planning.scaling import Scaling
 from submeter.planning.single import at_once_slices, check, priced
 from submeter.records.plans import Job, Slice
 from submeter.units import J_PER_KWH
 
 _TINY: Final = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """How fast a job runs on several counts of workers, and what it draws there.
-
-    Attributes
-    ----------
-    workers
-        Counts that may be used, rising.
-    throughput
-        Work in a second on each count, in any unit; only ratios matter.
-    power_w
-        Power at the wall on each count [W].
-    """
-
-    workers: tuple[int, ...]
-    throughput: tuple[float, ...]
-    power_w: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        sizes = {len(self.workers), len(self.throughput), len(self.power_w)}
-        if len(sizes) != 1 or not self.workers:
-            raise UsageError(
-                "a scaling profile needs a throughput and a power for each count of workers",
-                remedy="give as many of each",
-            )
-        rising = all(np.diff(self.workers) > 0) and self.workers[0] > 0
-        if not rising or min(self.throughput) <= 0 or min(self.power_w) <= 0:
-            raise UsageError(
-                "counts of workers have to rise, throughput and power to be above zero",
-                remedy="sort the counts, and leave out those that do not run",
-            )
-
-    @classmethod
-    def amdahl(
-        cls,
-        workers: tuple[int, ...],
-        *,
-        parallel_ratio: float,
-        worker_w: float,
-        fixed_w: float = 0.0,
-    ) -> Self:
-        """Profile by Amdahl's law [1]_: a given profile, not a measured one.
-
-        Parameters
-        ----------
-        parallel_ratio
-            Share of the work on one worker that more of them divide, 0 to 1.
-        worker_w, fixed_w
-            Power of each worker, and of what runs once [W].
-
-        References
-        ----------
-        .. [1] G. M. Amdahl, Validity of the single processor approach to achieving large scale
-           computing capabilities, AFIPS 1967.
-        """
-        if not 0 <= parallel_ratio <= 1:
-            raise UsageError(
-                f"a parallel share of {parallel_ratio:g} is none", remedy="give 0 to 1"
-            )
-        speed = tuple(1 / (1 - parallel_ratio + parallel_ratio / n) for n in workers)
-        return cls(workers, speed, tuple(fixed_w + n * worker_w for n in workers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +44,9 @@ class Allocation:
         hull of the profile.
     unit
         Of the costs.
+    gap_ratio
+        By how much at most a cheaper allocation may be missed, of the objective [1]; 0 where the
+        search was exhausted, as it is unless there are very many ways that cost the same.
     """
 
     slices: tuple[Slice, ...]
@@ -110,6 +55,7 @@ class Allocation:
     energy_kwh: float
     unused: tuple[int, ...] = ()
     unit: str = ""
+    gap_ratio: float = 0.0
 
     @property
     def saving_ratio(self) -> float:
@@ -132,7 +78,7 @@ class Allocation:
 def elastic(
     costs: Costs, job: Job, scaling: Scaling, *, base: int | None = None, zone: str = ""
 ) -> Allocation:
-    """Cheapest number of workers in each slot: exact for the profile's hull.
+    """Cheapest number of workers in each slot: exact, of the profile's hull if changes are free.
 
     Parameters
     ----------
@@ -140,7 +86,10 @@ def elastic(
         Cost of a kilowatt-hour in each slot.
     job
         Its duration is that on *base* workers; powers are those of *scaling*. It may be paused
-        and resized at no cost: choose slots that are long against what that takes.
+        and resized. Where that costs (``checkpoint_s``, ``restart_s``, ``idle_w``), counts change
+        on edges of slots: the checkpoint ends the old stretch, coming back begins the new one, at
+        the power of each, and a slot shorter than both is not changed at. The end of the work
+        is anywhere in a slot.
     base
         Count that the duration is told for, and that starting at once runs on; else the first.
 
@@ -170,34 +119,63 @@ def elastic(
     _check_room(job, float(speed.max()))
     near = costs.within(job.earliest_s, job.deadline_s)
     edges_s = near.start_utc_s + near.edges_s()
-    from_s = np.maximum(edges_s[:-1], job.earliest_s)
-    room_s = np.minimum(edges_s[1:], job.deadline_s) - from_s
-    if near.forbidden.size:
-        room_s = np.where(near.forbidden, 0.0, room_s)
+    slots = slots_of(near.per_kwh, edges_s, job, near.forbidden)
+    if job.checkpoint_s or job.restart_s or job.idle_w:
+        found = _with_changes(slots, job, scaling, speed)
+    else:
+        found = _without(near, slots, job, scaling, speed)
+    pieces, objective, energy_kwh, unused, gap_ratio = found
+    counts = (0, *scaling.workers)
+    return Allocation(
+        _merged([(a, b, counts[k]) for a, b, k in pieces], zone),
+        objective,
+        _at_once(costs, job, scaling.power_w[at]),
+        energy_kwh,
+        tuple(scaling.workers[k] for k in unused),
+        near.unit.removesuffix("/kWh"),
+        gap_ratio,
+    )
+
+
+class _Found(NamedTuple):
+    pieces: Sequence[tuple[float, float, int]]
+    objective: float
+    energy_kwh: float
+    unused: Sequence[int] = ()
+    gap_ratio: float = 0.0
+
+
+def _without(near: Costs, slots: Slots, job: Job, scaling: Scaling, speed: Floats) -> _Found:
+    """The best allocation where changes cost nothing."""
     rates = np.concatenate(([0.0], speed))
     power_w = np.array([0.0, *scaling.power_w])
-    lower, upper = hull(rates, power_w), hull(rates, -power_w)
-    work_s = _filled(near.per_kwh, room_s, rates, power_w, (lower, upper), job.duration_s)
-    pieces, used_kwh = _realised(near.per_kwh, from_s, room_s, work_s, rates, power_w,
-                                 (lower, upper))  # fmt: skip
-    counts = (0, *scaling.workers)
-    slices = _merged([(a, b, counts[k]) for a, b, k in pieces], zone)
-    at_once = _at_once(costs, job, scaling.power_w[at])
-    unused = tuple(n for k, n in enumerate(scaling.workers, 1) if k not in lower)
-    return Allocation(
-        slices,
-        float(used_kwh @ near.per_kwh),
-        at_once,
-        float(used_kwh.sum()),
-        unused,
-        near.unit.removesuffix("/kWh"),
+    hulls = hull(rates, power_w), hull(rates, -power_w)
+    work_s = _filled(near.per_kwh, slots.room_s, rates, power_w, hulls, job.duration_s)
+    pieces, used_kwh = _realised(
+        near.per_kwh, slots.from_s, slots.room_s, work_s, rates, power_w, hulls
+    )
+    unused = [k for k in range(len(speed)) if k + 1 not in hulls[0]]
+    return _Found(pieces, float(used_kwh @ near.per_kwh), float(used_kwh.sum()), unused)
+
+
+def _with_changes(slots: Slots, job: Job, scaling: Scaling, speed: Floats) -> _Found:
+    """The best allocation where changes cost."""
+    found = Resizing(slots, job, scaling, speed).best()
+    if found is None:
+        raise _does_not_fit()
+    return _Found(found.stretches, found.cost, found.energy_j / J_PER_KWH, (), found.gap_ratio)
+
+
+def _does_not_fit() -> InfeasibleError:
+    return InfeasibleError(
+        "the work does not fit into the hours that are allowed, on any number of workers",
+        remedy="allow more hours, more workers or a later deadline",
     )
 
 
 def _check_room(job: Job, fastest: float) -> None:
     """Refuse what even the fastest count cannot do in time."""
-    hurried = Job(job.duration_s / fastest, job.earliest_s, job.deadline_s, job.power_w)
-    check(hurried)
+    check(msgspec.structs.replace(job, duration_s=job.duration_s / fastest))
 
 
 def hull(rates: Floats, power_w: Floats) -> list[int]:
@@ -243,10 +221,7 @@ def _filled(
     before = np.cumsum(amounts[order]) - amounts[order]
     taken = np.clip(wanted_s - before, 0.0, amounts[order])
     if taken.sum() < wanted_s - 1e-6:
-        raise InfeasibleError(
-            "the work does not fit into the hours that are allowed, on any number of workers",
-            remedy="allow more hours, more workers or a later deadline",
-        )
+        raise _does_not_fit()
     work_s: Floats = np.bincount(slots_[order], weights=taken, minlength=per_kwh.size).astype(
         float
     )

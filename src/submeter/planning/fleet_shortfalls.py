@@ -9,7 +9,7 @@ import numpy as np
 
 from submeter.planning.fleet_moves import Board
 from submeter.planning.fleet_prices import Prices, cheapest
-from submeter.planning.fleets import Fleet, Floats, Task
+from submeter.planning.fleets import Fleet, Floats, LeftS, Task, endless
 
 _ROUNDS: Final = 30
 _LACKS: Final = 1e-6
@@ -46,13 +46,15 @@ def impossible(fleet: Fleet, tasks: Sequence[Task]) -> list[str]:
     return why
 
 
-def reasons(fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str]) -> list[str]:
+def reasons(
+    fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str], left_s: LeftS = endless
+) -> list[str]:
     """What stands in the way of all *tasks* together: the least capacity to be added.
 
     If even parts of schedules do not fit, that is proved by a linear programme in which capacity
     may be exceeded at a price. If parts fit and whole schedules were not found, that is said.
     """
-    from submeter.planning.fleet_columns import Master
+    from submeter.planning.fleet_programme import Master
 
     able = [
         task
@@ -63,7 +65,10 @@ def reasons(fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str]) -> lis
     master = Master(np.full(len(able), dearest), Board.of(fleet), elastic=True)
     keys: set[tuple[int, int, int, bytes]] = set()
     prices = _free(fleet)
+    some = ", ".join(unplaced[:3]) + (" and others" if len(unplaced) > 3 else "")  # noqa: PLR2004
     for _ in range(_ROUNDS):
+        if left_s() <= 0:
+            return [f"no place was found for {some} in the time that planning may take"]
         new = []
         for i, task in enumerate(able):
             found = cheapest(i, task, prices, _free(fleet).energy)
@@ -79,7 +84,6 @@ def reasons(fleet: Fleet, tasks: Sequence[Task], unplaced: Sequence[str]) -> lis
     told = _told(fleet, over_kw, "kW") + _told(fleet, over_gpus, "GPUs")
     if told:
         return told
-    some = ", ".join(unplaced[:3]) + (" and others" if len(unplaced) > 3 else "")  # noqa: PLR2004
     return [f"no place was found for {some}, though capacity would do if jobs could be split"]
 
 

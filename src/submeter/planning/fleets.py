@@ -6,6 +6,7 @@ bound that no plan can beat, so that the distance to the best one is known and n
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ from submeter.units import S_PER_H
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+LeftS = Callable[[], float]
+"""Gives the time that is left for planning [s]."""
 
 GAP_RATIO: Final = 0.02
 _EPSILON: Final = 1e-9
@@ -127,6 +130,8 @@ class FleetPlan:
         ``(cost - bound) / |bound|`` [1].
     rounds, columns
         Of the column generation: how often all jobs were priced, how many schedules were kept.
+    late
+        Whether the time for planning was up before it was done.
     """
 
     placed: tuple[Placed, ...]
@@ -136,6 +141,7 @@ class FleetPlan:
     gap_ratio: float
     rounds: int
     columns: int
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +172,17 @@ class Task:
         return len(self.energy_kwh)
 
 
+def endless() -> float:
+    """No limit of time."""
+    return math.inf
+
+
 def plan_fleet(
-    fleet: Fleet, *, gap_ratio: float = GAP_RATIO, best_effort: bool = False
+    fleet: Fleet,
+    *,
+    gap_ratio: float = GAP_RATIO,
+    best_effort: bool = False,
+    left_s: LeftS = endless,
 ) -> FleetPlan:
     """The cheapest plan for all jobs of *fleet*, within *gap_ratio* of the bound if it is found.
 
@@ -177,6 +192,9 @@ def plan_fleet(
         Stop as soon as cost and bound are no further apart [1].
     best_effort
         Place as many jobs as possible instead of raising.
+    left_s
+        Gives the time that is left for planning [s]; when there is none, the best plan so far
+        is given, with its gap.
 
     Raises
     ------
@@ -190,8 +208,10 @@ def plan_fleet(
     Column generation (Dantzig and Wolfe 1960): each job chooses one of its schedules, capacities
     couple them. A linear programme over the schedules known so far prices capacity; under these
     prices each job's best schedule is found exactly by dynamic programming, and the sum of these
-    is the Lagrangian bound. Schedules of the programme that are whole are kept, the others are
-    placed into what is left, and jobs move one by one while that helps.
+    is the Lagrangian bound. Whole plans are made of the programme's shares, large jobs first; the
+    few jobs that pay most above their best schedule, or have no place, choose anew with those in
+    their way, by a mixed-integer programme; if need be, schedules are fixed a few at a time while
+    prices change for the others.
     """
     from submeter.planning.fleet_columns import solve
     from submeter.planning.fleet_shortfalls import impossible, reasons
@@ -200,9 +220,9 @@ def plan_fleet(
     alone = impossible(fleet, tasks)
     if alone and not best_effort:
         raise _infeasible(alone)
-    solved = solve(fleet, tasks, gap_ratio=gap_ratio)
+    solved = solve(fleet, tasks, gap_ratio=gap_ratio, left_s=left_s)
     if solved.unplaced and not best_effort:
-        raise _infeasible(reasons(fleet, tasks, solved.unplaced))
+        raise _infeasible(reasons(fleet, tasks, solved.unplaced, left_s))
     return solved
 
 

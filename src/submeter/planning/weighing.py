@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -13,8 +14,9 @@ from submeter.forecasting.series import Series
 from submeter.planning.cautious import Cautious, best_by_both
 from submeter.planning.costs import Costs, Floats
 from submeter.planning.courses import energies_kwh
-from submeter.planning.elastic import Scaling, elastic
+from submeter.planning.elastic import elastic
 from submeter.planning.outlooks import Outlook
+from submeter.planning.scaling import Scaling
 from submeter.planning.single import best
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Job, Signal, Slice
@@ -196,7 +198,7 @@ class Weighing:
     def _energy(self, slices: tuple[Slice, ...]) -> Floats:
         slots = Costs(self._start_s, self._step_s, np.zeros(self._count), "")
         if self._question.scaling is not None:
-            return scaled_kwh(self._question.scaling, slices, slots)
+            return scaled_kwh(self._question.scaling, slices, slots, self._question.job.idle_w)
         return energies_kwh(self._question.job, slices, slots)
 
     def _totals(self, site: Site, slices: tuple[Slice, ...]) -> dict[str, tuple[float, Floats]]:
@@ -292,14 +294,21 @@ class Weighing:
         )
 
 
-def scaled_kwh(scaling: Scaling, slices: tuple[Slice, ...], slots: Costs) -> Floats:
-    """Energy in each slot of a job that runs on several counts of workers, ``(n,)`` [kWh]."""
-    power_w = dict(zip(scaling.workers, scaling.power_w, strict=True))
+def scaled_kwh(
+    scaling: Scaling, slices: tuple[Slice, ...], slots: Costs, idle_w: float = 0.0
+) -> Floats:
+    """Energy in each slot of a job that runs on several counts of workers, ``(n,)`` [kWh].
+
+    Between its slices it draws *idle_w*.
+    """
+    power_w = {size.workers: size.power_w for size in scaling.sizes}
+    drawn = [(piece.start_s, piece.end_s, power_w[piece.workers]) for piece in slices]
+    drawn += [(a.end_s, b.start_s, idle_w) for a, b in pairwise(slices)]
     edges_s = slots.start_utc_s + slots.edges_s()
     made = np.zeros(slots.per_kwh.size)
-    for piece in slices:
-        inside_s = np.minimum(edges_s[1:], piece.end_s) - np.maximum(edges_s[:-1], piece.start_s)
-        made += np.maximum(inside_s, 0.0) * (power_w[piece.workers] / J_PER_KWH)
+    for begin_s, end_s, drawn_w in drawn:
+        inside_s = np.minimum(edges_s[1:], end_s) - np.maximum(edges_s[:-1], begin_s)
+        made += np.maximum(inside_s, 0.0) * (drawn_w / J_PER_KWH)
     return made
 
 

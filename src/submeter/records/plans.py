@@ -99,5 +99,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hours: str = ""  # of each day in which it may work, by the clock of the zone: 22:00-06:00
     price: str = ""  # of a kilowatt-hour, as it was written; that of the settings if ""
     series: tuple[str, ...] = ()  # files that the forecast was made from
+    provider: str = ""  # who was asked for it; "" if nobody was
     source: str = ""  # of the forecast, and what it was made from
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from submeter.metering.separate import invert
 from submeter.reducing import student
 from submeter.reducing.evidence import LEVEL, Evidence
 
@@ -137,27 +138,12 @@ def _fit(energies: Sequence[float], fitted: Sequence[float], terms: int) -> tupl
 def _least_squares(
     rows: Sequence[Sequence[float]], values: Sequence[float]
 ) -> tuple[list[float], list[list[float]]] | None:
-    """Slopes and the inverse of XᵀX, by elimination with pivots; None if it is singular."""
+    """Slopes and the inverse of XᵀX; None if it is singular."""
     p = len(rows[0])
-    scale = [math.sqrt(math.fsum(r[j] ** 2 for r in rows)) or 1.0 for j in range(p)]
-    scaled = [[r[j] / scale[j] for j in range(p)] for r in rows]
-    work = [
-        [math.fsum(r[i] * r[j] for r in scaled) for j in range(p)]
-        + [1.0 if i == j else 0.0 for j in range(p)]
-        for i in range(p)
-    ]
-    for i in range(p):
-        best = max(range(i, p), key=lambda k: abs(work[k][i]))
-        if abs(work[best][i]) < _SINGULAR:
-            return None
-        work[i], work[best] = work[best], work[i]
-        pivot = work[i][i]
-        work[i] = [x / pivot for x in work[i]]
-        for k in range(p):
-            if k != i:
-                factor = work[k][i]
-                work[k] = [x - factor * y for x, y in zip(work[k], work[i], strict=True)]
-    inverse = [[work[i][p + j] / (scale[i] * scale[j]) for j in range(p)] for i in range(p)]
+    gram = [[math.fsum(r[i] * r[j] for r in rows) for j in range(p)] for i in range(p)]
+    inverse = invert(gram)
+    if inverse is None:
+        return None
     moments = [math.fsum(r[j] * y for r, y in zip(rows, values, strict=True)) for j in range(p)]
     slopes = [math.fsum(c * m for c, m in zip(line, moments, strict=True)) for line in inverse]
     return slopes, inverse

@@ -116,10 +116,9 @@ def mean_energy(runs: Sequence[Measured]) -> Figure | Missing:
 
 
 def side(label: str, runs: Sequence[Measured], command: Sequence[str] = ()) -> Side:
-    """What one side was, on average."""
-    work: dict[str, float] = {}
-    for unit in {u for m in runs for u in m.run.work}:
-        work[unit] = statistics.fmean(m.run.work.get(unit, 0.0) for m in runs)
+    """What one side was, on average; work that some of its runs did not log is left out."""
+    logged = set.intersection(*(set(m.run.work) for m in runs)) if runs else set()
+    work = {unit: statistics.fmean(m.run.work[unit] for m in runs) for unit in sorted(logged)}
     first = tuple(command) or (runs[0].run.command if runs else ())
     return Side(
         label=label,
@@ -127,7 +126,7 @@ def side(label: str, runs: Sequence[Measured], command: Sequence[str] = ()) -> S
         command=first,
         energy=mean_energy(runs),
         duration_s=statistics.fmean(m.run.duration_s for m in runs) if runs else 0.0,
-        work=dict(sorted(work.items())),
+        work=work,
     )
 
 

@@ -21,9 +21,11 @@ def fleet_text(fleet: "Fleet", plan: "FleetPlan", objective: str, width: int) ->
     unit = UNITS.get(objective, "weighted")
     energy_kwh = sum(float(p.energy_kwh.sum()) for p in plan.placed)
     above = f"{100 * plan.gap_ratio:.2f} %"
+    late = " (time was up)" if plan.late else ""
     lines = [
         f"{len(plan.placed)} jobs on {len(fleet.sites)} sites",
-        f"  {objective:9} {_number(plan.cost)} {unit}, at most {above} above the least possible",
+        f"  {objective:9} {_number(plan.cost)} {unit}, at most {above} above the least possible"
+        + late,
         f"  energy    {energy_kwh:,.4g} kWh of the jobs, before losses of the facilities",
         "",
     ]
@@ -50,6 +52,7 @@ def fleet_document(fleet: "Fleet", plan: "FleetPlan", objective: str) -> dict[st
         "gap_ratio": plan.gap_ratio,
         "rounds": plan.rounds,
         "columns": plan.columns,
+        "late": plan.late,
         "unplaced": list(plan.unplaced),
         "jobs": [
             {

@@ -208,6 +208,26 @@ def write_ratio(ratio: float | None) -> str:
     return f"{100 * ratio:.0f} %"
 
 
+def write_percent(ratio: float) -> str:
+    """``27 %``, ``3.1 %``, ``0.6 %``."""
+    size = abs(100 * ratio)
+    digits = 0 if size >= 9.95 else 1  # noqa: PLR2004  # two significant digits
+    return f"{100 * ratio:.{digits}f} %".replace("-", "−")
+
+
+def write_signed_percent(ratio: float) -> str:
+    """``+3.1 %``, ``−0.6 %``."""
+    return write_percent(ratio) if ratio < 0 else f"+{write_percent(ratio)}"
+
+
+def write_percent_interval(figure: Figure) -> str:
+    """``23 – 31`` where both ends have one sign, ``−1.9 … +3.1`` where not."""
+    low, high = (write_percent(x).removesuffix(" %") for x in (figure.low, figure.high))
+    if figure.low > 0:
+        return f"{low} – {high}"
+    return f"{low} … {'+' if figure.high > 0 else ''}{high}"
+
+
 def write_doubt(figure: Figure | Missing | None) -> str:
     """Ends of the interval beside the value: ``±38 %``, or ``−43 … +130 %`` where they differ."""
     if not isinstance(figure, Figure) or figure.value <= 0 or not _finite(figure):

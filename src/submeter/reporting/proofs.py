@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.proofs import Proof, Quality, Side
-from submeter.reporting.numbers import MISSING, write, write_duration
+from submeter.reporting.numbers import (
+    MISSING,
+    write,
+    write_duration,
+    write_percent,
+    write_percent_interval,
+    write_signed_percent,
+)
 from submeter.reporting.text import cut, plain, table
 from submeter.reporting.words import JSON_SCHEMA
 
@@ -36,22 +43,24 @@ def _answer(proof: Proof) -> str:
     ratio = proof.saving_ratio
     if isinstance(ratio, Missing):
         return f"Not shown: {proof.why}."
-    between = signed_interval(ratio)
+    between = write_percent_interval(ratio)
     if proof.shown:
         joules = "" if isinstance(proof.saving, Missing) else f", {write(proof.saving.value, 'J')}"
-        saved = f"{percent(ratio.value)} ({between}, 95 %){joules} a run{_time(proof)}"
+        saved = f"{write_percent(ratio.value)} ({between}, 95 %){joules} a run{_time(proof)}"
         per = "" if proof.per == "run" else f", compared by the {proof.per}"
         return f"Shown: {b} saves {saved}{per}."
     if ratio.high < 0:
         return (
-            f"Not shown: {b} uses {percent(-ratio.value)} more than {a} ({between} saved, 95 %), "
-            "beyond the noise."
+            f"Not shown: {b} uses {write_percent(-ratio.value)} more than {a} ({between} saved, "
+            "95 %), beyond the noise."
         )
     if ratio.low > 0:
-        return f"Not shown: {proof.why}. It uses {percent(ratio.value)} less ({between}, 95 %)."
+        return (
+            f"Not shown: {proof.why}. It uses {write_percent(ratio.value)} less ({between}, 95 %)."
+        )
     return (
-        f"Not shown: the difference, {signed_percent(ratio.value)} saved ({between}), is inside "
-        "the noise."
+        f"Not shown: the difference, {write_signed_percent(ratio.value)} saved ({between}), is "
+        "inside the noise."
     )
 
 
@@ -62,7 +71,7 @@ def _time(proof: Proof) -> str:
     if ratio.low <= 1 <= ratio.high:
         return ", in about the same time"
     less = ratio.value < 1
-    return f", and takes {percent(abs(1 - ratio.value))} {'less' if less else 'more'} time"
+    return f", and takes {write_percent(abs(1 - ratio.value))} {'less' if less else 'more'} time"
 
 
 def _quality_line(proof: Proof) -> str:
@@ -82,7 +91,9 @@ def _conditions(proof: Proof) -> str:
     if proof.mode == "stored":
         runs = f"{len(proof.a.runs)} and {len(proof.b.runs)} stored runs, not interleaved"
         fit = proof.fit.get("cv_rmse_ratio")
-        return runs + (f"; the baseline varies by {percent(fit)} (CV(RMSE))." if fit else ".")
+        return runs + (
+            f"; the baseline varies by {write_percent(fit)} (CV(RMSE))." if fit else "."
+        )
     looks = "one look" if proof.mode == "fixed" else "may be looked at after each"
     return f"{proof.pairs} pairs, interleaved in random order, same machine; {looks}."
 
@@ -105,8 +116,8 @@ def _basis(proof: Proof) -> str:
     if weak < 0.01:  # noqa: PLR2004  # a hundredth
         return ""
     return (
-        f"{percent(weak)} of this energy is modelled or assumed, not metered: what a model does "
-        "not see (clocks, instruction mix) is not in the saving."
+        f"{write_percent(weak)} of this energy is modelled or assumed, not metered: what a model "
+        "does not see (clocks, instruction mix) is not in the saving."
     )
 
 
@@ -114,30 +125,10 @@ def _could(proof: Proof) -> str:
     least = proof.minimum_detectable_ratio
     if least is None or proof.shown:
         return ""
-    words = f"{proof.pairs} pairs could have shown {percent(least)}"
+    words = f"{proof.pairs} pairs could have shown {write_percent(least)}"
     needed = proof.pairs_for_it
     more = needed is not None and needed > proof.pairs
     return words + (f"; a difference like this one takes about {needed}." if more else ".")
-
-
-def percent(ratio: float) -> str:
-    """``27 %``, ``3.1 %``, ``0.6 %``."""
-    size = abs(100 * ratio)
-    digits = 0 if size >= 9.95 else 1  # noqa: PLR2004  # two significant digits
-    return f"{100 * ratio:.{digits}f} %".replace("-", "−")
-
-
-def signed_percent(ratio: float) -> str:
-    """``+3.1 %``, ``−0.6 %``."""
-    return percent(ratio) if ratio < 0 else f"+{percent(ratio)}"
-
-
-def signed_interval(figure: Figure) -> str:
-    """``23 – 31`` where both ends have one sign, ``−1.9 … +3.1`` where not."""
-    low, high = (percent(x).removesuffix(" %") for x in (figure.low, figure.high))
-    if figure.low > 0:
-        return f"{low} – {high}"
-    return f"{low} … {'+' if figure.high > 0 else ''}{high}"
 
 
 def proof_document(proof: Proof) -> dict[str, object]:
@@ -194,8 +185,8 @@ def savings_words(proofs: Sequence[Proof]) -> str:
         rows.append(
             [
                 p.made_utc[:16].replace("T", " "),
-                percent(ratio.value) if isinstance(ratio, Figure) else MISSING,
-                signed_interval(ratio) if isinstance(ratio, Figure) else MISSING,
+                write_percent(ratio.value) if isinstance(ratio, Figure) else MISSING,
+                write_percent_interval(ratio) if isinstance(ratio, Figure) else MISSING,
                 write(p.saving.value, "J") if isinstance(p.saving, Figure) else MISSING,
                 plain(f"{p.a.label} → {p.b.label}", width=40)
                 + ("" if p.shown else " (not shown)"),

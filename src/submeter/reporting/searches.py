@@ -8,8 +8,7 @@ from typing import Final
 
 from submeter.records.figures import Figure, Missing
 from submeter.records.searches import SearchResult, SearchTrial
-from submeter.reporting.numbers import MISSING, write, write_duration
-from submeter.reporting.proofs import percent
+from submeter.reporting.numbers import MISSING, write, write_duration, write_percent
 from submeter.reporting.text import cut, fitted, plain
 from submeter.reporting.words import JSON_SCHEMA
 
@@ -41,7 +40,7 @@ def _answer(found: SearchResult) -> str:
         return f"Least energy: {setting}, {write(best.energy)}; {found.saving_why}."
     price = "at no more time and no less quality" if found.free else f"for {found.bought_with}"
     return (
-        f"{setting} used {percent(saving)} less than the default, {write(best.energy)} "
+        f"{setting} used {write_percent(saving)} less than the default, {write(best.energy)} "
         f"a run, {price} (one run of each: to be proven)."
     )
 

@@ -30,8 +30,10 @@ from submeter.units import ns_to_s
 __all__ = ["Conductor", "Replan", "Replanner"]
 
 REPLAN_EVERY_S: Final = 900.0  # readings of grids come every 5 to 60 minutes
+NEWS_EVERY_S: Final = 10.0  # between two looks at whether files have changed
 KEEP_EVERY_S: Final = 60.0  # so much accounted work a killed planner may forget
 Replan = Callable[[float, Job], Plan]
+Signs = Callable[[], object]
 
 
 class Replanner:
@@ -44,11 +46,17 @@ class Replanner:
         plan stays. What it raises is said and leaves the plan as it is.
     aside
         Do it in a thread; without, within `ask`.
+    signs
+        Gives something that is another when there are new readings, at next to no cost.
     """
 
-    def __init__(self, replan: Replan | None, *, aside: bool = True) -> None:
+    def __init__(
+        self, replan: Replan | None, *, aside: bool = True, signs: Signs | None = None
+    ) -> None:
         self._replan = replan
         self._aside = aside
+        self._signs = signs
+        self._read = self._last = None if signs is None else signs()
         self._busy: threading.Thread | None = None
         self._found: Plan | None = None
         self.failure = ""
@@ -62,6 +70,16 @@ class Replanner:
             return
         self._busy = threading.Thread(target=self._plan, args=(now_s, job), daemon=True)
         self._busy.start()
+
+    def news(self) -> bool:
+        """Whether there are new readings, and whoever writes them is done."""
+        if self._signs is None:
+            return False
+        before, self._last = self._last, self._signs()
+        if self._last == self._read or self._last != before:
+            return False
+        self._read = self._last
+        return True
 
     def take(self) -> Plan | None:
         """Give the new plan, once."""
@@ -110,6 +128,7 @@ class Conductor:
         self._counted_ns = 0  # until when its work is in the state
         self._owed_s = 0.0  # of what follows that is no work: being back at work after a pause
         self._asked_ns = clock.monotonic_ns()
+        self._looked_ns = self._asked_ns
         self._kept_ns = self._asked_ns
         self._now = False  # asked to start at once
         self._refused = ""  # why it is not paused any more
@@ -166,7 +185,7 @@ class Conductor:
         """What is to be done now; notices clocks that jumped, and makes the plan anew in time."""
         jumped = self._clocks_jumped()
         now_ns = self.clock.monotonic_ns()
-        if jumped or ns_to_s(now_ns - self._asked_ns) >= REPLAN_EVERY_S:
+        if jumped or ns_to_s(now_ns - self._asked_ns) >= REPLAN_EVERY_S or self._news(now_ns):
             self._asked_ns = now_ns
             if not self.working or (self.plan.job.interruptible and not self._refused):
                 self._replanner.ask(self.now_s, self.remaining)
@@ -258,6 +277,12 @@ class Conductor:
         if stepped:
             self.note(f"the wall clock was set by {ns_to_s(stepped):+.0f} s")
         return True
+
+    def _news(self, now_ns: int) -> bool:
+        if ns_to_s(now_ns - self._looked_ns) < NEWS_EVERY_S:
+            return False
+        self._looked_ns = now_ns
+        return self._replanner.news()
 
     def _take_plan(self) -> None:
         if self._replanner.failure:

@@ -226,7 +226,7 @@ def _order(
     session: Session, warm: "Warm", given: Mapping[str, Any], *, launched: bool = False
 ) -> "Order":
     try:
-        from submeter.running.orders import code_state, new_order
+        from submeter.running.orders import code_state, new_order, versions
 
         code = code_state()
         # a launcher outlives any one rank, and all ranks are below it
@@ -237,7 +237,7 @@ def _order(
             tags=session.tags,
             **given,
             leader_pid=parent if parent > 1 else os.getpid(),
-            code=code.known,
+            code=lambda: {**code.known(), **versions()},
         )
     except BaseException:
         warm.drop()

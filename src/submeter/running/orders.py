@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,14 @@ from submeter.storing.wording import safe_text
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["CodeState", "code_state", "new_order"]
+__all__ = ["CodeState", "code_state", "new_order", "versions"]
 
 LEDGER_FILE: Final = "ledger.db"
 _HEX: Final = re.compile(r"[0-9a-f]{40,64}")
 _GIT_BYTES: Final = 4 << 20  # of packed references
 _MOST_TAGS: Final = 64
 _NAME_CHARS: Final = 200
+_TOLD: Final = ("torch", "jax", "tensorflow", "transformers", "sklearn", "numpy")
 
 
 def new_order(
@@ -123,6 +125,16 @@ def _attempt() -> int:
         with contextlib.suppress(KeyError, ValueError):
             return 1 + max(0, int(os.environ[key]))
     return 1
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of those libraries that this process has loaded by now."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in _TOLD:
+        version = getattr(sys.modules.get(name), "__version__", "")
+        if isinstance(version, str) and version:
+            found[name] = _text(version)
+    return found
 
 
 class CodeState:

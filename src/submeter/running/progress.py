@@ -7,17 +7,21 @@ reads only what is new, and the memory does not grow with the length of the run.
 
 import contextlib
 import copy
+import math
 import os
 from pathlib import Path
 from typing import Final
 
 from submeter.errors import LedgerError
-from submeter.estimating.remaining import Course, Mark, Stretch
+from submeter.estimating.courses import Course, Mark, Stretch
+from submeter.estimating.remaining import NEIGHBOURS_RATIO
 from submeter.metering._result import Result
 from submeter.metering.settle import Settler
+from submeter.records.devices import DeviceKind
 from submeter.records.frames import (
     TOTAL_STEPS,
     Frame,
+    Head,
     Metric,
     Occupancy,
     PathName,
@@ -54,9 +58,11 @@ class Steps:
     def take(self, metric: Metric) -> None:
         """Take the next logged point."""
         with contextlib.suppress(KeyError, ValueError):
-            self.total = float(metric.text[TOTAL_STEPS])
+            self.total = _whole(float(metric.text[TOTAL_STEPS]), self.total)
         done = self._done(metric)
         epoch = metric.values.get(EPOCH)
+        if epoch is not None and not math.isfinite(epoch):
+            epoch = None
         if epoch is not None and done is not None:
             if self._epoch is not None and epoch > self._epoch:
                 self._epoch_ends.append(self.marks[-1][1] if self.marks else done)
@@ -64,7 +70,7 @@ class Steps:
             self._epoch = epoch
         if epoch is not None and not self.marks:
             self._take_epoch(metric.t_ns, epoch)
-        self.total_epochs = metric.values.get(TOTAL_EPOCHS, self.total_epochs)
+        self.total_epochs = _whole(metric.values.get(TOTAL_EPOCHS), self.total_epochs)
         if done is None or (self.marks and done == self.marks[-1][1]):
             return
         self._seen += 1
@@ -88,7 +94,8 @@ class Steps:
             if self._zero_based is None:  # the first one is said when it is done
                 self._zero_based = metric.step == 0
             return float(metric.step + int(self._zero_based))
-        return metric.work.get(self._unit)
+        done = metric.work.get(self._unit)
+        return done if done is not None and math.isfinite(done) else None
 
     @property
     def per_epoch(self) -> float | None:
@@ -97,6 +104,11 @@ class Steps:
         if not ends:
             return None
         return ends[-1] - ends[-2] if len(ends) > 1 else ends[0]
+
+
+def _whole(said: float | None, before: float | None) -> float | None:
+    """Length of the whole that was *said*; what is none leaves that of *before*."""
+    return said if said is not None and math.isfinite(said) and said > 0 else before
 
 
 class _Recording(Result):
@@ -136,12 +148,16 @@ class Progress:
         self._loose: dict[int, Frame] = {}  # last ones, which may still be written over
         self._paths: dict[int, str] = {}
         self._window_ns: int | None = None
+        self._unseen_neighbours = False
         self._stretches: dict[str, list[tuple[int, int]]] = {}
 
     def feed(self, frame: Frame) -> None:
         """Take the next frame of the journal."""
         if isinstance(frame, Started) and self.started_ns is None:
             self.started_ns = self._window_ns = frame.t_ns
+        elif isinstance(frame, Head):
+            boards = any(d.kind is DeviceKind.GPU for d in frame.devices)
+            self._unseen_neighbours = bool(frame.machine.get("virtualisation")) and not boards
         elif isinstance(frame, PathName):
             self._paths[frame.index] = frame.path
         elif isinstance(frame, Occupancy):
@@ -176,6 +192,11 @@ class Progress:
         """What the process logged that came furthest; None if no process logged a step."""
         rows = [p for p in self._processes.values() if p.marks]
         return max(rows, key=lambda p: len(p.marks), default=None)
+
+    @property
+    def neighbours_ratio(self) -> float:
+        """Doubt by neighbours on the same processors; 0 where a board sets the pace."""
+        return NEIGHBOURS_RATIO if self._unseen_neighbours else 0.0
 
     @property
     def by_epochs(self) -> bool:

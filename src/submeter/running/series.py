@@ -146,8 +146,19 @@ def guard_by(past: Series) -> Guard:
     return guard
 
 
-def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s: float) -> Site:
+def live_site(
+    site: Site,
+    zone: Zone,
+    provider: str,
+    now_utc_s: float,
+    end_utc_s: float,
+    *,
+    kept_since_utc_s: float | None = None,
+) -> Site:
     """*site* by what a provider says of it now; as it was, with a note, where that fails.
+
+    With *kept_since_utc_s* nobody is asked: by the answers that are kept to the questions of that
+    instant, whoever asked them since.
 
     Raises
     ------
@@ -155,9 +166,11 @@ def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s
         If a key is missing or refused: only the user can mend that.
     """
     cache = AnswerCache(usual_home() / ANSWERS)
+    since_utc_s = (now_utc_s if kept_since_utc_s is None else kept_since_utc_s) - PAST_S
+    kept = kept_since_utc_s is not None
     try:
-        trace = fetch(provider, zone, now_utc_s - PAST_S, end_utc_s, cache=cache)
-        return _by_trace(site, zone, trace, (now_utc_s, end_utc_s), provider)
+        trace = fetch(provider, zone, since_utc_s, end_utc_s, cache=cache, kept=kept)
+        return _by_trace(site, zone, trace, (now_utc_s, end_utc_s), provider, kept=kept)
     except ProviderRefusedError:
         raise
     except (ProviderError, CoverageError) as exc:
@@ -167,13 +180,20 @@ def live_site(site: Site, zone: Zone, provider: str, now_utc_s: float, end_utc_s
 
 
 def _by_trace(
-    site: Site, zone: Zone, trace: Trace, span_utc_s: tuple[float, float], provider: str
+    site: Site,
+    zone: Zone,
+    trace: Trace,
+    span_utc_s: tuple[float, float],
+    provider: str,
+    *,
+    kept: bool,
 ) -> Site:
     name = "average" if trace.kind is None else trace.kind.signal
     series, notes = Series.of(trace, zone.timezone or "UTC"), trace.notes
     ahead = trace.shape == "forecast"
     if ahead and not provider.startswith(CSV):  # a file of the user's own is believed
-        result = judged(series, span_utc_s[0], usual_home(), provider, zone.code, name)
+        about = (usual_home(), provider, zone.code, name)
+        result = judged(series, span_utc_s[0], *about, new=not kept)
         ahead, notes = result.provider_wins, (*notes, result.words)
     made = foreseen(series, *span_utc_s, ahead=ahead)
     words = f"{made.source}; {trace.source}" if trace.source else made.source
@@ -182,10 +202,10 @@ def _by_trace(
     return msgspec.structs.replace(site, outlooks={**site.outlooks, name: made}, past=past)
 
 
-def judged(series: Series, now_utc_s: float, home: Path, *about: str) -> Contest:
+def judged(series: Series, now_utc_s: float, home: Path, *about: str, new: bool = True) -> Contest:
     """Judge forecasts that were kept under *home*, and keep that which *series* holds ahead.
 
-    *about* are provider, zone and signal.
+    *about* are provider, zone and signal. One that is not *new* was kept by whoever asked for it.
     """
     earlier = [
         as_given(f.made_utc_s, f.start_utc_s, f.step_s, f.values)
@@ -193,15 +213,31 @@ def judged(series: Series, now_utc_s: float, home: Path, *about: str) -> Contest
     ]
     past = series.until(now_utc_s)
     told = series.values[len(past.values) :].tolist()
-    forecasts.keep(
-        home,
-        forecasts.Given(
-            now_utc_s, past.end_utc_s, series.step_s,
-            tuple(None if math.isnan(value) else value for value in told),
-        ),
-        *about,
-    )  # fmt: skip
+    if new:
+        values = tuple(None if math.isnan(value) else value for value in told)
+        made = forecasts.Given(now_utc_s, past.end_utc_s, series.step_s, values)
+        forecasts.keep(home, made, *about)
     return contest(past, [f for f in earlier if f.made_utc_s <= now_utc_s])
+
+
+def signs(files: tuple[str, ...], provider: str) -> tuple[tuple[int, int], ...]:
+    """What tells that files, or the kept answers of *provider*, are others than before.
+
+    Size and time of each change; of the folder of answers where nobody asks by himself.
+    """
+    paths = [Path(name) for name in files]
+    if provider.startswith(CSV):
+        paths.append(Path(provider.removeprefix(CSV)))
+    elif provider:
+        paths.append(usual_home() / ANSWERS)
+    found = []
+    for path in paths:
+        try:
+            about = path.stat()
+            found.append((about.st_size, about.st_mtime_ns))
+        except OSError:
+            found.append((-1, 0))
+    return tuple(found)
 
 
 def _noted(outlook: Outlook, note: str) -> Outlook:

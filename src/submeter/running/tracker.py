@@ -128,6 +128,18 @@ class Tracker:
         if last is not None and not last.closed and last.stack.tracker is self:
             self.leave(last)
 
+    def times_here(self) -> tuple[str, int, dict[int, int]]:
+        """Path that is open here, its number, and how long each path was so far, by number [ns].
+
+        Of this thread or task alone, the innermost open path each time; what is open counts up
+        to now.
+        """
+        stack = self._stack()
+        top = None if stack.top is None else _innermost(stack.top)
+        lane = stack.lane
+        walls = {} if lane is None else lane.walls_ns()
+        return ("", -1, walls) if top is None else (top.node.path, top.node.index, walls)
+
     def _above(self, stack: _Stack) -> Node:
         """Below which path the outermost phase of *stack* opens."""
         here = self._here.get()

@@ -17,7 +17,8 @@ import msgspec
 
 from submeter.errors import SubmeterError
 from submeter.estimating.budgets import Budget, spent_of
-from submeter.estimating.remaining import Course, Outlook, outlook
+from submeter.estimating.courses import Course
+from submeter.estimating.remaining import Outlook, outlook
 from submeter.estimating.whole import rest_run, whole_run
 from submeter.grid.loads import started_at
 from submeter.records.amounts import Amount
@@ -99,10 +100,11 @@ def forecast(
     energy = progress.energy()
     stretches = progress.stretches()
     end_s = max(energy.end_s, marks[-1].t_s)
-    time_left = outlook(marks, Course.of_time(end_s), total, stretches)
+    beside = progress.neighbours_ratio
+    time_left = outlook(marks, Course.of_time(end_s), total, stretches, neighbours_ratio=beside)
     if energy.totals[-1] <= 0:
         return Missing("no device was metered yet"), time_left
-    return outlook(marks, energy, total, stretches), time_left
+    return outlook(marks, energy, total, stretches, neighbours_ratio=beside), time_left
 
 
 def view_of(

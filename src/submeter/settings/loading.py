@@ -18,7 +18,7 @@ PREFIX: Final = "SUBMETER_"
 # Ours, and no settings: places, the run to join, switches of single commands, and keys of
 # providers, which belong in no file.
 NOT_SETTINGS: Final = frozenset(
-    {"HOME", "RUN", "DEBUG", "COMPLETE", "USER_CONFIG"}
+    {"HOME", "RUN", "DEBUG", "COMPLETE", "USER_CONFIG", "LAYERS"}
     | {"ELECTRICITYMAPS_TOKEN", "WATTTIME_USER", "WATTTIME_PASSWORD", "ENTSOE_TOKEN", "EIA_KEY"}
 )
 LARGEST_FILE_BYTES: Final = 2**20

@@ -8,7 +8,6 @@ is passed over. Who carries a plan out holds a lock on its file, which ends with
 
 import contextlib
 import os
-from binascii import crc32
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -16,6 +15,7 @@ import msgspec
 
 from submeter.errors import LedgerError, LedgerLockedError
 from submeter.records.plans import Plan
+from submeter.storing.lines import decoded, encoded
 from submeter.storing.places import PRIVATE_FILE, PRIVATE_FOLDER
 from submeter.storing.wording import safe_text
 
@@ -24,7 +24,6 @@ __all__ = ["FOLDER", "Order", "State", "Wait", "WaitFile", "open_waits", "read_w
 FOLDER: Final = "waits"
 MOST_BYTES: Final = 16 << 20
 MOST_ENDED: Final = 1000  # files of plans that are over are kept up to so many
-_CHECK: Final = 9  # eight digits and a blank before each line's JSON
 _LONG_BYTES: Final = 1 << 18  # beyond it a file is written anew when it is next opened
 
 Status = Literal["waiting", "running", "paused", "ended", "cancelled"]
@@ -174,7 +173,7 @@ class WaitFile:
 
     def write(self, *lines: _Line) -> None:
         """Add *lines* and sync them."""
-        self._unwritten += [_encoded(line) for line in lines]
+        self._unwritten += [encoded(line) for line in lines]
         if self._fd < 0:
             return
         begin = 0
@@ -231,7 +230,7 @@ class WaitFile:
             import fcntl
 
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            raw = _encoded(wait.order) + _encoded(wait.state)
+            raw = encoded(wait.order) + encoded(wait.state)
             whole = os.write(fd, raw) == len(raw)
             os.fsync(fd)
             if whole:
@@ -258,7 +257,7 @@ def read_wait(path: Path) -> Wait | None:
     except OSError:
         return None
     for row in raw.split(b"\n"):
-        line = _decoded(row)
+        line = decoded(row, _decoder)
         if isinstance(line, Order):
             order = line
         elif isinstance(line, State):
@@ -323,23 +322,6 @@ def _path(home: Path, plan_id: str) -> Path:
             f"“{safe_text(plan_id, most=60)}” is no id of a plan", remedy="submeter plan --list"
         )
     return home / FOLDER / f"{plan_id}.wait"
-
-
-def _encoded(line: _Line) -> bytes:
-    text = msgspec.json.encode(line)
-    return b"%08x %b\n" % (crc32(text), text)
-
-
-def _decoded(row: bytes) -> _Line | None:
-    if len(row) <= _CHECK:
-        return None
-    try:
-        if int(row[: _CHECK - 1], 16) != crc32(row[_CHECK:]):
-            return None
-        line: _Line = _decoder.decode(row[_CHECK:])
-    except (ValueError, msgspec.MsgspecError):
-        return None
-    return line
 
 
 def _same_file(fd: int, path: Path) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``submeter claim add|list|use|retire|release|undo``."""
+"""``submeter claim add|list|use|retire|release|undo``; ``claim TEXT`` is in claim_check."""
 
 import math
 from typing import Final, cast, get_args
@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from submeter.errors import LedgerError, RunNotFoundError, UsageError
+from submeter.interfaces.cli.claim_check import ClaimGroup, check
 from submeter.interfaces.cli.keeping import called, ledger_at_hand
 from submeter.interfaces.cli.lookup import complete_run
 from submeter.records.claims import (
@@ -33,20 +34,29 @@ KINDS: Final[tuple[str, ...]] = get_args(ClaimKind)
 _HEADS: Final = ("id", "kind", "zone", "year", "registry", "fuel", "bought", "left", "retired")
 
 
-@click.group("claim")
+@click.group("claim", cls=ClaimGroup)
 def claim() -> None:
-    """Keep certificates, contracts and offsets; no megawatt-hour counts twice.
+    """Keep certificates, contracts and offsets; or check a public claim.
 
-    Market-based carbon rests on what a run uses here; the location-based
-    figure never changes by it. Offsets are shown apart, never subtracted.
+    No megawatt-hour counts twice: market-based carbon rests on what a run
+    uses here; the location-based figure never changes by it. Offsets are
+    shown apart, never subtracted.
+
+    Any other first word begins a public claim, which is reckoned again:
+    it holds, holds only if …, or cannot hold. `claim check` is the same.
 
     \b
     Examples:
+      submeter claim "this training emitted as much as five cars"
+      submeter claim --list
       submeter claim add --mwh 10 --kind GO --zone DE --year 2026 \\
                          --registry HKNR --fuel wind
       submeter claim use last
       submeter claim list
     """  # noqa: D301  # \b keeps click from refilling the examples
+
+
+claim.add_command(check)
 
 
 @claim.command("add")

@@ -37,14 +37,16 @@ VERBS: Final = {
     "techniques": Verb("techniques:techniques", "List ways to use less, and explain one.", _LESS),
     "list": Verb("list:list_runs", "List the runs in the ledger.", _LOOK),
     "show": Verb("show:show", "Show what a run used, and how sure that is.", _LOOK),
+    "explain": Verb("explain:explain", "Say why a run used so much, and what to try.", _LOOK),
     "report": Verb("report:report", "Write what a run used as a document.", _LOOK),
+    "compare": Verb("compare:compare", "Show what changed between runs, and what it did.", _LOOK),
     "factors": Verb("factors:factors", "Show where any number comes from.", _LOOK),
     "replay": Verb("replay:replay", "Reckon a run over another place or time.", _LOOK),
     "grid": Verb("grid:grid", "Show the carbon intensity of a zone over time.", _LOOK),
     "tag": Verb("tag:tag", "Add or remove tags of a run.", _KEEP),
     "rm": Verb("rm:rm", "Remove runs and their journals.", _KEEP),
     "export": Verb("export:export", "Write runs to one archive file.", _KEEP),
-    "claim": Verb("claim:claim", "Keep certificates; no megawatt-hour twice.", _KEEP),
+    "claim": Verb("claim:claim", "Check a public claim; keep certificates.", _KEEP),
     "import": Verb("import_:import_runs", "Read runs from an archive file.", _KEEP),
     "doctor": Verb(
         "doctor:doctor", "Say what can be measured here, and how to open more.", _SETUP
@@ -70,8 +72,10 @@ ALIASES: Final = {
     "settings": "config",
     "exec": "run",
     "predict": "estimate",
+    "why": "explain",
     "schedule": "plan",
     "when": "plan",
+    "diff": "compare",
 }
 
 # They say what was left, or need nothing of the home.
@@ -209,6 +213,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program's name; those of the process if None.
     """
+    code = _main(argv)
+    if argv is None:
+        _leave_threads(code)
+    return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process at once if somebody's module left threads that it would wait for.
+
+    Only a model that is counted runs code of others inside this process.
+    """
+    import threading
+
+    left = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if not left or "estimate" not in sys.argv:
+        return
+    sys.stdout.flush()
+    click.echo(f"submeter: a thread of the model still runs, {left[0].name}: left", err=True)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    """Run the command line, and tell what fails in two lines."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         # A terminal without ± and – still gets its numbers.
         sys.stdout.reconfigure(errors="replace")

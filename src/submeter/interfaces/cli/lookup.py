@@ -3,7 +3,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,6 +41,17 @@ def look_up(ref: str, home: Path | None = None) -> Found:
     RunNotFoundError
         If there is none.
     """
+    return _looked_up([ref], home)[0]
+
+
+def look_up_all(refs: Sequence[str], home: Path | None = None) -> list[Run]:
+    """Runs that *refs* mean, as `look_up` finds them, with one look at the home."""
+    return [found.run for found in _looked_up(refs, home)]
+
+
+def _looked_up(refs: Sequence[str], home: Path | None) -> list[Found]:
+    if not refs:
+        return []
     home = places.home() if home is None else home
     with contextlib.suppress(SubmeterError, OSError):  # what cannot be written can be looked at
         settle_orphans(home)
@@ -48,15 +59,19 @@ def look_up(ref: str, home: Path | None = None) -> Found:
     with contextlib.ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(path)) if path.exists() else None
         live = list(_live(home, ledger))
-        place = _LAST.fullmatch(ref)
-        if place:
-            return _by_age(int(place[1] or 0), live, ledger)
-        folder = next((f for f in live if _means(ref, f)), None)
-        if folder is not None:
-            return Found(_so_far(folder), live=True)
-        if ledger is None:
-            raise _no_run()
-        return Found(ledger.get(ref), live=False)
+        return [_found(ref, live, ledger) for ref in refs]
+
+
+def _found(ref: str, live: list[Path], ledger: Ledger | None) -> Found:
+    place = _LAST.fullmatch(ref)
+    if place:
+        return _by_age(int(place[1] or 0), live, ledger)
+    folder = next((f for f in live if _means(ref, f)), None)
+    if folder is not None:
+        return Found(_so_far(folder), live=True)
+    if ledger is None:
+        raise _no_run()
+    return Found(ledger.get(ref), live=False)
 
 
 def complete_run(

@@ -14,7 +14,7 @@ from submeter.errors import UsageError
 
 if TYPE_CHECKING:
     from submeter.planning.deciding import Decision
-    from submeter.planning.elastic import Scaling
+    from submeter.planning.scaling import Scaling
     from submeter.planning.weighing import Question, Site
     from submeter.records.places import Zone
     from submeter.records.plans import Job, Plan
@@ -80,6 +80,8 @@ _OPTIONS: Final = (
     click.option("--fleet", metavar="FILE", help="Many jobs at once: a table of them."),
     click.option("--sites", metavar="FILE", help="Where a fleet may run, and how much there is."),
     click.option("--best-effort", is_flag=True, help="Place what can be placed of a fleet."),
+    click.option("--time-limit", metavar="LENGTH",
+                 help="Plan a fleet for no longer, even if the gap is wider than 2 %: 2min."),
     click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout."),
 )  # fmt: skip
 
@@ -108,6 +110,7 @@ def plan(
     fleet: str | None,
     sites: str | None,
     best_effort: bool,
+    time_limit: str | None,
     **given: Any,
 ) -> None:
     """Say when and where a job brings least, and what that saves.
@@ -135,8 +138,12 @@ def plan(
         from submeter.interfaces.cli.plan_fleet import fleet_plan
 
         fleet_plan(fleet, sites, objective=given["objective"], best_effort=best_effort,
-                   as_json=as_json, width=_width())  # fmt: skip
+                   time_limit=time_limit, as_json=as_json, width=_width())  # fmt: skip
         return
+    if time_limit is not None:
+        raise UsageError(
+            "--time-limit is of planning a fleet", remedy="submeter plan --fleet … --sites …"
+        )
     if any(given[name] for name in ("solar", "battery", "grid_limit", "sheds")):
         from submeter.interfaces.cli.plan_microgrid import microgrid_plan
 
@@ -213,7 +220,7 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
     from submeter.catalog.overlay import use_overrides
     from submeter.grid.place import resolve_place
     from submeter.grid.timezone import machine_timezone
-    from submeter.interfaces.planning import clock_here
+    from submeter.interfaces.planning import clock_here, provider_of
     from submeter.planning.deciding import decide
     from submeter.reporting.impacts import place_words
     from submeter.reporting.plans import Told
@@ -252,6 +259,7 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
         hours=given.get("off_peak") or "",
         price=given.get("price") or "",
         series=_files_of(given, made.plan.zone, home.code),
+        provider=provider_of(given, loaded.settings.provider),
     )
     made = structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
@@ -317,14 +325,12 @@ def _scaling(given: dict[str, Any], job: "Job") -> "Scaling | None":
             "the power of the job is not known, and sizes differ by it",
             remedy="give --power 3.2kW for the first size, or --run RUN",
         )
-    for name in ("min_slice", "checkpoint_cost", "restart_cost", "idle_power"):
-        if given.get(name):
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{option} has no effect with --scale: sizes are planned as if changing them"
-                " cost nothing",
-                remedy=f"leave {option} out",
-            )
+    if given.get("min_slice"):
+        raise UsageError(
+            "--min-slice has no effect with --scale: how long a size is kept follows from what"
+            " changing it costs",
+            remedy="--checkpoint-cost 90s --restart-cost 60s, or leave --min-slice out",
+        )
     if given["signal"] == "both":
         raise UsageError(
             "sizes are planned by one signal", remedy="--signal average, or leave --scale out"
@@ -398,7 +404,9 @@ def _informed(
     given: dict[str, Any], site: "Site", place: "Zone", configured: str, span: tuple[float, float]
 ) -> "Site":
     """*site* with what a provider says of it now, and, at home, what the files tell."""
-    provider = given.get("provider") or (configured if given.get("live") else "")
+    from submeter.interfaces.planning import provider_of
+
+    provider = provider_of(given, configured)
     if given.get("live") and not provider:
         raise UsageError(
             "live data are wanted, and no provider is set",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``submeter plan --fleet JOBS.csv --sites SITES.toml``."""
 
+import math
+import time
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ def fleet_plan(
     *,
     objective: str = "carbon",
     gap_ratio: float = 0.02,
+    time_limit: str | None = None,
     best_effort: bool = False,
     as_json: bool = False,
     width: int = 80,
@@ -42,10 +45,18 @@ def fleet_plan(
         )
     from submeter.interfaces.fleets import read_fleet
     from submeter.planning.fleets import plan_fleet
+    from submeter.planning.words import duration_s
     from submeter.reporting.fleets import fleet_document, fleet_text
 
     fleet = read_fleet(Path(jobs), Path(sites), objective)
-    made = plan_fleet(fleet, gap_ratio=gap_ratio, best_effort=best_effort)
+    limit_s = math.inf if time_limit is None else duration_s(time_limit, "time limit")
+    end_s = time.monotonic() + limit_s
+    made = plan_fleet(
+        fleet,
+        gap_ratio=gap_ratio,
+        best_effort=best_effort,
+        left_s=lambda: end_s - time.monotonic(),
+    )
     if as_json:
         from submeter.reporting.words import to_json
 

@@ -265,13 +265,13 @@ class _Teller:
 
     def __call__(self, proof: "Proof | None", which: str, pair: int) -> None:
         from submeter.records.figures import Figure
-        from submeter.reporting.proofs import signed_percent
+        from submeter.reporting.numbers import write_signed_percent
 
         if self._quiet:
             return
         whole = self._experiment.pairs
         if proof is not None and isinstance(proof.saving_ratio, Figure):
-            self._so_far = f"  {signed_percent(-proof.saving_ratio.value)} so far"
+            self._so_far = f"  {write_signed_percent(-proof.saving_ratio.value)} so far"
         if self._terminal:
             done = _BAR * max(0, pair - (proof is None)) // whole
             bar = "━" * done + "╸" * (done < _BAR) + " " * (_BAR - done - 1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from submeter.interfaces.cli.run_budget import budget_options, watch_of
+from submeter.interfaces.cli.run_layers import asked_for_layers, with_layer_note
 from submeter.interfaces.cli.run_limits import attended, limit_options
 from submeter.interfaces.cli.run_when import asks, carry_out, when_options
 
@@ -48,6 +49,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) 
 @click.option("--project", help="Project that the run belongs to.")
 @click.option("--zone", metavar="ZONE", help="Where the electricity comes from, such as DE.")
 @click.option("--quiet", "-q", is_flag=True, help="Write no summary.")
+@click.option("--layers", is_flag=True, help="Look at the layers of a PyTorch model, sampled.")
 @when_options
 @budget_options
 @limit_options
@@ -59,6 +61,7 @@ def run(  # click gives them by name
     project: str | None,
     zone: str | None,
     quiet: bool,  # noqa: FBT001  # click gives it by name
+    layers: bool,  # noqa: FBT001
     command: tuple[str, ...],
     **given: Any,
 ) -> None:
@@ -75,6 +78,10 @@ def run(  # click gives them by name
     the program logs: submeter.log(step=…, total_steps=…). A budget counts what is used at the
     wall, its carbon, water or cost.
 
+    With --layers it finds the program's PyTorch model by itself and looks at a few steps of its
+    training, at 2 % of its time at most; submeter explain --layers then says where the joules
+    went: docs/layers.md.
+
     With --power-limit it says what limit it would set on the boards, and with --apply sets it,
     for the time of the command: docs/power-limit.md.
 
@@ -85,6 +92,7 @@ def run(  # click gives them by name
       submeter run --when "cleanest, by 08:00" --duration 6h -- python train.py
       submeter run --when last-plan --pause-by stop -- python train.py
       submeter run --forecast -- python train.py
+      submeter run --layers -- python train.py
       submeter run --power-limit auto --max-slowdown 5% -- python train.py
       submeter run --budget 2kWh --on-budget stop -- python train.py
     """  # noqa: D301  # \b keeps click from refilling the examples
@@ -116,9 +124,10 @@ def run(  # click gives them by name
     about: dict[str, Any] = {
         "name": name, "tags": tags, "interval_s": interval_s, "project": project, "zone": zone,
     }  # fmt: skip
-    with attended(given, words, watch_of(given)) as attendant:
+    with asked_for_layers(layers), attended(given, words, watch_of(given)) as attendant:
         about["attendant"] = attendant
         outcome = carry_out(words, given, **about) if waits else run_command(words, **about)
+    outcome = with_layer_note(outcome) if layers else outcome
     if not outcome.run_id and not outcome.notes and outcome.exit_code:
         what = "not found" if outcome.exit_code == NOT_FOUND else "not executable"
         click.echo(f"error: {words[0]}: {what}", err=True)

@@ -33,72 +33,83 @@ _OBJECTIVES: Final = {"clean": "carbon", "green": "carbon", "cheap": "cost"}
 _EXAMPLE: Final = "submeter run --when 22:30 -- python train.py"
 
 
+_OPTIONS: Final = (
+    click.option(
+        "--when",
+        metavar="WORDS",
+        help="Wait: a time (22:30, “in 2h”), a plan’s id, last-plan, or “cleanest, done by "
+        "08:00”.",
+    ),
+    click.option(
+        "--resume-plan",
+        metavar="[ID]",
+        is_flag=False,
+        flag_value=_LAST,
+        help="Go on with a plan whose waiting was ended.",
+    ),
+    click.option("--duration", metavar="TIME", help="How long the command works: 8h."),
+    click.option("--interruptible", is_flag=True, help="It may be paused and resumed."),
+    click.option(
+        "--pause-by",
+        type=click.Choice(["signal", "stop"]),
+        default="signal",
+        show_default=True,
+        help="Ask it for a checkpoint, or stop its processes where they are.",
+    ),
+    click.option(
+        "--pause-signal",
+        metavar="NAME",
+        default="USR1",
+        show_default=True,
+        help="The signal that asks it.",
+    ),
+    click.option(
+        "--pause-within",
+        metavar="TIME",
+        default="5min",
+        show_default=True,
+        help="It has so long for its checkpoint.",
+    ),
+    click.option("--min-slice", metavar="TIME", help="It works at least so long at a time."),
+    click.option("--checkpoint-cost", metavar="TIME", help="What each pause adds: 90s."),
+    click.option("--restart-cost", metavar="TIME", help="Time to be back at work: 60s."),
+    click.option("--power", metavar="POWER", help="What it draws at the wall: 3.2kW."),
+    click.option("--idle-power", metavar="POWER", help="What it draws while paused: 200W."),
+    click.option("--objective", metavar="WHAT", help="carbon, cost, 0.7*carbon+0.3*cost."),
+    click.option("--live", is_flag=True, help="Plan anew as the provider of the settings says."),
+    click.option(
+        "--series",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        help="Forecast from this past series, and plan anew as it grows.",
+    ),
+    click.option(
+        "--signal",
+        type=click.Choice(["average", "marginal", "both"]),
+        help="Of carbon; average if not given.",
+    ),
+)
+
+
 def when_options(command: F) -> F:
     """Add the options of waiting and pausing to *command*, which gets them by name."""
-    options = [
-        click.option(
-            "--when",
-            metavar="WORDS",
-            help="Wait: a time (22:30, “in 2h”), a plan’s id, last-plan, or “cleanest, done by "
-            "08:00”.",
-        ),
-        click.option(
-            "--resume-plan",
-            metavar="[ID]",
-            is_flag=False,
-            flag_value=_LAST,
-            help="Go on with a plan whose waiting was ended.",
-        ),
-        click.option("--duration", metavar="TIME", help="How long the command works: 8h."),
-        click.option("--interruptible", is_flag=True, help="It may be paused and resumed."),
-        click.option(
-            "--pause-by",
-            type=click.Choice(["signal", "stop"]),
-            default="signal",
-            show_default=True,
-            help="Ask it for a checkpoint, or stop its processes where they are.",
-        ),
-        click.option(
-            "--pause-signal",
-            metavar="NAME",
-            default="USR1",
-            show_default=True,
-            help="The signal that asks it.",
-        ),
-        click.option(
-            "--pause-within",
-            metavar="TIME",
-            default="5min",
-            show_default=True,
-            help="It has so long for its checkpoint.",
-        ),
-        click.option("--min-slice", metavar="TIME", help="It works at least so long at a time."),
-        click.option("--checkpoint-cost", metavar="TIME", help="What each pause adds: 90s."),
-        click.option("--restart-cost", metavar="TIME", help="Time to be back at work: 60s."),
-        click.option("--power", metavar="POWER", help="What it draws at the wall: 3.2kW."),
-        click.option("--idle-power", metavar="POWER", help="What it draws while paused: 200W."),
-        click.option("--objective", metavar="WHAT", help="carbon, cost, 0.7*carbon+0.3*cost."),
-        click.option(
-            "--live", is_flag=True, help="Plan anew as the provider of the settings says."
-        ),
-        click.option(
-            "--signal",
-            type=click.Choice(["average", "marginal", "both"]),
-            help="Of carbon; average if not given.",
-        ),
-    ]
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 _OF_WAITING: Final = (
     "duration", "interruptible", "min_slice", "checkpoint_cost", "restart_cost", "power",
-    "idle_power", "objective", "signal", "live",
+    "idle_power", "objective", "signal", "live", "files",
 )  # fmt: skip
 
 
 _OF_PLANS: Final = tuple(name for name in _OF_WAITING if name != "live")
+
+
+def _option(name: str) -> str:
+    return "--series" if name == "files" else f"--{name.replace('_', '-')}"
 
 
 def _refuse(given: Mapping[str, Any], names: Sequence[str], why: str) -> None:
@@ -107,7 +118,7 @@ def _refuse(given: Mapping[str, Any], names: Sequence[str], why: str) -> None:
 
     for name in names:
         if given[name]:
-            word = f"--{name.replace('_', '-')}"
+            word = _option(name)
             raise UsageError(f"{word} has no effect: {why}", remedy=f"leave {word} out")
 
 
@@ -126,7 +137,7 @@ def asks(given: Mapping[str, Any]) -> bool:
             from submeter.errors import UsageError
 
             raise UsageError(
-                f"--{name.replace('_', '-')} says how a command waits, and there is no --when",
+                f"{_option(name)} says how a command waits, and there is no --when",
                 remedy=_EXAMPLE,
             )
     return False
@@ -169,7 +180,11 @@ def carry_out(
     teller = Countdown(timezone)
     try:
         return run_planned(
-            order, home, replanner=Replanner(replan), teller=teller, attendant=attendant
+            order,
+            home,
+            replanner=Replanner(replan, signs=signs_of(order)),
+            teller=teller,
+            attendant=attendant,
         )
     except UnicodeEncodeError:
         from submeter.errors import UsageError
@@ -423,18 +438,22 @@ def _deadline(rest: str, now_s: float, timezone: str) -> str:
 def replan_of(plan: "Plan", *, live: bool) -> "Replan | None":
     """What makes *plan* anew from each new reading, for what is left.
 
-    Readings are those of the provider that is set, and of the files that the plan was made from.
-    None where nothing new can be known: without both, or of a plan that no forecast was made for.
+    Readings are those of the files and the provider that the plan was made from; with *live* the
+    provider is asked, else its kept answers are read, whoever asked for them. None where nothing
+    new can be known: without both, or of a plan that no forecast was made for, or of one on more
+    workers than a machine is.
 
     Raises
     ------
     UsageError
         If live data are wanted, and no provider is set.
     """
-    if not (live or plan.series) or not plan.objective or not plan.zone:
+    if not (live or plan.series or plan.provider) or not plan.objective or not plan.zone:
         return None
-    provider = ""
-    if live:
+    if any(piece.workers > 1 for piece in plan.slices):
+        return None
+    provider = plan.provider
+    if live and not provider:
         from submeter.settings import load
 
         provider = load().settings.provider
@@ -449,6 +468,19 @@ def replan_of(plan: "Plan", *, live: bool) -> "Replan | None":
     def replan(now_s: float, remaining: "Job") -> "Plan":
         from submeter.interfaces.planning import made_anew
 
-        return made_anew(plan, now_s, remaining, provider)
+        kept = bool(provider) and not live and not provider.startswith("csv:")
+        return made_anew(plan, now_s, remaining, provider, kept=kept)
 
     return replan
+
+
+def signs_of(order: "Order") -> "Callable[[], object] | None":
+    """What tells that there are new readings for the plan of *order*, at no cost."""
+    plan = order.plan
+    asks = order.live and not plan.provider.startswith("csv:")
+    provider = "" if asks else plan.provider
+    if not (plan.series or provider):
+        return None
+    from submeter.running.series import signs
+
+    return lambda: signs(plan.series, provider)

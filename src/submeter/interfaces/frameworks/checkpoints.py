@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from submeter.errors import UsageError
+from submeter.storing.lines import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,7 +180,7 @@ class Checkpoint:
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _pause(self, loader: Iterable[Any]) -> None:
         """Write the checkpoint and end; what cannot be written is no reason to end."""
@@ -280,11 +281,3 @@ def _of_loader(loader: Iterable[Any] | None) -> list[tuple[str, Any]]:
         if held is not None and all(held is not other for _, other in found):
             found.append((name, held))
     return found
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

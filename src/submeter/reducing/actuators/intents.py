@@ -9,7 +9,6 @@ Who holds limits, and who watches over that, holds a lock on it, which ends with
 import contextlib
 import os
 import time
-from binascii import crc32
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +18,7 @@ import msgspec
 from submeter.errors import ActuatorError
 from submeter.reducing.actuators.protocol import Kind, LimitedBoard
 from submeter.running.pausing import boot_id, start_tick
+from submeter.storing.lines import decoded, encoded, sync_folder
 from submeter.storing.places import PRIVATE_FILE, PRIVATE_FOLDER
 from submeter.storing.wording import safe_text
 
@@ -37,7 +37,6 @@ __all__ = [
 ]  # fmt: skip
 
 FOLDER: Final = "limits"
-_CHECK: Final = 9  # eight digits and a blank before each line's JSON
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -146,7 +145,7 @@ class IntentFile:
             _lock(self._fd)
             self._add(self.armed, sync=True)
             fresh.replace(self.path)  # a file that is seen says whose it is
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as exc:
             self.close()
             for path in (fresh, self.path):
@@ -178,7 +177,7 @@ class IntentFile:
             self._add(Made(time.time()), sync=False)
 
     def _add(self, line: _Line, *, sync: bool) -> None:
-        raw = _encoded(line)
+        raw = encoded(line)
         begin = os.lseek(self._fd, 0, os.SEEK_END)
         try:
             done = 0
@@ -239,7 +238,7 @@ def remove(path: Path) -> None:
     """Take a file of intents away."""
     with contextlib.suppress(OSError):
         path.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def intent_paths(home: Path) -> list[Path]:
@@ -262,7 +261,7 @@ def read_kept(path: Path) -> Kept | None:
     intended: list[Intended] = []
     made = False
     for row in raw.split(b"\n"):
-        line = _decoded(row)
+        line = decoded(row, _decoder)
         if isinstance(line, Armed):
             armed = line
         elif isinstance(line, Intended):
@@ -279,28 +278,3 @@ def _not_kept(path: Path, exc: OSError) -> ActuatorError:
         f"what would be set cannot be kept in {where} ({exc.strerror or exc}), so nothing is set",
         remedy="make room there, or set SUBMETER_HOME to a folder of your own",
     )
-
-
-def _encoded(line: _Line) -> bytes:
-    text = msgspec.json.encode(line)
-    return b"%08x %b\n" % (crc32(text), text)
-
-
-def _decoded(row: bytes) -> _Line | None:
-    if len(row) <= _CHECK:
-        return None
-    try:
-        if int(row[: _CHECK - 1], 16) != crc32(row[_CHECK:]):
-            return None
-        line: _Line = _decoder.decode(row[_CHECK:])
-    except (ValueError, msgspec.MsgspecError):
-        return None
-    return line
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

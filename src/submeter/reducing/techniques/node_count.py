@@ -3,57 +3,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from submeter.errors import InfeasibleError, UsageError
+from submeter.errors import UsageError
+from submeter.planning.scaling import Scaling
 from submeter.reducing.techniques.machine import Machine
 from submeter.reducing.techniques.protocol import YES, Applied, Fit, Method
-
-
-class Scale(NamedTuple):
-    """A count of nodes, as measured: work in a second, and power of all its nodes."""
-
-    nodes: int
-    work_per_s: float
-    power_w: float
-
-    def energy_j(self, work: float) -> float:
-        """Energy of so much work [J]."""
-        return self.power_w * self.time_s(work)
-
-    def time_s(self, work: float) -> float:
-        """Time of so much work [s]."""
-        return work / self.work_per_s
-
-
-def choice(
-    scales: Sequence[Scale], work: float, *, deadline_s: float = math.inf
-) -> tuple[Scale, list[Scale]]:
-    """The scale of least energy within the deadline, and those that nothing beats in both.
-
-    Raises
-    ------
-    InfeasibleError
-        If none is fast enough.
-    """
-    fitting = [s for s in scales if s.time_s(work) <= deadline_s]
-    if not fitting:
-        fastest = min(s.time_s(work) for s in scales)
-        raise InfeasibleError(
-            f"no count of nodes ends within {deadline_s:.0f} s; the fastest takes {fastest:.0f} s",
-            remedy="a later deadline, or measure more nodes",
-        )
-    best = min(fitting, key=lambda s: (s.energy_j(work), s.time_s(work)))
-    front = [
-        s for s in scales
-        if not any(
-            (o.energy_j(work), o.time_s(work)) != (s.energy_j(work), s.time_s(work))
-            and o.energy_j(work) <= s.energy_j(work)
-            and o.time_s(work) <= s.time_s(work)
-            for o in scales
-        )
-    ]  # fmt: skip
-    return best, sorted(front)
 
 
 def consolidated(loads: Sequence[float], room: float = 1.0) -> list[list[int]]:
@@ -119,17 +74,22 @@ class NodeCount(Method):
                 "a scaling is measured: work a second and watts for each count of nodes",
                 remedy="submeter.reduce.node_count({1: (100, 400), 2: (180, 800)}, work=1e6)",
             )
-        scales = [Scale(int(n), float(w), float(p)) for n, (w, p) in sorted(target.items())]
-        if any(s.nodes < 1 or s.work_per_s <= 0 or s.power_w <= 0 for s in scales):
-            raise UsageError("nodes, work and power are above zero", remedy="leave such rows out")
-        best, front = choice(scales, work, deadline_s=deadline_s)
-        fastest = min(scales, key=lambda s: s.time_s(work))
+        counts = sorted(target)
+        scaling = Scaling(
+            tuple(int(n) for n in counts),
+            tuple(float(target[n][0]) for n in counts),
+            tuple(float(target[n][1]) for n in counts),
+        )
+        best = scaling.least(work, deadline_s=deadline_s)
+        fastest = min(scaling.sizes, key=lambda size: size.time_s(work))
         saving = 1 - best.energy_j(work) / fastest.energy_j(work)
         slower = best.time_s(work) / fastest.time_s(work) - 1
-        words = f"{best.nodes} nodes: {100 * saving:.0f} % less energy than the fastest"
+        words = f"{best.workers} nodes: {100 * saving:.0f} % less energy than the fastest"
         notes = (f"{words}, {100 * slower:.0f} % more time",)
-        found = {f"energy_j_{s.nodes}": s.energy_j(work) for s in scales}
-        return Applied(self.name, best.nodes, notes=notes, found=found, also={"front": front})
+        found = {f"energy_j_{size.workers}": size.energy_j(work) for size in scaling.sizes}
+        return Applied(
+            self.name, best.workers, notes=notes, found=found, also={"front": scaling.front()}
+        )
 
 
 TECHNIQUE = NodeCount()

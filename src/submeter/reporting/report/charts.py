@@ -7,7 +7,7 @@ no spike is lost.
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, Final, NamedTuple
 
 from submeter.records.devices import DeviceKind
@@ -71,9 +71,28 @@ def word_of(role: str) -> str:
 
 def power_of(run: Run, most_bins: int = MOST_BINS) -> list[Power]:
     """Power over time by kind of device, thinned by mean and peak; the rest of the node first."""
+    sums = _energies_by_role(run)
+    order = [r for r in ("rest", "dram", "cpu", "gpu") if r in sums]
+    return [_binned(role, sums[role], _slot_s(run), most_bins) for role in order]
+
+
+def whole_power_of(run: Run, most_bins: int = MOST_BINS) -> Power | None:
+    """Power of all devices together; peaks of kinds that fell apart in time are not added."""
+    sums = list(_energies_by_role(run).values())
+    if not sums:
+        return None
+    whole = [math.fsum(slots) for slots in zip_longest(*sums, fillvalue=0.0)]
+    return _binned("node", whole, _slot_s(run), most_bins)
+
+
+def _slot_s(run: Run) -> float:
+    return run.series.slot_s if run.series is not None else 0.0
+
+
+def _energies_by_role(run: Run) -> dict[str, list[float]]:
     series = run.series
     if series is None or series.slot_s <= 0:
-        return []
+        return {}
     kinds = {d.device.id: role_of(d.device.kind) for d in run.devices
              if d.device.kind is not DeviceKind.NODE}  # fmt: skip
     sums: dict[str, list[float]] = {}
@@ -85,8 +104,7 @@ def power_of(run: Run, most_bins: int = MOST_BINS) -> list[Power]:
         total.extend([0.0] * (len(energies) - len(total)))
         for i, energy in enumerate(energies):
             total[i] += energy
-    order = [r for r in ("rest", "dram", "cpu", "gpu") if r in sums]
-    return [_binned(role, sums[role], series.slot_s, most_bins) for role in order]
+    return {role: energies for role, energies in sums.items() if energies}
 
 
 def _binned(role: str, energies_j: Sequence[float], slot_s: float, most: int) -> Power:
@@ -109,8 +127,13 @@ def _time(longest_s: float) -> tuple[float, str]:
     )  # fmt: skip
 
 
-def power_chart(rows: Sequence[Power], duration_s: float) -> dict[str, Any]:
-    """Power over time as stacked areas; the last value lasts to the end of the run."""
+def power_chart(
+    rows: Sequence[Power], duration_s: float, whole: Power | None = None
+) -> dict[str, Any]:
+    """Power over time as stacked areas; the last value lasts to the end of the run.
+
+    Where several readings share a bin, a line along the peaks of *whole* stands over them.
+    """
     size, unit = _time(duration_s)
     values: list[dict[str, Any]] = []
     for n, row in enumerate(rows):
@@ -121,23 +144,31 @@ def power_chart(rows: Sequence[Power], duration_s: float) -> dict[str, Any]:
                 for t in ({start, end} if end == ends[-1] else {start})
             ]
     names = [word_of(r.role) for r in rows]
-    return _framed(
-        {
-            "data": {"values": values},
-            "mark": {"type": "area", "interpolate": "step-after", "line": False},
-            "encoding": {
-                "x": {"field": "t", "type": "quantitative", "title": unit,
-                      "scale": {"nice": False}, "axis": _axis(grid=False)},
-                "y": {"field": "w", "type": "quantitative", "stack": "zero", "title": "W",
-                      "axis": _axis(grid=True)},
-                "color": {"field": "kind", "type": "nominal", "legend": None, "sort": None,
-                          "scale": {"domain": names,
-                                    "range": [COLOURS[r.role] for r in rows]}},
-                "order": {"field": "n", "type": "ordinal"},
-            },
+    x = {"field": "t", "type": "quantitative", "title": unit,
+         "scale": {"nice": False}, "axis": _axis(grid=False)}  # fmt: skip
+    y = {"field": "w", "type": "quantitative", "title": "W", "axis": _axis(grid=True)}
+    areas = {
+        "data": {"values": values},
+        "mark": {"type": "area", "interpolate": "step-after", "line": False},
+        "encoding": {
+            "x": x, "y": {**y, "stack": "zero"},
+            "color": {"field": "kind", "type": "nominal", "legend": None, "sort": None,
+                      "scale": {"domain": names, "range": [COLOURS[r.role] for r in rows]}},
+            "order": {"field": "n", "type": "ordinal"},
         },
-        height=200,
-    )  # fmt: skip
+    }  # fmt: skip
+    if whole is None or whole.peak_w == whole.mean_w:
+        return _framed(areas, height=200)
+    starts = [*whole.start_s, max(duration_s, whole.start_s[-1])]
+    tops_w = [*whole.peak_w, whole.peak_w[-1]]
+    peaks = {
+        "data": {"values": [{"t": round(t / size, 6), "w": round(w, 3)}
+                            for t, w in zip(starts, tops_w, strict=True)]},
+        "mark": {"type": "line", "interpolate": "step-after", "color": COLOURS["soft"],
+                 "strokeWidth": 0.7},
+        "encoding": {"x": x, "y": {**y, "stack": None}},
+    }  # fmt: skip
+    return _framed({"layer": [areas, peaks]}, height=200)
 
 
 def icicle_chart(blocks: Sequence[Block]) -> dict[str, Any]:
@@ -285,9 +316,9 @@ def _phases(run: Run, device_id: str, begin_j: float, end_j: float) -> list[Bloc
 def spent_until(run: Run, elapsed_s: Sequence[float], facility_over_devices: float) -> list[float]:
     """Energy at the wall that was spent until each instant [J], by the run's own series."""
     series = run.series
-    if series is None or series.slot_s <= 0 or not series.devices:
+    length = max(map(len, series.devices.values()), default=0) if series is not None else 0
+    if series is None or series.slot_s <= 0 or not length:
         return []
-    length = max(map(len, series.devices.values()))
     totals = [0.0]
     for i in range(length):
         step = math.fsum(e[i] for e in series.devices.values() if i < len(e))

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from submeter.records.amounts import Amount
+from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.figures import Basis, Figure, Missing, Quantity
 from submeter.records.footprints import NOT_RECKONED, Footprint
 from submeter.records.runs import Run
@@ -130,24 +130,21 @@ def _carbon_below(footprint: Footprint) -> str:
 
 
 def _water_total(footprint: Footprint) -> Amount | Missing:
-    from submeter.records.amounts import sum_amounts
+    """On-site and at the generators; with one of them unknown, what is known (`_water_below`)."""
+    parts = [a for a in _waters(footprint).values() if isinstance(a, Amount)]
+    return sum_amounts(parts) if parts else footprint.water.offsite
 
-    parts = [a for a in (footprint.water.onsite, footprint.water.offsite) if isinstance(a, Amount)]
-    if not parts:
-        return footprint.water.offsite if isinstance(footprint.water.offsite, Missing) else (
-            Missing("not reckoned")
-        )  # fmt: skip
-    return sum_amounts(parts)
+
+def _waters(footprint: Footprint) -> dict[str, Amount | Missing]:
+    return {"on-site": footprint.water.onsite, "at the generators": footprint.water.offsite}
 
 
 def _water_below(footprint: Footprint) -> str:
-    words = []
-    for name, amount in (
-        ("on-site", footprint.water.onsite),
-        ("at the generators", footprint.water.offsite),
-    ):
-        figure = _figure(amount, LITRES)
-        words.append(f"{name} {write(figure)}")
+    waters = _waters(footprint)
+    words = [f"{name} {write(_figure(amount, LITRES))}" for name, amount in waters.items()]
+    unknown = [name for name, amount in waters.items() if isinstance(amount, Missing)]
+    if unknown and len(unknown) < len(waters):
+        words.append(f"a lower bound: without water {' and '.join(unknown)}")
     return " · ".join(words)
 
 
@@ -172,14 +169,16 @@ def _lead(run: Run, footprint: Footprint) -> list[str]:
 
 
 def _power(run: Run) -> Section | None:
-    rows = charts.power_of(run)
-    if not rows or len(rows[0].start_s) < 2:  # noqa: PLR2004  # a point is no curve
+    rows, whole = charts.power_of(run), charts.whole_power_of(run)
+    if whole is None or len(rows[0].start_s) < 2:  # noqa: PLR2004  # a point is no curve
         return None
-    peak_w = max(sum(p) for p in zip(*(r.peak_w for r in rows), strict=False))
     says = (
         f"Power of the node over {write_duration(run.duration_s)}, by kind of device; at most "
-        f"{write(peak_w, 'W')}."
+        f"{write(max(whole.peak_w), 'W')}."
     )
+    keys = [(charts.COLOURS[r.role], charts.word_of(r.role)) for r in reversed(rows)]
+    if whole.peak_w != whole.mean_w:
+        says += " The line above is the peak of each stretch that was drawn as one."
     step = max(1, len(rows[0].start_s) // MOST_ROWS)
     heads = ("from", *(f"{charts.word_of(r.role)} [W]" for r in rows))
     table = Table(
@@ -194,9 +193,8 @@ def _power(run: Run) -> Section | None:
         ),
     )  # fmt: skip
     chart = Chart(
-        "power", charts.power_chart(rows, run.duration_s), says, table,
-        tuple((charts.COLOURS[r.role], charts.word_of(r.role)) for r in reversed(rows)),
-    )  # fmt: skip
+        "power", charts.power_chart(rows, run.duration_s, whole), says, table, tuple(keys)
+    )
     return Section("Power over time", charts=(chart,))
 
 
