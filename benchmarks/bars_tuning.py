@@ -6,7 +6,7 @@ from benchmarks.outcomes import Bar, Options, Outcome
 from benchmarks.tuning_curves import SPACES
 
 SEARCH_RATIO, SETTING_RATIO = 0.50, 0.70
-ROWS = [(e, t) for e in SPACES for t in tuning.SCORED]
+ROWS = [(e, t) for e in SPACES for t in tuning.SCORED[e]]
 
 
 def search(options: Options) -> Outcome:

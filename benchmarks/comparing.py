@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comparing costs, how often it errs, and the examples of docs/comparing.md made anew.
 
-    python -m benchmarks.comparing [--costs | --errors | --measure]
+    python -m benchmarks.comparing [--costs | --errors | --measure WHAT]
 
-``--measure`` trains and meters the families of models on this machine (some minutes) and keeps
-their runs in benchmarks/data/model_families.jsonl, from which the page is made.
+``--measure families`` trains and meters the families of models on this machine (some minutes),
+``--measure batches`` a small network at two sizes of batch, three times each; their runs are kept
+in benchmarks/data/{model_families,compared_batches}.jsonl, from which the page is made.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from submeter.storing.ledger import open_ledger
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "comparing.md"
 KEPT = ROOT / "benchmarks" / "data" / "model_families.jsonl"
+KEPT_BATCHES = ROOT / "benchmarks" / "data" / "compared_batches.jsonl"
 POWERS = ROOT / "benchmarks" / "data" / "cpu_package_power.csv"
 BEGIN, END = "<!-- begin: benchmarks/comparing.py -->", "<!-- end: benchmarks/comparing.py -->"
 TWENTY = 20
@@ -47,11 +49,14 @@ SD = 0.03  # of each meter's gain
 SEED = 20261124
 BOARD = "NVIDIA A100-SXM4-80GB"
 HOST = "a-virtual-machine"
+BATCHES = tuple(f"batch{size}-{seed}" for size in (64, 256) for seed in (1, 2, 3))
 EXAMPLES = (
     ("Two runs", ("digits-linear", "digits-trees")),
     ("Where in them", ("digits-linear", "digits-trees", "--by", "phase")),
     ("Many runs", tuple(f"cancer-{f}" for f in ("linear", "neighbours", "trees", "boosting",
                                                 "support", "network"))),
+    ("Repetitions", (*BATCHES, "--by", "batch")),
+    ("The same work", (BATCHES[0], BATCHES[3], "--same-work")),
     ("Beside a published training", ("digits-boosting", "--published", "BLOOM")),
     ("Families of models", ("--models",)),
     ("The same work over hardware", ("--hardware", "v100,a100,h100,tpu-v4,cpu,neuromorphic",
@@ -238,14 +243,24 @@ def model_slope() -> float:
 # --- families of models -------------------------------------------------------------------------
 
 
-def measure() -> None:
-    """Train and meter all families here, and keep their runs without what names the machine."""
+def measure(what: str) -> None:
+    """Train and meter here, and keep the runs without what names the machine."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        print(submeter(home, "compare", "--models").out)
+        if what == "families":
+            print(submeter(home, "compare", "--models").out)
+        else:
+            for name in BATCHES:
+                size, seed = name.removeprefix("batch").split("-")
+                train = ("--batch", size, "--seed", seed, "--threads", "1")
+                submeter(
+                    home, "run", "--quiet", "--name", name, "--tag", "data=digits", "--",
+                    sys.executable, str(ROOT / "examples" / "digits_cnn.py"), *train,
+                )  # fmt: skip
         with open_ledger(home / "ledger.db") as ledger:
             runs = [ledger.get(row.id) for row in ledger.list()]
-    with KEPT.open("w", encoding="utf-8") as file:
+    path = KEPT if what == "families" else KEPT_BATCHES
+    with path.open("w", encoding="utf-8") as file:
         for run in sorted(runs, key=lambda r: r.id):
             file.write(encode_run(_plain(run)).decode() + "\n")
 
@@ -269,15 +284,20 @@ def _plain(run: Run) -> Run:
         )
         for p in run.phases
     )
+    series = run.series
+    if series is not None:
+        named = {d.replace(name, HOST): joules for d, joules in series.devices.items()}
+        series = msgspec.structs.replace(series, devices=named)
+    words = [word.rpartition("/")[2] if word.startswith("/") else word for word in run.command[1:]]
     return msgspec.structs.replace(
-        run, user="", hosts=(Host(HOST, machine),), command=("python", *run.command[1:]),
-        devices=tuple(map(row, run.devices)), phases=phases, code={}, series=None, ranks=(),
+        run, user="", hosts=(Host(HOST, machine),), command=("python", *words),
+        devices=tuple(map(row, run.devices)), phases=phases, code={}, series=series, ranks=(),
     )  # fmt: skip
 
 
-def kept() -> list[Run]:
-    """Runs of families that were metered, from the table."""
-    lines = KEPT.read_text(encoding="utf-8").splitlines()
+def kept(*paths: Path) -> list[Run]:
+    """Runs that were metered, from the tables; those of families if none is named."""
+    lines = [line for path in paths or (KEPT,) for line in path.read_text("utf-8").splitlines()]
     return [decode_run(line.encode()) for line in lines]
 
 
@@ -299,7 +319,7 @@ def examples() -> str:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         with open_ledger(home / "ledger.db") as ledger:
-            for run in kept():
+            for run in kept(KEPT, KEPT_BATCHES):
                 ledger.put(run)
         for title, arguments in EXAMPLES:
             words = " ".join(f'"{a}"' if "," in a or " " in a else a for a in arguments)
@@ -330,7 +350,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Examples of docs/comparing.md, and costs.")
     parser.add_argument("--costs", action="store_true", help="print what comparisons cost instead")
     parser.add_argument("--errors", action="store_true", help="print how often they err instead")
-    parser.add_argument("--measure", action="store_true", help="meter the families anew first")
+    parser.add_argument("--measure", choices=("families", "batches"), help="meter anew first")
     options = parser.parse_args()
     if options.costs:
         print(json.dumps({n: [s.wall_s, s.processor_s] for n, s in costs().items()}, indent=2))
@@ -339,7 +359,7 @@ def main() -> None:
         print(errors_table(errors()))
         return
     if options.measure:
-        measure()
+        measure(options.measure)
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)

@@ -39,11 +39,13 @@ MAKERS = (
     Maker(
         "benchmarks.power_limit", "docs/power-limit.md: limits on known curves", takes_data=True
     ),
+    Maker("benchmarks.explaining", "docs/explaining.md: trees against the truth, and an example"),
     Maker("benchmarks.layers", "docs/layers.md: layers against layers alone, from what is kept"),
     Maker("benchmarks.tuning", "docs/tuning.md: searches with and without pruning"),
     Maker("benchmarks.tuning_example", "docs/tuning.md: one search, as it went"),
     Maker("benchmarks.actuator", "docs/power-limit.md: a search on a fake board"),
     Maker("benchmarks.techniques", "docs/techniques.md: from what --measure stored"),
+    Maker("benchmarks.wasteful", "docs/waste.md: planted and found waste, from what was stored"),
     Maker("benchmarks.everyday", "docs/everyday.md: from what --measure kept"),
     Maker("benchmarks.claims", "docs/claims: public claims, executed"),
     Maker("benchmarks.examples", "docs/examples: what the worked examples print"),

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: SLF001  # the sampler is looked into
 """Layer profiles against layers repeated alone, and what the hooks cost: docs/layers.md.
 
     python -m benchmarks.layers --measure   train, repeat, compare: minutes of CPU time, kept
@@ -10,7 +11,9 @@ with the shapes that one real step gave it, forward and backward. Everything is 
 """
 
 import argparse
+import contextlib
 import csv
+import gc
 import importlib.util
 import math
 import statistics
@@ -20,17 +23,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import submeter
+from benchmarks.layers_cost import COSTS, Cost, cost_of, kept_costs, measured_costs
 from benchmarks.outcomes import ROOT
+from submeter.explaining.layers import shares_of
+from submeter.records.layers import LayerProfile
 
 ROWS = ROOT / "benchmarks" / "data" / "layers.csv"
-COSTS = ROOT / "benchmarks" / "data" / "layers_cost.csv"
 PAGE = ROOT / "docs" / "layers.md"
-CASES = (  # model, parameters, batch, context, steps
-    ("language model, 0.8 M", 0.8e6, 16, 256, 60),
-    ("language model, 0.2 M", 0.2e6, 16, 128, 200),
+CASES = (  # model, parameters, batch, context, steps of a round
+    ("language model, 0.8 M", 0.8e6, 16, 256, 10),
+    ("language model, 0.2 M", 0.2e6, 16, 128, 32),
 )
-PAIRS, BLOCK = 16, 120
-LEAST_S = 0.8
+ROUNDS = 5  # training and repeating in turn, so that both meet the same neighbours
+LEAST_S = 0.16  # a round
 LEAST_SHARE = 0.01  # what is less is not told
 
 
@@ -51,15 +57,6 @@ class Row(NamedTuple):
         return self.profile_ratio / self.alone_ratio - 1.0
 
 
-class Cost(NamedTuple):
-    """One pair of blocks of steps, with and without hooks: CPU time [s]."""
-
-    case: str
-    pair: int
-    with_s: float
-    without_s: float
-
-
 def kept_rows() -> list[Row]:
     with ROWS.open(newline="") as file:
         return [
@@ -67,22 +64,6 @@ def kept_rows() -> list[Row]:
                 *(float(r[k]) for k in ("profile_s", "alone_s", "profile_ratio", "alone_ratio")))
             for r in csv.DictReader(file)
         ]  # fmt: skip
-
-
-def kept_costs() -> list[Cost]:
-    with COSTS.open(newline="") as file:
-        return [
-            Cost(r["case"], int(r["pair"]), float(r["with_s"]), float(r["without_s"]))
-            for r in csv.DictReader(file)
-        ]
-
-
-def cost_of(rows: list[Cost]) -> tuple[float, float]:
-    """Mean of the pairs' relative costs, and the upper end of its one-sided 95 % interval."""
-    ratios = [r.with_s / r.without_s - 1.0 for r in rows]
-    mean = statistics.fmean(ratios)
-    error = statistics.stdev(ratios) / math.sqrt(len(ratios))
-    return mean, mean + 1.75 * error  # Student, 15 degrees of freedom
 
 
 # --- the training --------------------------------------------------------------------------------
@@ -129,18 +110,27 @@ class Training:
         self.optimiser.step()
 
 
-def profiled(training: Training, steps: int) -> Any:
-    """Shares of the training by its profile."""
-    import submeter
-    from submeter.explaining.layers import shares_of
-    from submeter.records.layers import LayerProfile
+@contextlib.contextmanager
+def resting(sampler: Any) -> Iterator[None]:
+    """No hooks meanwhile: what is repeated alone is no step."""
+    from torch.optim import optimizer
 
-    with submeter.layers(training.model) as found:
-        for _ in range(steps):
-            training.step()
-    profile = found.profile
-    assert isinstance(profile, LayerProfile), profile
-    return shares_of([profile])
+    for handle in sampler._handles:
+        handle.remove()
+    window, sampler._window = sampler._window, None
+    if window is not None:
+        window.cut = True
+        window.end()
+    if sampler._counter is not None:
+        sampler._counter.end()
+        sampler._counter = None
+    yield
+    gc.collect()  # gigabytes of inputs, which would else be let go of in some step
+    sampler._last = None
+    sampler._handles = [
+        optimizer.register_optimizer_step_pre_hook(sampler._before),
+        optimizer.register_optimizer_step_post_hook(sampler._after),
+    ]
 
 
 # --- the same, alone -----------------------------------------------------------------------------
@@ -309,68 +299,32 @@ def repeated(call: Callable[[], object], least_s: float = LEAST_S / 3) -> float:
 
 def measured_case(case: str, params: float, batch: int, context: int, steps: int) -> Iterator[Row]:
     training = Training(params, batch, context)
-    shares = profiled(training, steps)
-    parts = [*leaf_parts(training), *own_parts(training), *rest_parts(training)]
+    rounds: list[list[Part]] = []
+    with submeter.layers(training.model) as found:
+        for _ in range(ROUNDS):
+            for _ in range(steps):
+                training.step()
+            with resting(found._sampler):
+                parts = [*leaf_parts(training), *own_parts(training), *rest_parts(training)]
+            rounds.append(parts)
+    parts = [
+        Part(same[0].kind, same[0].operators, statistics.fmean(p.busy_s for p in same))
+        for same in zip(*rounds, strict=True)
+    ]
+    assert isinstance(found.profile, LayerProfile), found.profile
+    print(found.profile.steps)
+    shares = shares_of([found.profile])
     profile = [(s.operators, s.kind or s.module, s.busy_s) for s in shares.shares]
     whole_s, alone_s = math.fsum(p[2] for p in profile), math.fsum(p.busy_s for p in parts)
     print(f"{case}: {whole_s:.3f} s a step by profile, {alone_s:.3f} s alone")
     for level, at in (("class", 0), ("kind", 1)):
-        for name in dict.fromkeys(p[at] for p in profile):
+        for name in dict.fromkeys(str(p[at]) for p in profile):
             own_s = math.fsum(p[2] for p in profile if p[at] == name)
             other_s = math.fsum(
                 p.busy_s for p in parts if (p.operators if at == 0 else p.kind) == name
             )
             if other_s > 0:
                 yield Row(case, level, name, own_s, other_s, own_s / whole_s, other_s / alone_s)
-
-
-def deep() -> tuple[Any, Any, Callable[[], None]]:
-    """Two hundred small layers: a step of some milliseconds, where hooks weigh most."""
-    import torch
-
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    nn = torch.nn
-    model = nn.Sequential(
-        *(m for _ in range(100) for m in (nn.Linear(96, 96), nn.ReLU())), nn.Linear(96, 1)
-    )
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
-    x = torch.randn(64, 96)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        model(x).square().mean().backward()
-        optimiser.step()
-
-    return model, optimiser, step
-
-
-def measured_costs() -> Iterator[Cost]:
-    training = Training(0.2e6, 4, 128)
-    yield from pairs("language model, 0.2 M", training.model, training.step, BLOCK)
-    model, _, step = deep()
-    yield from pairs("200 small layers", model, step, 3 * BLOCK)
-
-
-def pairs(case: str, model: Any, step: Callable[[], None], block: int) -> Iterator[Cost]:
-    """Blocks of steps with and without hooks, in turn, which comes first in turn, too."""
-    import submeter
-
-    def plainly() -> float:
-        begin_s = time.process_time()
-        for _ in range(block):
-            step()
-        return time.process_time() - begin_s
-
-    def looked_at() -> float:
-        with submeter.layers(model):
-            return plainly()
-
-    plainly()
-    for pair in range(PAIRS):
-        order = (looked_at, plainly) if pair % 2 else (plainly, looked_at)
-        took = {take: take() for take in order}
-        yield Cost(case, pair, took[looked_at], took[plainly])
 
 
 def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
@@ -432,7 +386,7 @@ def tables() -> str:
         )
     lines += [
         "",
-        "| training | pairs | cost of the hooks | at most (95 %) |",
+        "| training | blocks | cost of the hooks | at most (95 %) |",
         "| --- | ---: | ---: | ---: |",
     ]
     for case in dict.fromkeys(c.case for c in costs):
@@ -451,12 +405,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Layer profiles against layers alone.")
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--only", choices=["shares", "cost"], help="measure one of them")
+    parser.add_argument("--case", default="", help="measure the shares of this one alone")
     options = parser.parse_args()
     if options.measure:
         if options.only != "cost":
-            write(ROWS, Row._fields, [r for case in CASES for r in measured_case(*case)])
+            cases = [c for c in CASES if options.case in c[0]]
+            kept = [r for r in kept_rows() if options.case not in r.case] if options.case else []
+            rows = [r for case in cases for r in measured_case(*case)]
+            write(ROWS, Row._fields, sorted([*rows, *kept], key=lambda r: r.case, reverse=True))
         if options.only != "shares":
-            write(COSTS, Cost._fields, list(measured_costs()))
+            write(COSTS, Cost._fields, list(measured_costs(Training(0.2e6, 4, 128))))
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

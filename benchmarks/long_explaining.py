@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What explaining a day costs: a million readings, 200 layers, in CPU time.
 
-Run with ``python -m benchmarks.long_explaining``. The journal is made, not measured: eight boards
-and two processors, read once a second or ten times a second, in phases.
+Run with ``python -m benchmarks.long_explaining --keep``; making the day takes longer than
+explaining it, so its figures are kept in ``data/explaining.csv``. The journal is made, not
+measured: eight boards and four processors, read once a second, in phases.
 """
 
 import argparse
+import csv
 import gc
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
-
 
 from submeter.metering.settle import settle_folder
 from submeter.records.devices import Channel, Device, DeviceKind, Measures
@@ -38,6 +40,7 @@ from submeter.storing.layers import keep
 from submeter.storing.ledger import open_ledger
 from submeter.units import NS_PER_S, s_to_ns
 
+KEPT: Final = Path(__file__).parent / "data" / "explaining.csv"
 DAY_S: Final = 86_400
 BOARDS: Final = 8
 SOCKETS: Final = 4
@@ -71,6 +74,14 @@ def made(home: Path, *, seconds: int = DAY_S) -> Day:
         ledger.put(run)
     size_bytes = (folder / "journal").stat().st_size
     return Day(home, run, seconds * (BOARDS + SOCKETS), size_bytes)
+
+
+def again(home: Path) -> Day:
+    """The day that was made in *home* before."""
+    with open_ledger(home / "ledger.db") as ledger:
+        run = ledger.get("last")
+    size_bytes = (home / "runs" / run.id / "journal").stat().st_size
+    return Day(home, run, round(run.duration_s) * (BOARDS + SOCKETS), size_bytes)
 
 
 def cpu_s(day: Day, *options: str) -> float:
@@ -153,15 +164,36 @@ def _profile() -> LayerProfile:
     )  # fmt: skip
 
 
+def kept() -> dict[str, str]:
+    """What `--keep` kept: figures of the day, by name."""
+    with KEPT.open(encoding="utf-8") as file:
+        return {row["name"]: row["value"] for row in csv.DictReader(file)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=DAY_S)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--keep", action="store_true", help=f"keep the figures in {KEPT.name}")
+    parser.add_argument("--home", type=Path, help="make the day here, or take the one that is")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="submeter-day-") as folder:
-        day = made(Path(folder), seconds=seconds)
-        print(f"{day.readings} readings, journal {day.journal_bytes / 1e6:.0f} MB")
-        for options in ((), ("--json",), ("--timeline",)):
-            print(" ".join(("explain", *options)), f"{cpu_s(day, *options):.2f} s CPU")
+        home = options.home or Path(folder)
+        day = again(home) if (home / "ledger.db").exists() else made(home, seconds=options.seconds)
+        found = {
+            "readings": f"{day.readings}",
+            "journal_mb": f"{day.journal_bytes / 1e6:.0f}",
+            "layers": f"{LAYERS}",
+        }
+        for name, words in (("explain", ()), ("json", ("--json",)), ("timeline", ("--timeline",))):
+            found[f"{name}_cpu_s"] = (
+                f"{statistics.median(cpu_s(day, *words) for _ in range(5)):.2f}"
+            )
+    for name, value in found.items():
+        print(f"{name:16} {value}")
+    if options.keep:
+        with KEPT.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows([("name", "value"), *found.items()])
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ BEFORE_S: Final = 0.25  # how far a board's sensors look back
 EDGES: Final = 15  # parts that a board can be told beside its level
 DRAM_W: Final = 8.0
 HOT: Final = 0x20  # nvmlClocksEventReasonSwThermalSlowdown
+CAPPED: Final = 0x4  # nvmlClocksEventReasonSwPowerCap
 
 
 class Piece(NamedTuple):
@@ -127,6 +128,7 @@ class Script:
     phases: bool = True
     heat: list[tuple[float, int, int]] = field(default_factory=list)  # until, degrees, MHz
     hot_from: int = 90
+    capped: bool = False  # by a power limit that somebody set
     number: int = 0
     planted_j: float = 0.0  # at the devices
 
@@ -334,6 +336,8 @@ def _frames(
 
 
 def _weather(boards: list[tuple[Board, Level]], script: Script, at_s: float) -> None:
+    for board, _ in boards if script.capped else ():
+        board.throttle_bits = CAPPED
     for until_s, degrees, mhz in script.heat:
         if at_s <= until_s:
             for board, _ in boards:

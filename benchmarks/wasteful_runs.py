@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trainings with one planted waste each, and clean ones, by seed.
+"""Trainings with one planted waste each, by seed.
 
 What is planted is known in joules of the devices, from the script alone. Thresholds of the rules
 were looked at on `TUNING` seeds; `SCORED` ones are for docs/waste.md and the bars.
@@ -13,10 +13,8 @@ from typing import Final, NamedTuple
 
 from benchmarks.wasteful_machine import DRAM_W, Piece, Said, Script
 
-SCORED: Final = range(1, 4)
+SCORED: Final = range(301, 306)
 TUNING: Final = range(101, 104)
-CLEAN: Final = range(20)
-CLEAN_TUNING: Final = range(500, 520)
 COMMIT: Final = "3f1c0de8a7"
 
 
@@ -388,47 +386,3 @@ PLANTED: Final[dict[str, tuple[str, Callable[[int], Runs]]]] = {
     "over-large model": ("oversized", oversized),
     "CPU fallback": ("cpu-fallback", fallback),
 }
-
-
-def clean(seed: int) -> Runs:
-    """A training that wastes nothing worth telling, of the kind that *seed* says."""
-    s = Shape.of(seed)
-    kind = seed % 10
-    if kind == 3:
-        s.words["precision"] = "fp32"
-    elif kind == 4:
-        s.ranks = 2
-    m = Maker(s, seed)
-    if kind == 1:
-        m.script.phases = False
-    elif kind == 2:
-        m.script.profile = None
-        s.cpu_w, s.cores = s.rng.uniform(120, 200), 8.0
-    elif kind == 3:
-        m.script.profile = "V100"
-        s.train_w = s.rng.uniform(180, 280)
-    elif kind == 5:
-        del s.words["precision"]
-        s.load_ratio = s.rng.uniform(0.04, 0.08)
-    elif kind == 6:  # smaller and larger kin in the project, that did less well
-        m.shape.words |= {"parameters": "9000000"}
-    elif kind == 7:
-        s.evaluate_s *= 1.4
-        s.start_s = s.rng.uniform(20, 45)
-    elif kind == 8:
-        s.epochs, s.steps = s.epochs * 3, max(8, s.steps // 3)
-        s.save_s, s.evaluate_s = s.save_s / 3, s.evaluate_s / 3
-    elif kind == 9:
-        s.train_w = s.rng.uniform(190, 230)  # a model that moves more than it multiplies
-    script = plain(s, seed, m).finish()
-    others: Runs = []
-    if kind == 6:
-        kin = Shape.of(seed)
-        kin.words |= {"parameters": "3000000", "seed": "77"}
-        kin.step_s, kin.top = 0.4 * kin.step_s, s.top - 0.05
-        others = [plain(kin, seed + 1000).finish()]
-    elif kind == 0:  # the same with another seed
-        kin = Shape.of(seed + 7000)
-        kin.words["seed"] = "9"
-        others = [plain(kin, seed + 1000).finish()]
-    return [*others, script]

@@ -67,7 +67,7 @@ def test_chart(stage: Stage, name: str) -> None:
     told = stage.call("compare", "last", "--everyday", "--chart", str(stage.path / name))
     assert told.code == 0
     drawn = (stage.path / name).read_text(encoding="utf-8")
-    assert drawn.count("<polygon") == 4
+    assert drawn.count("<polygon") == 9
     assert "the run digits" in drawn
 
 
@@ -81,3 +81,15 @@ def test_a_run_that_is_not_there_is_refused_before_anything_is_measured(stage: S
     told = stage.call("compare", "nobody", "--everyday", "--again")
     assert told.code == 6
     assert "nobody" in told.err
+
+
+def test_a_published_training_beside_them(stage: Stage) -> None:
+    told = stage.call("compare", "--published", "BLOOM", "--everyday", "--json")
+    assert told.code == 0
+    made = told.document["everyday"]["training"]
+    assert "BLOOM" in made["name"]
+    assert made["energy_node"]["value"] > 1e12
+    assert all(row["count"]["value"] > 1e6 for row in made["equals"])
+    assert "missing" in made["load"]
+    both = stage.call("compare", "last", "--published", "BLOOM", "--everyday")
+    assert both.code == 2

@@ -55,7 +55,7 @@ def test_the_table_names_layers_classes_and_what_it_cost(stage: Stage) -> None:
     assert done.code == 0, done.err
     assert "at the wall 100 %" in done.out
     (line,) = [row for row in done.out.splitlines() if row.startswith("up ")]
-    assert line.split() == "up Linear 75 % 25 % 50 % compute 0.30 s".split()
+    assert " ".join(line.split()) == "up Linear 75 % 25 % 50 % compute 0.30 s"
     assert "steps were looked at; that cost < 1 % of their time" in done.out
     assert "by class: compute 75 %, memory 25 %" in done.out
 
@@ -119,10 +119,12 @@ def test_a_run_without_layers_says_why_and_what_to_do(stage: Stage, folder: Path
     assert "the program compiles its model" in stage.call("explain", "last", "--layers").err
 
 
-def test_layers_travel_with_their_run(stage: Stage, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("journals", [True, False])
+def test_layers_travel_with_their_run(stage: Stage, tmp_path: Path, *, journals: bool) -> None:
     archive = tmp_path / "run.tar.gz"
     with open_ledger(stage.home / "ledger.db") as ledger:
-        export_runs(["last"], archive, ledger=ledger)
+        export_runs(["last"], archive, ledger=ledger, journals=journals)
     other = tmp_path / "other"
     other.mkdir()
     with open_ledger(other / "ledger.db") as ledger:

@@ -21,7 +21,7 @@ def round_of(
     wall_s: float = 2.0,
     others_s: float = 0.0,
     stolen_s: float = 0.0,
-    power_w: tuple[float, ...] = (),
+    busy: tuple[float, ...] = (),
 ) -> Round:
     energy: Quantity | Missing = Missing("the meter saw no such phase")
     if energy_j is not None:
@@ -29,22 +29,22 @@ def round_of(
     return Round(
         task=task, way=way, kind=kind, number=number, workers=workers, units=units,
         wall_s=wall_s, cpu_s=wall_s * workers, others_s=others_s, stolen_s=stolen_s,
-        energy=energy, power_w=power_w, slot_s=0.25,
+        energy=energy, busy=busy, busy_slot_s=0.25,
     )  # fmt: skip
 
 
-EVEN = (10.0,) * 8
+EVEN = (1.0,) * 8
 
 
 def look(*rounds: Round, processors: int = 4) -> Everyday:
     """A look that holds *rounds*, or one of every kind."""
     some = rounds or (
         round_of("idle", 10.0, way="idle", kind="idle", workers=0, units=5.0, wall_s=5.0),
-        round_of("sql-query", 20.0, number=1, power_w=EVEN),
-        round_of("sql-query", 21.0, number=2, power_w=EVEN),
+        round_of("sql-query", 20.0, number=1, busy=EVEN),
+        round_of("sql-query", 21.0, number=2, busy=EVEN),
         round_of("sql-query", 30.0, kind="many", workers=4, units=250.0),
-        round_of("http", 20.0, units=1000.0, power_w=EVEN),
-        round_of("http", 15.0, kind="paced", units=250.0, power_w=(0.0, 20.0) * 4),
+        round_of("http", 20.0, units=1000.0, busy=EVEN),
+        round_of("http", 15.0, kind="paced", units=250.0, busy=(0.0, 2.0) * 4),
         round_of("prediction", 10.0, way="without", number=1),
         round_of("prediction", 40.0, way="with", number=1),
         round_of("prediction", 10.0, way="without", number=2),

@@ -207,7 +207,8 @@ def test_cars_and_homes_do_not_add_up() -> None:
 @pytest.mark.parametrize(
     "formula",
     ["__import__('os')", "a.real", "[a]", "a if a else b", "lambda: a", "a(b)", "'x' * 9",
-     "a ** 99", "a // b", "max()", "min(a, key=a)", "a *", "unknown + a", "a / 0", "True"],
+     "a ** 99", "a // b", "max()", "min(a, key=a)", "a *", "unknown + a", "a / 0", "True",
+     "a + " * 400 + "a"],
 )  # fmt: skip
 def test_a_formula_does_arithmetic_and_nothing_else(formula: str) -> None:
     values = {"a": Value(2.0), "b": Value(3.0)}
@@ -236,6 +237,18 @@ def test_a_record_that_makes_no_sense_says_why(text: str, why: str) -> None:
 
     with pytest.raises(UsageError, match=why):
         answer()
+
+
+@pytest.mark.parametrize(
+    ("formula", "value"), [("a ** 4", 1e200), ("a * a", 1e300), ("a / b", 1e308), ("a - a", 1e308)]
+)
+def test_what_is_too_large_is_refused_and_the_rest_is_not(formula: str, value: float) -> None:
+    rows = {"a": Uncertain(value, value, value, "1"), "b": Uncertain(1e-10, 1e-10, 1e-10, "1")}
+    if formula == "a - a":
+        assert reckoned(formula, rows, "1").value == 0.0
+        return
+    with pytest.raises(UsageError, match=r"too large|no finite number"):
+        reckoned(formula, rows, "1")
 
 
 def test_a_record_of_ones_own() -> None:

@@ -2,14 +2,17 @@
 """Advice: ranked, bounded, in the run's own terms; what would not help says why."""
 
 import shlex
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from benchmarks import wasteful, wasteful_runs
+from benchmarks.wasteful_machine import metered
 from submeter.catalog.tables import rows
 from submeter.explaining.advice import MOST, Advice, advise
 from submeter.explaining.waste import KEYS, Found
+from submeter.interfaces.explaining import explained_run
 from submeter.records.amounts import Amount
 from submeter.records.explanations import Waste
 from submeter.records.figures import Basis, Figure
@@ -17,6 +20,8 @@ from submeter.records.footprints import Carbon, Footprint, Money
 from submeter.records.runs import Run
 from submeter.reducing.quality import parse_condition
 from submeter.reducing.techniques.registry import NAMES
+from submeter.reporting.explanations import explained_words
+from submeter.storing.places import run_folder
 
 WALL = Amount.exact(1000.0, Basis.MEASURED)
 
@@ -127,3 +132,18 @@ def test_a_planted_waste_is_advised_against() -> None:
     advice = advise(row.metered.run, row.footprint, row.found)
     assert advice.actions[0].key == "loader-workers"
     assert advice.actions[0].technique == "loader"
+
+
+def test_the_explanation_of_a_run_brings_its_waste_and_what_to_try(tmp_path: Path) -> None:
+    script = wasteful_runs.idle_tail(wasteful_runs.TUNING[2])[0]
+    run = metered(script, tmp_path / "job").run
+    folder = run_folder(tmp_path / "home", run.id)
+    folder.parent.mkdir(parents=True)
+    (tmp_path / "job" / "run").rename(folder)
+    found = explained_run(run, home=tmp_path / "home").explanation
+    assert [w.key for w in found.waste] == ["idle-tail"]
+    assert "end-with-work" in {a.key for a in found.advice}
+    words = explained_words(found, 80, everything=True)
+    assert "idle tail" in words
+    assert "Worth trying" in words
+    assert "Not advised here" in words

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import wasteful, wasteful_runs
+from benchmarks import clean_runs, wasteful, wasteful_runs
 from submeter.accounting.boundaries import footprint
 from submeter.catalog.tables import rows
 from submeter.explaining import waste_book
@@ -38,7 +38,7 @@ def test_planted_waste_is_found_and_priced(name: str) -> None:
     assert row.sum_ratio <= 1
 
 
-@pytest.mark.parametrize("seed", wasteful_runs.CLEAN_TUNING[:10])
+@pytest.mark.parametrize("seed", clean_runs.CLEAN_TUNING[::2])
 def test_a_clean_training_raises_no_alarm(seed: int) -> None:
     assert wasteful.alarms(seed) == ()
 
@@ -155,7 +155,8 @@ def run_of(ident: str, energy_j: float = 500.0, **about: object) -> Run:
     device = Device("gpu:0", DeviceKind.GPU, "NVIDIA A100-SXM4-80GB", "h", peak_w=400.0)
     words: dict[str, object] = {
         "code": {"commit": "abc", "dirty": "no"}, "started_utc": f"2026-11-24T00:00:0{ident}Z",
-        "duration_s": 100.0, "status": "finished", "parameters": {"lr": "0.1"}, "work": {"samples": 100.0},
+        "duration_s": 100.0, "status": "finished", "parameters": {"lr": "0.1", "seed": "1"},
+        "work": {"samples": 100.0},
     }  # fmt: skip
     return Run(
         id=ident, origin="measured",
@@ -174,13 +175,45 @@ def run_of(ident: str, energy_j: float = 500.0, **about: object) -> Run:
         ({"work": {"samples": 200.0}}, "no earlier run"),
         ({"status": "killed"}, "did not finish"),
         ({"tags": {"proof": "x"}}, "on purpose"),
+        ({"parameters": {"lr": "0.1", "seed": "2"}}, "no earlier run"),
     ],
 )
 def test_a_run_that_differs_is_no_repetition(changed: dict[str, object], why: str) -> None:
     detect = next(d for d in DETECTORS if d.__name__ == "repeated")
     assert isinstance(detect(case_of(run_of("2"), run_of("1"))), Claim)
-    found = detect(case_of(run_of("2", **changed), run_of("1")))
+    found = detect(case_of(msgspec.structs.replace(run_of("2"), **changed), run_of("1")))
     assert isinstance(found, Silence)
+    assert why in found.why
+
+
+@pytest.mark.parametrize(("last", "found"), [(0.9, True), (0.9001, False)])
+def test_without_a_seed_equal_results_tell_a_repetition(last: float, found: bool) -> None:  # noqa: FBT001
+    words = {"parameters": {"lr": "0.1"}}
+    first = run_of("1", **words, metrics={"val_accuracy": 0.9})  # type: ignore[arg-type]
+    again = run_of("2", **words, metrics={"val_accuracy": last})  # type: ignore[arg-type]
+    assert isinstance(detected("repeated", case_of(again, first)), Claim) is found
+
+
+def curve(values: list[float], name: str = "val_accuracy") -> Case:
+    points = tuple(MetricPoint(i * 100 / len(values), {name: v}) for i, v in enumerate(values))
+    return case_of(run_of("1", metric_history=points))
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "why"),
+    [
+        ([0.5, 0.6, 0.7], "val_accuracy", "too few"),
+        ([i / 20 for i in range(20)], "val_accuracy", "came at"),
+        ([0.9, *[0.2 + i / 50 for i in range(20)]], "val_accuracy", "better again"),
+        ([*[i / 10 for i in range(8)], *[0.6] * 12], "val_accuracy", ""),
+        ([*[1 - i / 10 for i in range(8)], *[0.4] * 12], "val_loss", ""),
+        ([*[i / 50 for i in range(40)], *[0.6] * 60], "accuracy", "trained on"),
+        ([*[i / 50 for i in range(40)], *[0.6] * 60], "test_accuracy", ""),
+    ],
+)
+def test_energy_after_the_best_epoch(values: list[float], name: str, why: str) -> None:
+    found = detected("after_best", curve(values, name))
+    assert isinstance(found, Silence if why else Claim), found
     assert why in found.why
 
 

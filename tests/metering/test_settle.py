@@ -436,6 +436,21 @@ def test_metrics_keep_the_last_value_and_a_thinned_history() -> None:
     assert run.work == {"samples": 640_010.0}
 
 
+def test_evaluations_are_not_thinned_with_the_steps() -> None:
+    settler = Settler()
+    for frame in Story([Counter("cpu:0", constant(100.0))], length_s=5.0).frames():
+        settler.feed(frame)
+    marks = [
+        Metric(stories.T0_NS + i, {"loss": 1.0} if (i + 1) % 100 else {"accuracy": i / 1e4}, i)
+        for i in range(10_000)
+    ]
+    settler.feed_marks(7, list(marks))
+    history = settler.finish().metric_history
+    assert len(history) <= 2000
+    assert sum("accuracy" in p.values for p in history) == 100
+    assert [p.elapsed_s for p in history] == sorted(p.elapsed_s for p in history)
+
+
 def test_the_time_line_sums_to_the_share_and_stays_small() -> None:
     story = Story([Counter("cpu:0", constant(100.0))], length_s=3000.0, interval_s=1.0)
     run = story.settle()

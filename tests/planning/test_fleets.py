@@ -349,8 +349,8 @@ def crowded(count: int, kw: float) -> Fleet:
 
 
 def test_a_crowded_fleet_comes_near_its_bound_by_dives_and_regions() -> None:
-    fleet = crowded(90, 11.0)
-    plan = plan_fleet(fleet, gap_ratio=0.004)
+    fleet = crowded(60, 8.0)
+    plan = plan_fleet(fleet, gap_ratio=0.015)
     assert not wrong(fleet, plan)
     assert not plan.unplaced
     assert not plan.late

@@ -26,7 +26,7 @@ def cheapest_of_all(costs: Costs, job: Job, scaling: Scaling) -> float:
     """Least cost of all sequences of counts, followed slot by slot; inf if none does the work."""
     rates = [0.0, *(x / scaling.throughput[0] for x in scaling.throughput)]
     tried = itertools.product(range(len(rates)), repeat=costs.per_kwh.size)
-    return min((followed(costs, job, scaling, rates, way) for way in tried), default=math.inf)
+    return min(followed(costs, job, scaling, rates, way) for way in tried)
 
 
 def followed(
@@ -55,7 +55,7 @@ def followed(
                 return math.inf
             needed = (job.duration_s - work) / rates[count]
             if needed <= room - lost + 1e-6:
-                return cost + price * power[count] * (lost + needed)
+                return float(cost + price * power[count] * (lost + needed))
             work += rates[count] * (room - lost)
             cost += price * power[count] * room
             begun = True

@@ -19,9 +19,9 @@ import pytest
 from submeter.records.everyday import Everyday, phase_name
 from submeter.records.figures import Quantity
 from submeter.running.everyday import keeping
-from submeter.running.everyday.bench import MODULE, Power, measured, order_for, power_of
+from submeter.running.everyday.bench import MODULE, measured, order_for, power_of
 from submeter.running.everyday.crew import Crew, WorkerError
-from submeter.running.everyday.load import Used, used
+from submeter.running.everyday.load import SLOT_S, Busy, Used, live_cpu_s, used
 from submeter.running.everyday.program import Order, Program
 from submeter.running.everyday.sorting import KEY, RECORDS, WIDTH, Sorting, split
 from submeter.running.everyday.sqlite import ORDERS, fitted
@@ -73,7 +73,7 @@ def test_each_task_does_its_rounds(key: str, crew: Crew, tmp_path: Path) -> None
     assert any(r["kind"] == "paced" for r in rounds) == task_class(key).paced
     for row in rounds:
         assert row["units"] > 0
-        assert row["end_ns"] - row["begin_ns"] == pytest.approx(row["wall_s"] * 1e9)
+        assert row["begin_utc_s"] > 0
     assert not list(tmp_path.glob("*/port*.lock"))
 
 
@@ -213,10 +213,14 @@ def test_measured_under_the_meter(home: Path, tmp_path: Path) -> None:
     for row in found.rounds:
         assert isinstance(row.energy, Quantity), row
         assert row.energy.value > 0
-        assert row.power_w
-        # the readings over the phase and the energy of the phase are of one make
-        drawn_w = sum(row.power_w) / len(row.power_w)
-        assert 0.6 < drawn_w / (row.energy.value / row.wall_s) < 1.2
+        assert row.busy
+    working = [r for r in found.rounds if r.kind == "one"]
+    for row in working:
+        # two ways to look at one thing: slots of clocks, and the difference over the round
+        mean = sum(row.busy) / len(row.busy)
+        assert mean == pytest.approx(row.cpu_s / row.wall_s, rel=0.35)
+    (rest,) = found.of(IDLE, kind="idle")
+    assert sum(rest.busy) < 0.3 * len(rest.busy)
     assert heard
     assert all(0 <= ratio < 1 for _, ratio in heard)
     with open_ledger(home / "ledger.db") as ledger:
@@ -227,9 +231,7 @@ def test_measured_under_the_meter(home: Path, tmp_path: Path) -> None:
     assert phase_name("report", "naive", "one", 2) in paths
     whole = power_of(stored)
     assert whole is not None
-    assert stored.series is not None
-    drawn_j = sum(map(sum, stored.series.devices.values()))
-    assert sum(whole.watts) * whole.slot_s == pytest.approx(drawn_j)
+    assert len(whole.watts) == int(stored.duration_s)
     keeping.keep(found)
     assert keeping.kept(quick=True) == found
     assert keeping.kept(quick=False) is None
@@ -263,12 +265,23 @@ def test_another_machine_has_another_key(monkeypatch: pytest.MonkeyPatch) -> Non
     assert keeping.machine_key(quick=False) != before
 
 
-def test_power_between_instants() -> None:
-    power = Power(tuple(float(i) for i in range(8)), 0.25, 100.0)
-    assert power.between(100.0, 102.0) == power.watts
-    assert power.between(100.3, 101.2) == (2.0, 3.0)
-    assert power.between(100.3, 100.4) == ()
-    assert power.between(99.0, 100.5) == (0.0, 1.0)
+def test_processors_in_use_are_seen_slot_by_slot() -> None:
+    """A second of work, then none: the slots show both, children that have ended included."""
+    work = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.4: pass"
+    before = live_cpu_s(os.getpid())
+    with Busy(os.getpid()) as busy:
+        subprocess.run([sys.executable, "-S", "-c", work], check=True)
+        worked = len(busy.slots)
+        time.sleep(3 * SLOT_S)
+    took_s = live_cpu_s(os.getpid()) - before
+    assert took_s >= 0.38
+    assert sum(busy.slots) * SLOT_S == pytest.approx(took_s, rel=0.3)
+    assert sum(busy.slots[:worked]) > 5 * sum(busy.slots[worked + 1 :])
+
+
+def test_a_process_that_is_gone_used_nothing(tmp_path: Path) -> None:
+    assert live_cpu_s(2**22 + 1) == 0.0
+    assert live_cpu_s(1, tmp_path) == 0.0
 
 
 def test_the_server_ends_with_its_input() -> None:

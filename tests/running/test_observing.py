@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.scripted import LONG, PID, SHORT, Job, Phase, scripted
+from submeter.records.devices import Channel, Measures
 from submeter.records.frames import Event, Frame, Metric, Occupancy, Process, Ticks
 from submeter.records.observations import MOST_INTERVALS, MOST_SLOTS, Observations
 from submeter.records.runs import Pause
-from submeter.running.grains import Grid
+from submeter.running.grains import Grid, Level
 from submeter.running.observing import NO_JOURNAL, observed
 from submeter.storing.framing import MAGIC, encode
 from submeter.storing.skimming import READ_WHOLE_BYTES, skim
@@ -193,3 +194,11 @@ def test_grains_lose_nothing_that_lies_in_the_run(
         overlap = max(0, min(begin + length, 100) - max(begin, 0))
         inside.append(amount * overlap / length if length else 0.0)
     assert math.fsum(into) == pytest.approx(math.fsum(inside), rel=1e-9, abs=1e-6)
+
+
+def test_power_holds_between_readings_and_not_over_gaps() -> None:
+    channel = Channel("cpu:0", Measures.MEAN_POWER, 1.0)
+    level = Level(Grid(0, 100, 10), channel)
+    level.take([5, 25], [3, 4], 30)
+    level.take([75, 85], [5, 6], 30)
+    assert level.held() == [3.0, 3.0, 4.0, None, None, None, None, 5.0, 6.0, None]

@@ -32,6 +32,7 @@ _PLACE: Final = (
 )  # fmt: skip
 _OWN_TAGS: Final = frozenset({"trial", "compared"})  # ours: how runs are found again
 _ALWAYS: Final = frozenset({"device", "tags", "parameters"})  # of which none is a word, too
+_AS_IF: Final = "as if "  # begins what a replayed run was asked
 _READ: Final = frozenset({"measured", "replayed"})
 # What a run that was read and one that was predicted or published can both say.
 _COMMON: Final[Mapping[str, frozenset[str]]] = {
@@ -92,7 +93,7 @@ def differences(columns: Sequence[Sequence[Run]]) -> Differences:
         names = [
             name
             for name in dict.fromkeys(name for facts_of in told for name in facts_of[group])
-            if not mixed or group not in _COMMON or name in _COMMON[group]
+            if not mixed or _common(group, name)
         ]
         rows = [
             Changed(group, name, tuple(facts_of[group].get(name) for facts_of in told))
@@ -100,18 +101,19 @@ def differences(columns: Sequence[Sequence[Run]]) -> Differences:
         ]
         silent = tuple(i for i, facts_of in enumerate(told) if not facts_of[group])
         differ = [row for row in rows if len({_plain(v) for v in row.values}) > 1]
+        alike = not differ
         if silent and names and group not in _ALWAYS:
             partly.append((group, silent))
+            differ = [row for row in differ if row.told]
+        elif mixed and group in _ALWAYS and group != "device":  # most are of one kind of run
             differ = [row for row in differ if row.told]
         changed += differ
         if not names:
             untold.append(group)
-        elif not differ and not silent:
+        elif alike:
             same.append(group)
     every = [run for runs in columns for run in runs]
-    return Differences(
-        tuple(changed), tuple(same), tuple(untold), tuple(partly), _notes(every, changed)
-    )
+    return Differences(tuple(changed), tuple(same), tuple(untold), tuple(partly), _notes(every))
 
 
 def facts(run: Run) -> Facts:
@@ -166,6 +168,11 @@ def _plain(word: str | None) -> object:
         return word.strip()
 
 
+def _common(group: Group, name: str) -> bool:
+    """Whether runs of any origin can say it."""
+    return group not in _COMMON or name in _COMMON[group] or name.startswith(_AS_IF)
+
+
 def _code(run: Run) -> dict[str, str]:
     told = {k: v for k, v in run.code.items() if k in {"commit", "dirty"}}
     if "commit" in told:
@@ -217,7 +224,7 @@ def _place(run: Run) -> dict[str, str]:
         told = {k: v for k, v in told.items() if k not in _GUESSED}
     for key, value in run.place.items():
         if key.startswith("asked_"):
-            told[f"as if {key.removeprefix('asked_')}"] = value
+            told[f"{_AS_IF}{key.removeprefix('asked_')}"] = value
     return told
 
 
@@ -285,7 +292,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _notes(runs: Sequence[Run], changed: Sequence[Changed]) -> tuple[str, ...]:
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     found: list[str] = []
     dirty = [run for run in runs if run.code.get("dirty") == "yes"]
     if dirty:
@@ -295,7 +302,8 @@ def _notes(runs: Sequence[Run], changed: Sequence[Changed]) -> tuple[str, ...]:
         )
     if any(run.code.get("commit") and "dirty" not in run.code for run in runs):
         found.append("whether files were changed beyond the commit was not known in time")
-    if not any(row.group == "data" for row in changed) and not any(facts(r)["data"] for r in runs):
+    metered = [run for run in runs if run.origin == "measured"]
+    if metered and not any(facts(run)["data"] for run in runs):
         found.append("no run says what data it read (submeter run --tag data=NAME)")
     unended = [run for run in runs if run.status in {"running", "paused", "waiting"}]
     if unended:

@@ -64,7 +64,7 @@ class Cost(NamedTuple):
     wall_s: float
     others_ratio: float  # of the machine that everybody else used
     stolen_ratio: float
-    load: LoadStats | Missing
+    load: LoadStats | Missing  # in processors in use
     scaling: Scaling | Missing
 
     @property
@@ -123,7 +123,7 @@ class Training(NamedTuple):
 
     @property
     def load(self) -> LoadStats | Missing:
-        """How its load was."""
+        """How its power was."""
         if not self.power_w:
             return Missing("its readings are gone")
         return load_stats([self.power_w], self.slot_s)
@@ -314,10 +314,10 @@ def _each(energy: Quantity | Missing, units: float, per: float) -> Figure | Miss
 
 
 def _load(rounds: Sequence[Round]) -> LoadStats | Missing:
-    rows = [r.power_w for r in rounds if r.power_w]
+    rows = [r.busy for r in rounds if r.busy]
     if not rows:
-        return Missing("the readings of the run are gone")
-    return load_stats(rows, rounds[0].slot_s)
+        return Missing("the load could not be read")
+    return load_stats(rows, rounds[0].busy_slot_s)
 
 
 def _scaling(found: Everyday, task: str, rounds: Sequence[Round]) -> Scaling | Missing:

@@ -15,7 +15,7 @@ _CONSTANT: Final = 1e-9
 class LoadStats(NamedTuple):
     """How even and how foreseeable a load is, over slots of equal length."""
 
-    mean_w: float
+    mean: float  # in the unit of the load: processors in use, or watts
     variation_ratio: float  # standard deviation over mean
     autocorrelation: float | None  # of neighbouring slots; None for a constant load
     peak_ratio: float  # highest slot over mean
@@ -37,12 +37,12 @@ class Scaling(NamedTuple):
 
 
 def load_stats(stretches: Sequence[Sequence[float]], slot_s: float) -> LoadStats | Missing:
-    """Describe the power in *stretches* of slots, such as the rounds of a task [W].
+    """Describe the load in *stretches* of slots, such as the rounds of a task.
 
     Parameters
     ----------
     stretches
-        Power by slot; slots of different stretches are no neighbours.
+        Load by slot, in any unit; slots of different stretches are no neighbours.
     slot_s
         Length of a slot [s].
 
@@ -52,18 +52,18 @@ def load_stats(stretches: Sequence[Sequence[float]], slot_s: float) -> LoadStats
     sum((x_i - m)(x_{i+1} - m)) / (pairs * v) over neighbours: near 1, the next slot will be like
     this one; near 0, this one tells nothing of it.
     """
-    every = [power for row in stretches for power in row]
+    every = [x for row in stretches for x in row]
     if len(every) < LEAST_SLOTS:
         return Missing(f"{len(every)} slots of {slot_s:g} s are too few to tell")
     mean = math.fsum(every) / len(every)
     if mean <= 0:
-        return Missing("nothing was drawn")
+        return Missing("there was no load")
     variance = math.fsum((x - mean) ** 2 for x in every) / len(every)
     pairs = [(a - mean) * (b - mean) for row in stretches
              for a, b in pairwise(row)]  # fmt: skip
     even = math.sqrt(variance) <= _CONSTANT * mean or not pairs
     return LoadStats(
-        mean_w=mean,
+        mean=mean,
         variation_ratio=math.sqrt(variance) / mean,
         autocorrelation=None if even else math.fsum(pairs) / len(pairs) / variance,
         peak_ratio=max(every) / mean,

@@ -61,8 +61,9 @@ def qualities(columns: Sequence[Sequence[Run]]) -> tuple[Quality, ...]:
     values = [_logged(runs) for runs in columns]
     names = dict.fromkeys(name for column in values for name in column)
 
-    def rank(name: str) -> tuple[bool, int, int]:
-        return direction(name) is None, -sum(name in v for v in values), name.count("_")
+    def rank(name: str) -> tuple[bool, int, int, bool]:
+        common = sum(name in column for column in values)
+        return direction(name) is None, -common, name.count("_"), not direction(name)
 
     ranked = sorted(names, key=rank)
     return tuple(_quality(name, [column.get(name, ()) for column in values]) for name in ranked)

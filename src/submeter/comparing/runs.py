@@ -16,6 +16,7 @@ from submeter.accounting.boundaries import within_facility
 from submeter.accounting.phases import PhaseNode, phase_tree
 from submeter.comparing.changes import Differences, differences
 from submeter.comparing.differences import Change, Known, change, renamed
+from submeter.comparing.hours import hour_log_sds
 from submeter.comparing.quality import Quality, qualities
 from submeter.comparing.sharing import machine, naming
 from submeter.comparing.spreads import repeated
@@ -96,14 +97,16 @@ def compare_columns(columns: Sequence[Column], *, by: Sequence[str] = ()) -> Com
     rows = [*_energies(known, boundary, sds), _time(known), *_impacts(known, sds)]
     parts = [row for way in by for row in _PARTS[way](known, sds)]
     several = any(len(column.runs) > 1 for column in columns)
-    notes = (*_boundary_notes(columns, boundary), *_basis_notes(rows, several=several))
+    notes = _boundary_notes(columns, boundary)
+    if any(run.origin == "measured" for column in columns for run in column.runs):
+        notes += _basis_notes(rows, several=several)
     return Comparison(
         columns=tuple(columns),
         differences=differences([column.runs for column in columns]),
         rows=tuple(row for row in rows if any(isinstance(v.amount, Amount) for v in row.values)),
         quality=qualities([column.runs for column in columns]),
         parts=tuple(parts),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
@@ -251,18 +254,20 @@ BOUNDARIES: Final = (
 )
 
 
-def _boundary_notes(columns: Sequence[Column], boundary: Boundary) -> Iterable[str]:
+def _boundary_notes(columns: Sequence[Column], boundary: Boundary) -> list[str]:
+    notes: list[str] = []
     if boundary.key != "facility":
-        yield (
+        notes.append(
             f"energy is compared {boundary.name}, the most that all of them know whole; what is "
             "shown at the wall is a lower bound (≥) where parts are missing"
         )
     for column in columns:
         left_out = dict.fromkeys(what for made in column.prints for what in made.unknown)
         if left_out:
-            yield f"{column.label}: not counted: {'; '.join(left_out)}"
+            notes.append(f"{column.label}: not counted: {'; '.join(left_out)}")
         for run in column.runs:
-            yield from run.notes if run.origin == "published" else ()
+            notes += run.notes if run.origin == "published" else ()
+    return notes
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -312,13 +317,17 @@ def _vague(named: _Named, time: Known) -> Known:
 
 
 def _impacts(columns: Sequence[_Named], sds: Sequence[float]) -> list[Row]:
+    own = {
+        "carbon": list(map(math.hypot, sds, hour_log_sds([c.pairs[0] for c in columns]))),
+        "embodied": (),
+    }
     picks: tuple[tuple[str, str, str, Callable[[Run, Footprint], Amount | Missing]], ...] = (
         ("carbon", "carbon", "gCO2e", lambda _, made: made.carbon.location),
         ("embodied", "embodied", "gCO2e", lambda _, made: made.carbon.embodied),
         ("water", "water", "L", lambda _, made: _water(made)),
     )
     rows = [
-        row_of(key, name, unit, [c.known(p) for c in columns], () if key == "embodied" else sds)
+        row_of(key, name, unit, [c.known(p) for c in columns], own.get(key, sds))
         for key, name, unit, p in picks
     ]
     currencies = {
@@ -416,7 +425,8 @@ _PARTS: Final = {"phase": _phases, "device": _devices}
 WAYS: Final = tuple(_PARTS)
 
 
-def _basis_notes(rows: Sequence[Row], *, several: bool) -> Iterable[str]:
+def _basis_notes(rows: Sequence[Row], *, several: bool) -> list[str]:
+    notes: list[str] = []
     energy = rows[0].values
     amounts = [v.amount for v in energy if isinstance(v.amount, Amount)]
     weak = [
@@ -425,13 +435,14 @@ def _basis_notes(rows: Sequence[Row], *, several: bool) -> Iterable[str]:
         if a.value > 0
     ]
     if weak and statistics.fmean(weak) > _MODELLED:
-        yield (
+        notes.append(
             f"{100 * statistics.fmean(weak):.0f} % of this energy is modelled or assumed: that a "
             "model errs otherwise at another load is in the intervals; what it does not see "
             "(clocks, instruction mix) is not"
         )
     if not several:
-        yield (
+        notes.append(
             "intervals are of these very runs; what a repetition would differ by is not in them: "
             "submeter prove"
         )
+    return notes

@@ -56,7 +56,18 @@ def exactly(amount: Amount, value: float) -> Amount:
     return msgspec.structs.replace(made, terms=terms)
 
 
-def divided(whole: Amount, drafts: Iterable[Draft], left: Draft = LEFT) -> tuple[Branch, ...]:
+def doubted(energy: Amount, key: str, sd_ratio: float) -> Amount:
+    """*energy* with one more doubt of its own, a standard deviation relative to it."""
+    log_sd = math.sqrt(math.log1p(sd_ratio * sd_ratio))
+    terms = tuple(
+        msgspec.structs.replace(t, log_sds={**t.log_sds, key: log_sd}) for t in energy.terms
+    )
+    return msgspec.structs.replace(energy, terms=terms)
+
+
+def divided(
+    whole: Amount, drafts: Iterable[Draft], left: Draft = LEFT, *, left_sd_j: float = 0.0
+) -> tuple[Branch, ...]:
     """Branches of *drafts* that sum to *whole*, with one made of *left* for what is left.
 
     Parameters
@@ -69,6 +80,8 @@ def divided(whole: Amount, drafts: Iterable[Draft], left: Draft = LEFT) -> tuple
     left
         What the rest is called. Less than a billionth of the whole is no rest but rounding, and
         goes to the largest part.
+    left_sd_j
+        How far off the rest may be, as a standard deviation [J].
 
     Notes
     -----
@@ -83,6 +96,8 @@ def divided(whole: Amount, drafts: Iterable[Draft], left: Draft = LEFT) -> tuple
         values = [v * (whole.value / total) for v in values]
     elif -over > ROUNDING * whole.value or not known:
         rest = whole.scaled(-over / whole.value) if whole.value > 0 else whole
+        if left_sd_j > 0 and rest.value > 0:
+            rest = doubted(rest, f"left:{left.name}", min(1.0, left_sd_j / rest.value))
         known.append((left, rest))
         rows.append(left)
         values.append(max(0.0, -over))

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from submeter.explaining.dividing import LEFT, Draft, divided
+from submeter.explaining.dividing import LEFT, Draft, divided, doubted
 from submeter.explaining.states import state_of
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.devices import DeviceKind
@@ -26,12 +26,15 @@ Profiles = Mapping[str, Sequence[Part]]  # by the path of the phase that they di
 OUTSIDE_NAME: Final = "outside phases"
 NODE: Final = "node"
 REST: Final = "rest of the node"
+UNTOLD: Final = "not told apart"  # of a published run that says no more
 _WORDS: Final = {DeviceKind.GPU: "GPU", DeviceKind.CPU: "CPU", DeviceKind.DRAM: "memory"}
 _ORDER: Final = (DeviceKind.GPU, DeviceKind.CPU, DeviceKind.DRAM)
 _OVERHEADS: Final = {"overhead": "facility overhead", "other": "other overhead"}
 _SHOWN_IDLE: Final = 0.01  # of a phase: below, idleness is jitter
 _WORKING: Final[frozenset[State]] = frozenset({"busy", "evaluation", "compile"})
 _SPLIT: Final = "phase-split:"
+_EDGES: Final = "board-edges:"
+BOARD_MOVES_S: Final = 0.1  # how often a board's counter moves; some do so more often
 
 
 def explained(
@@ -109,6 +112,11 @@ class _View:
         self._profiled = {
             d.device.id for d in run.devices if profiled is None or d.device.kind in profiled
         }
+        self._boards = {
+            d.device.id: d.share.value
+            for d in run.devices
+            if d.device.kind is DeviceKind.GPU and isinstance(d.share, Quantity)
+        }
         self._groups = _grouped(run.phases)
         meetings = () if seen is None else seen.meetings
         self._meetings = {(m.device_id, m.path): m for m in meetings}
@@ -145,7 +153,7 @@ class _View:
         for kind in kinds:
             alike = [d for d in rows if d.device.kind is kind]
             if kind is DeviceKind.REST:
-                drafts += [_flat(d) for d in alike]
+                drafts += [_flat(d, REST if len(rows) > 1 else UNTOLD) for d in alike]
             elif len(alike) == 1:
                 drafts.append(self._device(alike[0], _WORDS.get(kind, str(kind))))
             else:
@@ -189,7 +197,8 @@ class _View:
             lambda rest: self._states(device_id, (OUTSIDE,), "busy", rest),
             {"path": OUTSIDE, "device": device_id},
         )
-        return divided(whole, self._level(device_id, share, self._groups, 1), outside)
+        drafts = self._level(device_id, share, self._groups, 1)
+        return divided(whole, drafts, outside, left_sd_j=_edges_j(drafts))
 
     def _level(
         self, device_id: str, share: Quantity, groups: Sequence[_Group], depth: int
@@ -199,7 +208,10 @@ class _View:
         for names, inside in _together(groups, depth):
             parts = [self._on(device_id, share, group) for group in inside]
             known = [p for p in parts if isinstance(p, Quantity)]
-            energy = Amount.of(total(known)) if known else Missing(_whys(inside))
+            rows = [row for group in inside for row in group.rows]
+            energy: Amount | Missing = Missing(_whys(inside))
+            if known:
+                energy = Amount.of(self._edged(device_id, total(known), names, rows))
             drafts.append(self._phase(device_id, share, names, inside, energy, depth))
         return drafts
 
@@ -220,7 +232,11 @@ class _View:
             "duration_s": math.fsum(row.duration_s for row in rows.values()),
             "count": float(sum(rows[n].count for n in names if n in rows)),
         }
-        name = " + ".join(n.rpartition("/")[2] for n in names)
+        parents = {p.rpartition("/")[0] for p in names}
+        name = " + ".join(
+            n.rpartition("/")[2] + (" itself" if len(names) > 1 and n in parents else "")
+            for n in names
+        )
         note = "not separable" if len(names) > 1 else ""
         leaf = all(p in names for p in paths)
         if leaf:
@@ -237,28 +253,28 @@ class _View:
             below = [g for g in inside if g.paths != names]
             deeper = depth + 1 if len(names) == 1 else _deepest(below)
             drafts = self._level(device_id, share, below, deeper)
-            state = _state(names)
-            for group in own:
-                part = self._on(device_id, share, group)
-                if isinstance(part, Quantity) and part.value <= 0:
-                    continue  # all of its time was in what is inside it
-                drafts.append(
-                    Draft(
-                        f"{name} itself",
-                        "phase",
-                        Amount.of(part) if isinstance(part, Quantity) else part,
-                        lambda rest: self._states(device_id, group.paths, state, rest),  # noqa: B023  # one own group
-                        {
-                            "path": group.paths[0],
-                            "device": device_id,
-                            "duration_s": group.rows[0].duration_s,
-                            "state": state,
-                        },
-                    )
-                )
-            return divided(whole, drafts)
+            drafts += [self._itself(device_id, share, name, group) for group in own]
+            return divided(whole, [d for d in drafts if not _nothing(d)])
 
         return Draft(name, "phase", energy, parts, detail, note)
+
+    def _itself(self, device_id: str, share: Quantity, name: str, group: _Group) -> Draft:
+        """What a phase used in none of those inside it."""
+        part, state = self._on(device_id, share, group), _state(group.paths)
+        detail: dict[str, str | float] = {
+            "path": group.paths[0],
+            "device": device_id,
+            "duration_s": group.rows[0].duration_s,
+            "state": state,
+        }
+
+        def inner(whole: Amount) -> tuple[Branch, ...]:
+            return self._states(device_id, group.paths, state, whole)
+
+        if isinstance(part, Missing):
+            return Draft(f"{name} itself", "phase", part, None, detail)
+        energy = Amount.of(self._edged(device_id, part, group.paths, group.rows))
+        return Draft(f"{name} itself", "phase", energy, inner, detail)
 
     def _on(self, device_id: str, share: Quantity, group: _Group) -> Quantity | Missing:
         """What a group of phases used of a device, with the doubt of telling it from others."""
@@ -281,6 +297,32 @@ class _View:
                 part, bound_low=part.value, bound_high=max(0.0, high_j - part.value)
             )
         return part
+
+    def _edged(
+        self, device_id: str, energy: Quantity, names: Sequence[str], rows: Sequence[PhaseEnergy]
+    ) -> Quantity:
+        """*energy* of a phase with the doubt that a board's counter leaves at its edges.
+
+        Notes
+        -----
+        A counter that moves every *U* seconds tells what was drawn up to *U* ago, so that at each
+        entry up to *U* times the difference in power goes to the wrong side of the edge. How late
+        it is stays the same for long, so that the entries add up: the standard deviation is
+        ``n U |p - P| / sqrt(3)`` of *n* entries, *p* being the power of the phase and *P* that of
+        the device, and at most all of the energy. Where a phase is no longer than *U*, the
+        difference that is seen is half the true one at most, and the doubt up to twice as large.
+        """
+        run_j = self._boards.get(device_id, 0.0)
+        seconds = math.fsum(row.duration_s for row in rows)
+        if run_j <= 0 or seconds <= 0 or self._run.duration_s <= 0:
+            return energy
+        entered = [row.count for row in rows if row.path in names] or [r.count for r in rows]
+        apart_w = abs(energy.value / seconds - run_j / self._run.duration_s)
+        edges_s = max(entered) * BOARD_MOVES_S
+        blurred = 1 + min(1.0, edges_s / seconds)
+        sd_j = min(energy.value, edges_s * apart_w * blurred / math.sqrt(3))
+        key = f"{_EDGES}{device_id}:{'+'.join(names)}"
+        return energy.with_terms((ErrorTerm(key, absolute_sd=sd_j),))
 
     # -- states and profiles ---------------------------------------------------------------------
 
@@ -342,61 +384,34 @@ def parts_of(whole: Amount, parts: Sequence[Part]) -> tuple[Branch, ...]:
     for i, part in enumerate(parts):
         energy = whole.scaled(part.share_ratio)
         if part.sd_ratio > 0:
-            energy = _doubted(energy, f"profile:{part.kind}:{part.name}:{i}", part.sd_ratio)
+            energy = doubted(energy, f"profile:{part.kind}:{part.name}:{i}", part.sd_ratio)
         inner = (lambda w, p=part: parts_of(w, p.children)) if part.children else None
         drafts.append(Draft(part.name, part.kind, energy, inner, dict(part.detail)))
     return divided(whole, drafts, LEFT)
 
 
-def gathered(branch: Branch) -> Branch:
-    """*branch* with devices of a kind as one: their phases, states and layers summed by name."""
-    if isinstance(branch.energy, Missing):
-        return branch
-    children = branch.children
-    if branch.kind == "devices":
-        children = tuple(c for device in branch.children for c in device.children)
-    if branch.kind != "devices":
-        return msgspec.structs.replace(branch, children=tuple(gathered(c) for c in children))
-    return msgspec.structs.replace(branch, children=_merged(branch.energy, children))
+def _nothing(draft: Draft) -> bool:
+    """Whether it is a phase all of whose time was in what is inside it."""
+    known = isinstance(draft.energy, Amount) and draft.energy.value <= 0
+    return known and draft.name.endswith(" itself")
 
 
-def _merged(whole: Amount, branches: Sequence[Branch]) -> tuple[Branch, ...]:
-    """Branches of several devices as one level of *whole*, those of one name together."""
-    groups: dict[tuple[str, str], list[Branch]] = {}
-    for branch in branches:
-        groups.setdefault((branch.name, branch.kind), []).append(branch)
-    drafts = []
-    for rows in groups.values():
-        known = [b.energy for b in rows if isinstance(b.energy, Amount)]
-        below = [c for b in rows for c in b.children]
-        first = rows[0]
-        detail = {k: v for k, v in first.detail.items() if k != "device"}
-        drafts.append(
-            Draft(
-                first.name,
-                first.kind,
-                sum_amounts(known) if known else first.energy,
-                (lambda energy, below=below: _merged(energy, below)) if below else None,  # type: ignore[misc]
-                detail,
-                first.note,
-            )
+def _edges_j(drafts: Iterable[Draft]) -> float:
+    """Standard deviation that the edges of *drafts* give to what they leave [J]."""
+    sds = [
+        math.fsum(
+            term.value * sd for term in draft.energy.terms
+            for key, sd in term.log_sds.items() if key.startswith(_EDGES)
         )
-    return divided(whole, drafts)
+        for draft in drafts if isinstance(draft.energy, Amount)
+    ]  # fmt: skip
+    return math.hypot(*sds)
 
 
-def _doubted(energy: Amount, key: str, sd_ratio: float) -> Amount:
-    """*energy* with one more doubt of its own."""
-    log_sd = math.sqrt(math.log1p(sd_ratio * sd_ratio))
-    terms = tuple(
-        msgspec.structs.replace(t, log_sds={**t.log_sds, key: log_sd}) for t in energy.terms
-    )
-    return msgspec.structs.replace(energy, terms=terms)
-
-
-def _flat(row: DeviceEnergy) -> Draft:
+def _flat(row: DeviceEnergy, name: str) -> Draft:
     energy = Amount.of(row.share) if isinstance(row.share, Quantity) else row.share
     detail: dict[str, str | float] = {"device": row.device.id, "how": row.method}
-    return Draft(REST, "overhead", energy, None, detail)
+    return Draft(name, "overhead", energy, None, detail)
 
 
 def _grouped(phases: Iterable[PhaseEnergy]) -> list[_Group]:

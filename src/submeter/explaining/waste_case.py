@@ -20,6 +20,8 @@ from submeter.records.observations import DeviceCourse, Observations, PhaseCours
 from submeter.records.runs import DeviceEnergy, PhaseEnergy, Run
 
 _SHOWS = 0.05  # of a slot: a wait that readings of power can fall into
+_FILLED = 0.98  # of a slot by work and waits alone
+_APART = 0.9  # of the power at work, above which a wait is not told from it
 _FEW = 5
 _FLAG = re.compile(r"--?([A-Za-z][\w.-]*)(?:=(.*))?")
 
@@ -186,29 +188,38 @@ class Case:
         joules = self.joules(state).get(device_id, 0.0)
         return joules / self.to_wall / seconds if seconds > 0 and self.to_wall > 0 else 0.0
 
-    def waiting_w(self, device_id: str, parts: Sequence[float]) -> float | None:
+    def waiting_w(self, device_id: str, parts: Sequence[float], state: State) -> float | None:
         """Power of a device while it waits, in slots of which *parts* wait [W]; None if not told.
 
         Notes
         -----
         A counter moves every tenth of a second, and regressions on waits as short draw their
         power towards the mean. Readings of power look back some 25 ms only: the lowest of each
-        slot fall into those taken at work and those while waiting, of which the median counts.
+        slot fall into those taken at work and those while waiting, told apart by Otsu's threshold,
+        and the median of the lower ones counts. Slots that hold anything else are left out.
         """
         course = self.course(device_id)
         if course is None:
             return None
-        rows = [
-            (low, mean)
-            for low, mean, part in zip(course.low_w, course.mean_w, parts, strict=False)
-            if part >= _SHOWS and low is not None and mean is not None
+        work = [
+            (a + b) / n
+            for a, b, n in zip(
+                self.wall_s("busy"), self.wall_s(state), self.lengths_s, strict=True
+            )
         ]
-        if len(rows) < _FEW:
+        low = [
+            w
+            for w, part, whole in zip(course.low_w, parts, work, strict=False)
+            if w is not None and part >= _SHOWS and whole >= _FILLED
+        ]
+        if len(low) < 2 * _FEW:
             return None
-        least_w = min(low for low, _ in rows)
-        middle_w = (least_w + statistics.median(mean for _, mean in rows)) / 2
-        lower = [low for low, _ in rows if low <= middle_w]
-        return statistics.median(lower) if len(lower) >= _FEW else None
+        low.sort()
+        place = parting(low)
+        waiting_w = statistics.median(low[:place])
+        working_w = statistics.median(low[place:])
+        few = min(place, len(low) - place) < _FEW
+        return None if few or waiting_w > _APART * working_w else waiting_w
 
     def cells_w(self, device_id: str) -> float:
         """Mean power of a device over the whole run, the run's part [W]."""
@@ -241,6 +252,24 @@ def words_of(run: Run) -> dict[str, str]:
     for name, number in run.metrics.items():
         found.setdefault(plain_name(name), f"{number:.12g}")
     return found
+
+
+def parting(ordered: Sequence[float]) -> int:
+    """Place at which *ordered* numbers fall into two groups that differ most.
+
+    References
+    ----------
+    .. [1] N. Otsu, A threshold selection method from gray-level histograms, IEEE Transactions on
+       Systems, Man, and Cybernetics 9 (1979) 62.
+    """
+    n, whole = len(ordered), math.fsum(ordered)
+    best, place, below = -1.0, 1, 0.0
+    for i in range(1, n):
+        below += ordered[i - 1]
+        apart = below / i - (whole - below) / (n - i)
+        if i * (n - i) * apart * apart > best:
+            best, place = i * (n - i) * apart * apart, i
+    return place
 
 
 def plain_name(name: str) -> str:

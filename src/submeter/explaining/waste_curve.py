@@ -2,6 +2,7 @@
 """Energy after the best epoch: training on when nothing gets better any more."""
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from submeter.explaining.waste_book import Claim, Silence
 from submeter.explaining.waste_case import Case, percent, rule
 from submeter.records.runs import MetricPoint
 
+_HELD_OUT: Final = re.compile(r"val|test|eval|dev", re.IGNORECASE)
 _LEAST_POINTS: Final = 8
 _MOST_POINTS: Final = 60  # a curve with more is a course of steps: means of neighbours count
 _RISING: Final = 2.0  # standard errors of the slope behind the best
@@ -23,6 +25,8 @@ def after_best(case: Case) -> Claim | Silence:
     points = [p for p in case.run.metric_history if metric and metric in p.values]
     if len(points) < _LEAST_POINTS:
         return Silence(key, "too few values of a quality were logged to see a best one")
+    if len(points) > _MOST_POINTS and not _HELD_OUT.search(metric):
+        return Silence(key, f"{metric} is of the data that were trained on, step by step")
     points = _thinned(points, metric)
     values = [p.values[metric] if higher else -p.values[metric] for p in points]
     best = max(range(len(values)), key=lambda i: values[i])

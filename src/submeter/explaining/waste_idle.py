@@ -12,6 +12,9 @@ from submeter.records.devices import DeviceKind
 from submeter.records.observations import Stretch
 
 _BUSY_CORES: Final = 0.5  # of a processor, by which the run is at work
+_QUIET_CORES: Final = 0.1  # processors kept busy by a program that only waits to be ended
+_RESTS: Final = 1.3  # times its power at rest: a board whose driver keeps it awake
+_HALF: Final = 0.5
 _EDGE_S: Final = 2.0  # a stretch that ends so near to the end reaches it
 _WAITS: Final = frozenset(
     {"waiting for data", "waiting for peers", "checkpoint", "compile", "evaluation"}
@@ -44,13 +47,13 @@ def unused_board(case: Case) -> Claim | Silence:
 def idle_tail(case: Case) -> Claim | Silence:
     """Energy behind the work, until somebody ended the run."""
     key = "idle-tail"
-    stretches = [s for s in _watched(case) if s.end_s >= case.run.duration_s - _EDGE_S]
-    stretches = [s for s in stretches if state_of(s.path) not in _WAITS or not s.path]
-    logged = max((p.elapsed_s for p in case.run.metric_history), default=0.0)
-    devices = {s.device_id for s in stretches}
-    if not stretches or len(devices) < len(_ids(case)):
+    done_s = _done_by(case)
+    start_s = _silent_from(case, done_s)
+    if start_s is None:
+        still_s = _still_from(case)
+        start_s = None if still_s is None else max(still_s, done_s)
+    if start_s is None:
         return Silence(key, "it was at work until its end")
-    start_s = max(*(s.start_s for s in stretches), logged)
     length_s = case.run.duration_s - start_s
     if length_s <= rule("idle-tail-s").value:
         return Silence(key, f"it ended {max(0.0, length_s):.0f} s behind its work")
@@ -58,8 +61,45 @@ def idle_tail(case: Case) -> Claim | Silence:
     return Claim(
         key=key, name="idle tail", cells=cells,
         why=f"nothing ran in the last {length_s:.0f} s, from {start_s:.0f} s on",
-        detail={"tail_s": length_s, "start_s": start_s}, places=tuple(sorted(devices)),
+        detail={"tail_s": length_s, "start_s": start_s}, places=tuple(_ids(case)),
     )  # fmt: skip
+
+
+def _still_from(case: Case) -> float | None:
+    """From when on all devices stood still until the end [s]; None if one did not."""
+    found = [s for s in _watched(case) if s.end_s >= case.run.duration_s - _EDGE_S
+             and (not s.path or state_of(s.path) not in _WAITS)]  # fmt: skip
+    if not found or {s.device_id for s in found} != set(_ids(case)):
+        return None
+    return max(s.start_s for s in found)
+
+
+def _done_by(case: Case) -> float:
+    """When the program last logged something or was in a phase [s]."""
+    logged = max((p.elapsed_s for p in case.run.metric_history), default=0.0)
+    last = max(
+        (i for p in case.seen.phases if p.path for i, t in enumerate(p.wall_s) if t > 0),
+        default=-1,
+    )
+    return max(logged, min((last + 1) * case.seen.slot_s, case.run.duration_s))
+
+
+def _silent_from(case: Case, done_s: float) -> float | None:
+    """The same where stillness is seen in pieces only: no phase, no log, hardly any CPU time."""
+    cores = [
+        c for c, part in zip(
+            case.seen.run_cores, case.within(done_s, case.run.duration_s), strict=False
+        ) if c is not None and part > _HALF
+    ]  # fmt: skip
+    if done_s <= 0 or not cores or math.fsum(cores) / len(cores) > _QUIET_CORES:
+        return None
+    for board in case.boards:
+        course, rest_w = case.course(board.device.id), case.idle_w(board)
+        begin = int(done_s / max(case.seen.slot_s, 1e-9)) + 1
+        power_w = [w for w in (course.mean_w[begin:] if course else ()) if w is not None]
+        if rest_w is None or not power_w or math.fsum(power_w) / len(power_w) > _RESTS * rest_w:
+            return None
+    return done_s
 
 
 def idle(case: Case) -> Claim | Silence:

@@ -71,7 +71,7 @@ def _priced(case: Case, more: dict[int, list[float]]) -> Cells:
 
 def _part_of_energy(case: Case, device: str, parts: Sequence[float]) -> list[float]:
     """Part of each slot's energy of a board that was drawn while it waited."""
-    course, waiting_w = case.course(device), case.waiting_w(device, parts)
+    course, waiting_w = case.course(device), case.waiting_w(device, parts, "waiting for peers")
     if course is None or waiting_w is None:
         return list(parts)
     return [

@@ -49,7 +49,7 @@ def _waiting_joules(case: Case, state: State, waited_s: float, busy_s: float) ->
     parts = [t / n for t, n in zip(case.wall_s(state), case.lengths_s, strict=True)]
     for board in case.boards:
         name = board.device.id
-        power_w = case.waiting_w(name, parts)
+        power_w = case.waiting_w(name, parts, state)
         if power_w is not None:
             joules[name] = min(joules[name], power_w * waited_s * case.to_wall)
     for device, energy_j in case.joules("busy").items():

@@ -22,6 +22,8 @@ SIZES: Final = (
     "num_params", "model_params",
 )  # fmt: skip
 DATA: Final = ("data", "dataset", "data_set", "data_dir", "train_data")
+SEEDS: Final = ("seed", "random_seed", "random_state", "manual_seed")
+_EQUAL: Final = 1e-9
 _ENDED_BADLY: Final = frozenset({"failed", "killed"})
 _SAME_WORK: Final = 0.01
 _REDONE: Final = 0.02  # of the steps: ranks that log out of step go back by less
@@ -37,12 +39,14 @@ def repeated(case: Case) -> Claim | Silence:
     commit = run.code.get("commit", "")
     if not commit or run.code.get("dirty") == "yes":
         why = "has changes that no commit holds" if commit else "is not known"
-        return Silence(key, f"the state of its code {why}")
+        return Silence(key, f"its code {why}")
     if any(tag in run.tags for tag in MEANT):
         return Silence(key, "it was repeated on purpose: its tags say so")
     twin = next((o for o in case.others if _same(o, run)), None)
     if twin is None:
         return Silence(key, "no earlier run of the project had its code, parameters and data")
+    if not _same_chance(run, twin):
+        return Silence(key, f"{twin.name or twin.id} may have had another seed: log seed=…")
     return Claim(
         key=key, name="run twice", cells=case.part([1.0] * len(case.slots)),
         why=f"{twin.name or twin.id} had done the same before: commit {commit[:10]}, command, "
@@ -67,6 +71,17 @@ def _same(other: Run, run: Run) -> bool:
         alike
         and other.work.keys() == run.work.keys()
         and all(math.isclose(other.work[k], run.work[k], rel_tol=_SAME_WORK) for k in run.work)
+    )
+
+
+def _same_chance(run: Run, twin: Run) -> bool:
+    """Whether both had one seed: as both say, or as their results are equal to the last digit."""
+    if any(name in words_of(run) for name in SEEDS):
+        return True
+    return (
+        bool(run.metrics)
+        and run.metrics.keys() == twin.metrics.keys()
+        and all(math.isclose(v, twin.metrics[k], rel_tol=_EQUAL) for k, v in run.metrics.items())
     )
 
 

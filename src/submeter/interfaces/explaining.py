@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from submeter.records.observations import Observations
 
 PROJECT_TAG: Final = "project"
-MOST_SIBLINGS: Final = 100
+MOST_SIBLINGS: Final = 50
 
 
 class Explained(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from submeter.units import NS_PER_S, ns_to_s
 
 MAX_SLOTS: Final = 1200
 MAX_POINTS: Final = 2000
+MAX_CURVES: Final = 64  # sets of names that are thinned apart
 SILENT_S: Final = 3.0  # a device silent for so long at the end is said to be
 SHOWN_HOLE_S: Final = 0.05
 SANE_UTC_NS: Final = 1_577_836_800 * NS_PER_S  # 2020-01-01: a clock before that was never set
@@ -39,17 +40,34 @@ STATUSES: Final[dict[str, Status]] = {
     "stopped": "stopped",
 }
 
+_Point = tuple[int, int | None, dict[str, float]]  # instant, step, values
+
+
+class _Thinned:
+    """Points of equal names, every n-th of them."""
+
+    __slots__ = ("points", "seen", "stride")
+
+    def __init__(self) -> None:
+        self.points: list[_Point] = []
+        self.seen, self.stride = 0, 1
+
+    def take(self, point: _Point) -> None:
+        """Keep every n-th."""
+        self.seen += 1
+        if self.seen % self.stride == 0:
+            self.points.append(point)
+
+    def thin(self) -> None:
+        """Leave out every second one, now and from now on."""
+        del self.points[1::2]
+        self.stride *= 2
+
 
 class Result:
-    """Processes, metrics, ranks, slots and notes of a run that is being settled.
+    """Processes, metrics, ranks, slots and notes of a run that is being settled."""
 
-    Parameters
-    ----------
-    slot_s
-        Length of a slot of the time line as long as there are few of them [s].
-    """
-
-    def __init__(self, slot_s: float = 1.0) -> None:
+    def __init__(self) -> None:
         self.processes: dict[int, Process] = {}
         self.events: list[Event] = []
         self.restarts = 0
@@ -59,11 +77,9 @@ class Result:
         self.rest_ratio: float | None = None
         self.metrics: dict[str, float] = {}
         self.parameters: dict[str, str] = {}
-        self._points: list[tuple[int, int | None, dict[str, float]]] = []
-        self._stride = 1
-        self._seen = 0
+        self._curves: dict[frozenset[str], _Thinned] = {}
         self._work: dict[int, dict[str, float]] = {}
-        self._slot_s = slot_s
+        self._slot_s = 1.0
         self._slots: dict[str, list[float]] = {}
         self._rank_cpu_ns: dict[int, int] = {}
         self._rank_weight: dict[int, float] = {}
@@ -81,12 +97,19 @@ class Result:
         if metric.work:
             self._work[pid] = dict(metric.work)
         if finite:
-            self._seen += 1
-            if self._seen % self._stride == 0:
-                self._points.append((metric.t_ns, metric.step, finite))
-            if len(self._points) > MAX_POINTS:
-                del self._points[1::2]
-                self._stride *= 2
+            self._keep_point((metric.t_ns, metric.step, finite))
+
+    def _keep_point(self, point: _Point) -> None:
+        """Keep it; where there are too many, thin the names that were logged most often.
+
+        An evaluation once an epoch is not left out for the losses of thousands of steps.
+        """
+        names = frozenset(point[2])
+        if names not in self._curves and len(self._curves) >= MAX_CURVES:
+            names = frozenset()
+        self._curves.setdefault(names, _Thinned()).take(point)
+        if sum(len(c.points) for c in self._curves.values()) > MAX_POINTS:
+            max(self._curves.values(), key=lambda c: len(c.points)).thin()
 
     # --- ranks and slots ---------------------------------------------------------------------
 
@@ -173,7 +196,9 @@ class Result:
             metrics=dict(self.metrics),
             metric_history=tuple(
                 MetricPoint(max(0.0, ns_to_s(t - start_ns)), values, step)
-                for t, step, values in sorted(self._points, key=lambda p: p[0])
+                for t, step, values in sorted(
+                    (p for c in self._curves.values() for p in c.points), key=lambda p: p[0]
+                )
             ),
             work=_summed(self._work.values()),
             series=Series(self._slot_s, self._slots),

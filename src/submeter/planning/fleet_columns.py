@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Column generation: the relaxation of a fleet, its bound, and the way to a whole plan."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from submeter.planning.fleet_dives import Dive, Regions, nearest
+from submeter.planning.fleet_dives import Dive, Regions, nearest, sizes
 from submeter.planning.fleet_moves import Board, Standing, improve, settle
 from submeter.planning.fleet_prices import Bools, Column, Prices, charge, cheapest
 from submeter.planning.fleet_programme import Master
@@ -30,6 +31,7 @@ _CONVERGED: Final = 1e-4
 _PENALTY: Final = 20.0  # of a job left out, in costs of its dearest schedule
 _TOLERANCE: Final = 1e-7
 _FEW: Final = 25  # tasks, up to which whole columns are chosen by branch and bound
+_MENDED: Final = 12  # regions, before a dive, which is dearer and better
 _POOL: Final = 20  # columns of each task that whole plans are made from
 _KEPT: Final = 6  # columns of each task that the first programme is given
 
@@ -54,7 +56,7 @@ def solve(
     left_s
         Gives the time that is left [s]; without any, the best plan so far is told.
     """
-    board = fixed or Board.of(fleet)
+    board = (fixed or Board.of(fleet)).binding(tasks)
     costs = np.array([site.cost_per_kwh * site.pue_ratio for site in fleet.sites])
     search = _Search.of(tasks, costs, board, np.ones(len(tasks)) if weights is None else weights)
     search.left_s = left_s
@@ -88,6 +90,7 @@ class _Search:
     master: "Master"
     shut: Sequence[Bools | None]  # of each task, where it alone is too large; None: nowhere
     prices: Prices
+    worths: Floats  # of a schedule of each task under them
     columns: list[Column] = field(default_factory=list)
     keys: set[tuple[int, int, int, bytes]] = field(default_factory=set)
     bound: float = -np.inf
@@ -112,7 +115,7 @@ class _Search:
         never = [board.never(task) for task in tasks]
         shut = [closed if closed.any() else None for closed in never]
         free = Prices(costs, np.zeros_like(costs), np.zeros_like(costs))
-        return cls(tasks, costs, board, penalties, Master(penalties, board), shut, free)
+        return cls(tasks, costs, board, penalties, Master(penalties, board), shut, free, penalties)
 
     def run(self, gap_ratio: float) -> Standing:
         """One stage after the other, each dearer and better, until bound and plan are near."""
@@ -121,7 +124,10 @@ class _Search:
             self.bound = 0.0
             return best
         last = self._chosen if len(self.tasks) <= _FEW else self._reworked
-        for stage in (self._greedy, self._warned, self._rounded, self._dived, last):
+        stages = (
+            self._greedy, self._warned, self._rounded, self._mended, self._dived, last
+        )  # fmt: skip
+        for stage in stages:
             best = self._better(best, stage(best, gap_ratio))
             if self.near(best, gap_ratio) or self.left_s() <= 0:
                 break
@@ -147,10 +153,11 @@ class _Search:
         self.prices = self._converged(self.prices, gap_ratio / 8)
         found = self._empty()
         shares = self.master.shares()
-        for i in np.argsort(-shares, kind="stable").tolist():
+        size = sizes(self.tasks, self.board)[[c.task for c in self.columns]]
+        for i in np.lexsort((-shares, -size)).tolist():
             column = self.columns[i]
             if shares[i] <= _TOLERANCE:
-                break
+                continue
             if found.columns[column.task] is None and found.room.fits(column):
                 found.put(column)
         return self._settled(found, gap_ratio)
@@ -166,17 +173,20 @@ class _Search:
         self._known(dive.columns)
         return self._settled(found, gap_ratio)
 
-    def _reworked(self, best: Standing, gap_ratio: float) -> Standing:
-        """*best* with the regions planned anew in which it loses most."""
-        self.prices = self._converged(self.prices, _CONVERGED)
-        if self.near(best, gap_ratio):
-            return best
+    def _mended(self, best: Standing, gap_ratio: float, most: int = _MENDED) -> Standing:
+        """*best*, the few tasks that pay most, or have no place, placed anew with their rivals."""
         pool = nearest(self.columns, self.prices, _POOL)
         enough = self.bound + gap_ratio * abs(self.bound)
-        return Regions(
-            best, pool, self.tasks, self.prices, self.master.worths(), self.penalties, enough,
-            self.left_s,
-        ).run()  # fmt: skip
+        regions = Regions(
+            best, pool, self.tasks, self.prices, self.worths, self.penalties,
+            self.shut, enough, self.left_s, most=most,
+        )  # fmt: skip
+        return regions.run()
+
+    def _reworked(self, best: Standing, gap_ratio: float) -> Standing:
+        """The same, once the bound is as high as it gets."""
+        self.prices = self._converged(self.prices, _CONVERGED)
+        return best if self.near(best, gap_ratio) else self._mended(best, gap_ratio, sys.maxsize)
 
     def _chosen(self, best: Standing, gap_ratio: float) -> Standing:
         """The best choice of whole columns among those known; worth it for few tasks."""
@@ -308,6 +318,7 @@ class _Search:
 
     def _master(self) -> tuple[float, Prices]:
         value, power, gpus = self.master.solve(self.left_s())
+        self.worths = self.master.worths()  # which are gone once columns are added
         return value, Prices(self.costs, power, gpus)
 
     def _better(self, best: Standing, found: Standing) -> Standing:

@@ -14,10 +14,6 @@ from submeter.planning.fleets import Fleet, Floats, LeftS, Task, endless
 _FITS: Final = 1e-9
 _PASSES: Final = 8
 _EJECTIONS: Final = 4  # for each task without a place, in all
-_TURNS: Final = 3  # for each task, at most
-_ROW: Final = 200  # turns after which it is asked whether they were worth it
-_LIFTED: Final = 20  # around a slot
-_STRANGERS: Final = 8  # from anywhere
 _MOVED: Final = 1e-9
 _WORTH: Final = 1e-3  # a pass that saves less of the cost is the last
 
@@ -37,6 +33,23 @@ class Board:
             np.array([none if s.capacity_kw is None else s.capacity_kw for s in fleet.sites]),
             np.array([none if s.gpus is None else s.gpus for s in fleet.sites]),
         )
+
+    def binding(self, tasks: Sequence[Task]) -> "Board":
+        """The same without limits that others imply for *tasks*: it halves a programme.
+
+        Where no task draws more than r kW for each accelerator that it holds, g accelerators
+        together draw no more than r g.
+        """
+        kw_each = max((_share(t.power_kw.max(), t.gpus) for t in tasks), default=0.0)
+        if any(task.idle_kw for task in tasks):  # which holds no accelerator
+            kw_each = np.inf
+        gpus_each = max((_share(t.gpus, t.power_kw.min()) for t in tasks), default=0.0)
+        made = self.copy()
+        if np.isfinite(kw_each):
+            made.power_kw[_finite(self.gpus) * kw_each <= self.power_kw] = np.inf
+        if np.isfinite(gpus_each):
+            made.gpus[_finite(made.power_kw) * gpus_each <= self.gpus] = np.inf
+        return made
 
     def copy(self) -> "Board":
         """A board of its own."""
@@ -79,6 +92,15 @@ class Board:
             limited = np.isfinite(room)
             total += float(room[limited] @ price[limited])
         return total
+
+
+def _finite(room: Floats) -> Floats:
+    """Limits; nan, which is under nothing, where there is none."""
+    return np.where(np.isfinite(room), room, np.nan)
+
+
+def _share(amount: float, whole: float) -> float:
+    return float(amount) / float(whole) if whole > 0 else (np.inf if amount > 0 else 0.0)
 
 
 @dataclass
@@ -159,71 +181,6 @@ def improve(
         if before - found.cost <= _WORTH * abs(before):
             break
     return found
-
-
-def stir(
-    found: Standing,
-    tasks: Sequence[Task],
-    prices: Prices,
-    penalties: Floats,
-    enough: float,
-) -> Standing:
-    """Lift some tasks around one slot and place them anew, many times; worse is undone.
-
-    Ruin and recreate (Schrimpf et al. 2000), led by the *prices* of capacity. Ends when the cost
-    is *enough*, or when a long row of tries has saved next to nothing.
-    """
-    rng = np.random.default_rng(1)
-    sites, slots = prices.energy.shape
-    last = found.cost + found.missed(penalties)
-    for turn in range(1, _TURNS * len(tasks) + 1):
-        near = _around(found, int(rng.integers(sites)), int(rng.integers(slots)))
-        lifted = [near[i] for i in rng.permutation(len(near))[:_LIFTED].tolist()]
-        for i in set(rng.integers(len(tasks), size=_STRANGERS).tolist()):
-            column = found.columns[i]
-            if column is not None and not any(c is column for c in lifted):
-                lifted.append(column)
-        _recreate(found, lifted, tasks, prices, penalties, rng)
-        if turn % _ROW == 0 or turn == _TURNS * len(tasks):
-            now = found.cost + found.missed(penalties)
-            if now <= enough or last - now <= _WORTH / 10 * abs(now):
-                break
-            last = now
-    return found
-
-
-def _around(found: Standing, site: int, slot: int) -> list[Column]:
-    return [
-        c
-        for c in found.columns
-        if c is not None and c.site == site and c.slots[0] - 2 <= slot <= c.slots[-1] + 2
-    ]
-
-
-def _recreate(
-    found: Standing,
-    lifted: list[Column],
-    tasks: Sequence[Task],
-    prices: Prices,
-    penalties: Floats,
-    rng: np.random.Generator,
-) -> None:
-    """Place *lifted* and whoever waits anew, large ones first more or less; undone if worse."""
-    waiting = [i for i, column in enumerate(found.columns) if column is None]
-    before = sum(c.cost for c in lifted) + float(penalties[waiting].sum())
-    for column in lifted:
-        found.lift(column)
-    open_ = waiting + [c.task for c in lifted]
-    size = [tasks[i].power_kw.max() * rng.uniform(0.5, 2.0) for i in open_]
-    for i in np.argsort(-np.array(size)).tolist() if open_ else ():
-        _place(found, open_[i], tasks[open_[i]], prices, prices.energy)
-    now = [found.columns[i] for i in open_]
-    after = sum(penalties[i] if c is None else c.cost for i, c in zip(open_, now, strict=True))
-    if after >= before:
-        for column in filter(None, now):
-            found.lift(column)
-        for column in lifted:
-            found.put(column)
 
 
 def _place(found: Standing, i: int, task: Task, prices: Prices, costs: Floats) -> bool:

@@ -208,9 +208,10 @@ def plan_fleet(
     Column generation (Dantzig and Wolfe 1960): each job chooses one of its schedules, capacities
     couple them. A linear programme over the schedules known so far prices capacity; under these
     prices each job's best schedule is found exactly by dynamic programming, and the sum of these
-    is the Lagrangian bound. A whole plan is dived for: the schedules most nearly whole are fixed,
-    prices change, and so on. While it is further from the bound than *gap_ratio*, the jobs around
-    places where it loses most choose anew, by a mixed-integer programme over their schedules.
+    is the Lagrangian bound. Whole plans are made of the programme's shares, large jobs first; the
+    few jobs that pay most above their best schedule, or have no place, choose anew with those in
+    their way, by a mixed-integer programme; if need be, schedules are fixed a few at a time while
+    prices change for the others.
     """
     from submeter.planning.fleet_columns import solve
     from submeter.planning.fleet_shortfalls import impossible, reasons

@@ -75,7 +75,7 @@ class _Labels(NamedTuple):
     label: Ints
 
     def only(self, kept: npt.NDArray[np.bool_] | Ints) -> "_Labels":
-        return _Labels(*(row[kept] for row in self))
+        return _Labels(self.cost[kept], self.work[kept], self.before[kept], self.label[kept])
 
 
 class _End(NamedTuple):

@@ -32,8 +32,14 @@ class Round(msgspec.Struct, frozen=True):
     others_s: float
     stolen_s: float
     energy: Quantity | Missing
-    power_w: tuple[float, ...] = ()  # of the devices that are read, in slots of equal length
-    slot_s: float = 0.0
+    busy: tuple[float, ...] = ()  # processors in use by the task, in slots
+    busy_slot_s: float = 0.0
+
+    @property
+    def power_w(self) -> float | Missing:
+        """Mean power of the node."""
+        energy = self.energy
+        return energy if isinstance(energy, Missing) else energy.value / self.wall_s
 
     @property
     def phase(self) -> str:

@@ -222,14 +222,23 @@ def _here_and_there(
     for one in quality:
         values = [w for v in one.values for w in (MISSING if v is None else metric_words(v), "")]
         body.append([_INDENT + cut(plain(one.metric), _WORD), *values, *_moved(one, 1)])
-    lines: list[str] = []
-    for room in (_LABEL, _NARROW):  # rather a shorter name than no interval
+    for room in (_LABEL, _NARROW):  # rather a shorter name than another shape
         a, b = (_label(column, room) for column in columns)
         heads = [title, a, "", b, "", "change", _ENDS]
-        lines = _fitted([heads, *body], width, right=(1, 3, 5), spare=(4, 2, 6, 1))
-        if _ENDS in lines[0] or not any(row[6] for row in body):
-            break
-    return lines
+        lines = _fitted([heads, *body], width, right=(1, 3, 5), spare=(4, 2))
+        if max(map(columns_of, lines)) <= width:
+            return lines
+    return _narrow([title, *(_label(column, _NARROW) for column in columns)], body, width)
+
+
+def _narrow(heads: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Two columns with the intervals of changes below them, and values as far as they fit."""
+    cells: list[list[str]] = [[*heads, "change, 95 %"]]
+    for name, a, _, b, _, change, ends in body:
+        cells.append([name, a, b, change])
+        if ends:
+            cells.append(["", "", "", ends])
+    return fitted(cells, width, right=(1, 2, 3), spare=(1,))[0]
 
 
 def _many(
@@ -345,7 +354,7 @@ def _ratio(ratio: float, *, factor: bool | None = None, bare: bool = False) -> s
     digits = 0 if abs(change) >= 10 * _AT_MOST else 1
     if abs(change) < _AT_MOST / 10:
         digits = 2
-    words = f"{100 * abs(change):.{digits}f}"
+    words = f"{100 * abs(change):.{digits}f}" if change else "0"
     sign = "" if float(words) == 0 else "−" if change < 0 else "+"
     return f"{sign}{words}" if bare else f"{sign}{words} %"
 

@@ -209,7 +209,7 @@ def _beside(found: Everyday, training: Training, rows: Sequence[Cost], width: in
     if isinstance(load, LoadStats):
         next_ratio = load.autocorrelation
         told += [
-            f"{write(load.mean_w, 'W', digits=2)} on average",
+            f"{write(load.mean, 'W', digits=2)} on average",
             f"varies by {_percent(load.variation_ratio)}",
             f"peak {load.peak_ratio:.2f} times the mean",
         ]
@@ -220,14 +220,8 @@ def _beside(found: Everyday, training: Training, rows: Sequence[Cost], width: in
     known = [(c, n) for c, n in counted if isinstance(n, Figure)]
     counts = [(f"  {_count(n)}", "×", plain(c.words), interval(n)) for c, n in known]
     body, _ = fitted(counts, width, right=(0,), spare=(3,))
-    highest = max([*(p for c in rows for p in _powers(c)), *training.power_w], default=0.0)
-    profile = sparks(training.power_w, highest)
+    profile = sparks(training.power_w, max(training.power_w, default=0.0))
     return [*lines, *body, *([f"  power {profile}"] if profile else [])]
-
-
-def _powers(cost: Cost) -> list[float]:
-    load = cost.load
-    return [load.mean_w * load.peak_ratio] if isinstance(load, LoadStats) else []
 
 
 def _ways(found: Everyday, width: int) -> list[str]:
@@ -313,9 +307,10 @@ def _notes(found: Everyday, rows: Sequence[Cost], width: int) -> list[str]:
     if quiet:
         lines.append(quiet)
     words = (
-        "use: of all processors; rounds: highest less lowest over their mean; varies: standard "
-        "deviation of power over its mean; next: how much a slot is like the one before (+1 just "
-        "like it); peak: over mean; parallel: part of the work that workers share (Amdahl)"
+        "rounds: highest less lowest joules over their mean; use: processors in use, of all; its "
+        "load in slots of a quarter of a second: varies: standard deviation over mean; next: how "
+        "much a slot is like the one before (+1 just like it); peak: over mean; parallel: part "
+        "of the work that workers share (Amdahl)"
     )
     return [out for line in (*lines, words) for out in fill(line.split(), width)]
 
@@ -368,14 +363,14 @@ def _figure_words(figure: Figure | Missing) -> dict[str, Any]:
     return {"missing": figure.why} if isinstance(figure, Missing) else figure.to_dict()
 
 
-def _load_words(load: LoadStats | Missing) -> dict[str, Any]:
+def _load_words(load: LoadStats | Missing, of: str = "processors") -> dict[str, Any]:
     if isinstance(load, Missing):
         return {"missing": load.why}
     same: float | dict[str, str] = {"missing": "a constant load"}
     if load.autocorrelation is not None:
         same = load.autocorrelation
     return {
-        "mean_w": load.mean_w, "variation_ratio": load.variation_ratio,
+        "of": of, "mean": load.mean, "variation_ratio": load.variation_ratio,
         "autocorrelation": same, "peak_ratio": load.peak_ratio, "slot_s": load.slot_s,
         "slots": load.slots,
     }  # fmt: skip
@@ -447,5 +442,5 @@ def _training_words(found: Everyday, training: Training, rows: Sequence[Cost]) -
     return {
         "name": training.name, "energy_node": _figure_words(training.node),
         "energy_facility": _figure_words(training.facility), "duration_s": training.duration_s,
-        "load": _load_words(training.load), "equals": equals,
+        "load": _load_words(training.load, "power_w"), "equals": equals,
     }  # fmt: skip

@@ -41,6 +41,11 @@ def explanation_document(found: Explanation, *, depth: int | None = None) -> dic
     }
 
 
+def branches(tree: Branch) -> int:
+    """How many branches *tree* has, itself included."""
+    return 1 + sum(branches(child) for child in tree.children)
+
+
 def branch_words(branch: Branch, whole_j: float, depth: int | None = None) -> dict[str, object]:
     """*branch* and what is below it; ``share_ratio`` is of *whole_j*."""
     share: object = missing("its energy is not known")

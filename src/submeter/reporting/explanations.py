@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from submeter.explaining.tree import gathered
+from submeter.explaining.gathering import gathered
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.explanations import Action, Branch, Explanation, Stall, Use, Waste
 from submeter.records.figures import Figure, Missing
@@ -28,12 +28,15 @@ DEPTH: Final = (
 )
 MOST_ACTIONS: Final = 5
 SMALLEST: Final = 0.005  # of the whole: what is less is told together
-_NAME: Final = 34
+_NAME: Final = 24  # columns that a label has at least
+_BESIDE: Final = 14  # share, mark and what lies between the columns
 _LISTED: Final = frozenset({"class", "layer"})
 _MOST_LISTED: Final = 6
 _FEW: Final = 3  # modules: so few say little, those inside them more
 _MOST_ROWS: Final = 12  # of one level
 _MOST_STALLS: Final = 5
+_MOST_POINTS: Final = 4  # qualities
+_SHORT_STALL: Final = 0.005  # of the run: what is shorter is told by --all and in the JSON
 _SMALLEST_RATIO: Final = 0.01
 _WAITING: Final = "waiting"  # of the states, those that a name may not say
 _TOP: Final = "at the wall"
@@ -58,7 +61,7 @@ def explained_words(
         [plain(found.name)],
         _tree(tree, width, depth, smallest=0.0 if everything else SMALLEST),
         _use(found.use, width),
-        _stalls(found.stalls, width, most=len(found.stalls) if everything else _MOST_STALLS),
+        _stalls(found.stalls, found.tree, width, everything=everything),
         waste_words(found.waste, found.tree, width),
         advice_words(found, width, everything=everything),
         _notes((*found.notes, *(found.use.notes if everything else ())), width),
@@ -88,17 +91,18 @@ def _tree(tree: Branch, width: int, depth: int, *, smallest: float) -> list[str]
     like = shared_unit(
         r.figure.value for r in rows if isinstance(r.figure, Figure) and r.figure.low > 0
     )
-    labels = [_label(r, _NAME) for r in rows]
-    room = max((columns(label) for label in labels), default=0)
     values = [_value(r.figure, like) for r in rows]
+    ends = [interval(r.figure, like=like) if isinstance(r.figure, Figure) else "" for r in rows]
     value_room = max(map(columns, values), default=0)
+    left = width - value_room - max(map(columns, ends), default=0) - _BESIDE
+    labels = [_label(r, max(_NAME, left)) for r in rows]
+    room = max((columns(label) for label in labels), default=0)
     lines = [head.rstrip()]
-    for row, label, value in zip(rows, labels, values, strict=True):
+    for row, label, value, end in zip(rows, labels, values, ends, strict=True):
         share = "" if isinstance(row.figure, Missing) else write_ratio(row.share)
         line = f"{pad(label, room)}  {pad(value, value_room, right=True)}"
         line += f"  {pad(share, 6, right=True)}{pad(mark(row.figure), 2)}"
-        line += f"  {interval(row.figure, like=like)}" if isinstance(row.figure, Figure) else ""
-        lines.append(line.rstrip())
+        lines.append(f"{line}  {end}".rstrip())
         stem = _under(row.stem)
         lines += [stem + x for x in fill(row.below, width - columns(stem), between=" · ")]
     return lines
@@ -227,7 +231,7 @@ def _use(use: Use, width: int) -> list[str]:
             words.append(f"{flop(1 / figure.value)}FLOP per J")
         else:
             words.append(write(figure))
-    for name, figure in list(use.per_point.items())[:2]:
+    for name, figure in list(use.per_point.items())[:_MOST_POINTS]:
         words.append(f"{write(figure)} of {plain(name, width=20)}")
     lines = _row("use", words, width)
     if isinstance(use.last_percent, Figure) and isinstance(use.last_percent_ratio, float):
@@ -251,8 +255,10 @@ def _ratio(figure: Figure) -> str:
     return f"{figure.value:.2f}{ends}{mark(figure)}"
 
 
-def _stalls(stalls: Sequence[Stall], width: int, *, most: int) -> list[str]:
+def _stalls(stalls: Sequence[Stall], tree: Branch, width: int, *, everything: bool) -> list[str]:
     """Where it stood still, by cause: how long together, how often, and when first."""
+    whole_s = tree.detail.get("duration_s", 0.0)
+    least_s = 0.0 if everything or isinstance(whole_s, str) else _SHORT_STALL * whole_s
     causes: dict[str, list[Stall]] = {}
     for stall in stalls:
         causes.setdefault(stall.cause, []).append(stall)
@@ -262,9 +268,11 @@ def _stalls(stalls: Sequence[Stall], width: int, *, most: int) -> list[str]:
         times = (
             f" in {len(of)} stretches" if len(of) > 1 else f" at {write_duration(of[0].start_s)}"
         )
-        rows.append((seconds, f"{cause} {write_duration(seconds)}{times}"))
+        if seconds >= least_s:
+            rows.append((seconds, f"{cause} {write_duration(seconds)}{times}"))
     rows.sort(key=lambda row: -row[0])
-    return _row("stalls", [words for _, words in rows[:most]], width)
+    shown = rows if everything else rows[:_MOST_STALLS]
+    return _row("stalls", [words for _, words in shown], width)
 
 
 def waste_words(waste: Sequence[Waste], tree: Branch, width: int = 80) -> list[str]:

@@ -183,6 +183,25 @@ class Level:
         count = self.count[place]
         return self.whole[place] / count if count else None
 
+    def held(self) -> list[float | None]:
+        """Means of all grains; between two readings the earlier holds, unless a gap lies there."""
+        grid, last = self._grid, None
+        found = [self.mean(place) for place in range(grid.n)]
+        end = -1 if self.last_ns is None else grid.place(min(self.last_ns, grid.end_ns))
+        empty = {
+            place
+            for begin_ns, end_ns in self.gaps
+            for place in range(
+                max(0, (begin_ns - grid.start_ns) // grid.grain_ns + 1),
+                min(grid.n, (end_ns - grid.start_ns) // grid.grain_ns),
+            )
+        }
+        for place, mean in enumerate(found[: end + 1]):
+            if mean is None and place not in empty:
+                found[place] = last
+            last = found[place]
+        return found
+
 
 class Flags:
     """Why a board held its clocks back, in grains: part of its readings by cause."""

@@ -74,14 +74,14 @@ class Wire:
         grid = self._grid
         energy, seconds = [0.0] * grid.n, [0.0] * grid.n
         counter = self.counted.get(Measures.ENERGY)
-        levels = [self.levels[m] for m in ENERGIES if m in self.levels]
+        levels = [self.levels[m].held() for m in ENERGIES if m in self.levels]
         for place in range(grid.n):
             if counter is not None and counter.covered_ns[place] > 0:
                 energy[place] = counter.amount[place]
                 seconds[place] = ns_to_s(int(counter.covered_ns[place]))
                 continue
             for level in levels:
-                mean_w = level.mean(place)
+                mean_w = level[place]
                 if mean_w is not None:
                     seconds[place] = grid.length_s(place)
                     energy[place] = mean_w * seconds[place]

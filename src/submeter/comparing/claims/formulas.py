@@ -16,6 +16,8 @@ from submeter.errors import UsageError
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _MOST_POWER: Final = 4
+_MOST_DIGITS: Final = 300
+_LONGEST: Final = 1000  # characters
 _REMEDY: Final = "use names of [numbers], + - * / ( ), min and max"
 _SIGNS: Final = {"*": "×", "/": "÷", "-": "−"}
 _PICKS: Final[dict[str, Callable[..., float]]] = {"min": min, "max": max}
@@ -50,6 +52,8 @@ def parsed(formula: str) -> ast.expr:
     UsageError
         If it is no formula.
     """
+    if len(formula) > _LONGEST:
+        raise UsageError(f"a formula has {len(formula)} characters", remedy="make it shorter")
     try:
         return ast.parse(formula, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
@@ -111,11 +115,16 @@ def reckoned(formula: str, numbers: Mapping[str, Uncertain], unit: str) -> Uncer
         raise UsageError(
             f"“{formula}” gives {words(found.kind)}, not {unit}", remedy="check the units"
         )
-    ends = [
-        [evaluated(tree, {**best, name: row.si(end)}).number for end in (row.low, row.high)]
-        for name, row in rows.items()
-    ]
-    low, high = _spread(found.number, ends)
+    try:
+        ends = [
+            [evaluated(tree, {**best, name: row.si(end)}).number for end in (row.low, row.high)]
+            for name, row in rows.items()
+        ]
+        low, high = _spread(found.number, ends)
+    except OverflowError:
+        low = high = math.inf
+    if not all(map(math.isfinite, (found.number, low, high))):
+        raise UsageError(f"“{formula}” gives no finite number", remedy="check its numbers")
     return Uncertain(found.number / one.size, low / one.size, high / one.size, unit)
 
 
@@ -174,6 +183,8 @@ def _joined(a: Value, op: ast.operator, b: Value) -> Value:
             raise UsageError("a formula divides by zero", remedy="check its numbers")
         case ast.Pow() if b.kind == NUMBER and b.number in range(_MOST_POWER + 1):
             power = int(b.number)
+            if a.number and abs(math.log10(abs(a.number)) * power) > _MOST_DIGITS:
+                raise UsageError("a power is too large", remedy="check its numbers")
             return Value(a.number**power, tuple((n, p * power) for n, p in a.kind if power))
     raise UsageError("a formula has an operator that is not read", remedy=_REMEDY)
 

@@ -98,7 +98,12 @@ def compare(
         from submeter.interfaces.cli.compare_everyday import compare_everyday
 
         compare_everyday(
-            runs, quick=given["quick"], again=given["again"], chart=chart, as_json=as_json
+            runs,
+            published=published,
+            quick=given["quick"],
+            again=given["again"],
+            chart=chart,
+            as_json=as_json,
         )
         return
     if not same_work and (given["metric"] or given["target"] is not None):

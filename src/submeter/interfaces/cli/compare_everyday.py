@@ -10,15 +10,21 @@ from submeter.errors import UsageError
 
 if TYPE_CHECKING:
     from submeter.comparing.everyday import Training
+    from submeter.records.footprints import Footprint
     from submeter.records.runs import Run
 
 _BAR: Final = 30
-_SHORT_S: Final = 300.0  # of longer runs the record has slots as short
 _WORDS_WIDTH: Final = 140
 
 
 def compare_everyday(
-    refs: tuple[str, ...], *, quick: bool, again: bool, chart: str | None, as_json: bool
+    refs: tuple[str, ...],
+    *,
+    published: tuple[str, ...] = (),
+    quick: bool,
+    again: bool,
+    chart: str | None,
+    as_json: bool,
 ) -> None:
     """Run everyday tasks, or take what is kept of this machine, and tell them beside a run.
 
@@ -32,12 +38,15 @@ def compare_everyday(
     from submeter.reporting.words import JSON_SCHEMA, to_json
     from submeter.running.everyday.keeping import everyday
 
-    if len(refs) > 1:
+    count = len(refs) + len(published)
+    if count > 1:
         raise UsageError(
-            f"everyday computing stands beside one run, and {len(refs)} are given",
-            remedy=f"submeter compare {refs[0]} --everyday",
+            f"everyday computing stands beside one run, and {count} are given",
+            remedy="submeter compare last --everyday",
         )
-    training = training_of(refs[0]) if refs else None  # before minutes are spent
+    training = None  # found before minutes are spent
+    if count:
+        training = training_of(refs[0]) if refs else published_training(published[0])
     bar = _Bar(quiet=as_json)
     try:
         found = everyday(quick=quick, again=again, tell=bar)
@@ -66,45 +75,38 @@ def training_of(ref: str) -> "Training":
     UsageError
         If it still goes on.
     """
-    from submeter.comparing.everyday import Training
-    from submeter.interfaces.cli.keeping import called
     from submeter.interfaces.cli.lookup import look_up
     from submeter.running.reckoning import reckoned
 
     found = look_up(ref)
     if found.live:
         raise UsageError(f"run {ref} still goes on", remedy="wait for its end")
-    run = found.run
-    made = reckoned(run)
-    power_w, slot_s = _power(run)
+    return _training(found.run, reckoned(found.run))
+
+
+def published_training(words: str) -> "Training":
+    """A training that others published, by its name."""
+    from submeter.comparing.published import published
+    from submeter.running.reckoning import reckoned
+
+    told = published(words)
+    return _training(told.run, told.made or reckoned(told.run))
+
+
+def _training(run: "Run", made: "Footprint") -> "Training":
+    from submeter.comparing.everyday import Training
+    from submeter.interfaces.cli.keeping import called
+    from submeter.running.everyday.bench import power_of
+
+    power = power_of(run)
     return Training(
         name=called(run),
         run=run,
         made=made,
-        power_w=power_w,
-        slot_s=slot_s,
+        power_w=() if power is None else power.watts,
+        slot_s=0.0 if power is None else power.slot_s,
         use_ratio=_use(run),
     )  # fmt: skip
-
-
-def _power(run: "Run") -> tuple[tuple[float, ...], float]:
-    """Power over the run: from its journal in short slots, else from its record."""
-    from submeter.running.everyday.bench import power_of
-
-    if run.origin == "measured" and run.duration_s <= _SHORT_S:
-        fine = power_of(run)
-        if fine is not None:
-            whole = int(run.duration_s / fine.slot_s)  # the last slot is not full
-            return fine.watts[: max(1, whole)], fine.slot_s
-    series = run.series
-    if series is None or series.slot_s <= 0 or not series.devices:
-        return (), 0.0
-    length = max(map(len, series.devices.values()))
-    sums = [
-        sum(row[i] for row in series.devices.values() if i < len(row)) / series.slot_s
-        for i in range(length)
-    ]
-    return tuple(sums[: max(1, int(run.duration_s / series.slot_s))]), series.slot_s
 
 
 def _use(run: "Run") -> float | None:

@@ -35,7 +35,7 @@ def compare_models(*, quick: bool, again: bool, chart: str | None, as_json: bool
     tasks = [(data, family) for data in DATA_SETS for family in FAMILIES]
     kept = {} if again else {task: run for task in tasks if (run := _kept(*task, protocol))}
     results: list[Result] = []
-    teller = _Teller(len(tasks) - len(kept), hidden=as_json and not sys.stderr.isatty())
+    teller = Teller(len(tasks) - len(kept), hidden=as_json and not sys.stderr.isatty())
     try:
         for task in tasks:
             run = kept.get(task)
@@ -162,7 +162,7 @@ def _this_machine() -> str:
     return machine_name(host, describe_machine(Roots(), host))
 
 
-class _Teller:
+class Teller:
     """Says how far it is: a line that changes on a terminal, a line a training in a log."""
 
     def __init__(self, whole: int, *, hidden: bool) -> None:

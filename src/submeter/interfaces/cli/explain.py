@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FLOP: Final = re.compile(
     r"\s*(?P<number>[^/\s]+)\s*(?:FLOP)?\s*/\s*(?P<unit>sample|token|step)s?\s*"
 )
+_MOST_SPREAD: Final = 500  # branches; more are written on one line, for programs
 _CHARTS: Final = ("svg", "html", "json")
 
 
@@ -82,7 +83,7 @@ def explain(
       submeter explain --project thesis
     """  # noqa: D301  # \b keeps click from refilling the examples
     from submeter.interfaces.explaining import explained_project, explained_run
-    from submeter.reporting.explanation_words import explanation_document
+    from submeter.reporting.explanation_words import branches, explanation_document
     from submeter.reporting.explanations import DEPTH, explained_words
     from submeter.reporting.words import to_json
 
@@ -103,7 +104,9 @@ def explain(
         seen = explained_run(look_up(run).run, work=flop)
         found = seen.explanation
     if as_json:
-        click.echo(to_json(explanation_document(found, depth=depth)))
+        document = explanation_document(found, depth=depth)
+        large = branches(found.tree) > _MOST_SPREAD
+        click.echo(to_json(document, indent=None if large else 2))
     else:
         said = explained_words(found, width, depth=depth or DEPTH, everything=everything)
         first, _, others = said.partition("\n")

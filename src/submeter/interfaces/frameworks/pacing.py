@@ -19,6 +19,8 @@ __all__ = ["BUDGET_RATIO", "Pace"]
 BUDGET_RATIO: Final = 0.02
 AIM: Final = 0.4  # of the budget, so that it holds where the estimate is off
 ONCE: Final = 0.8  # of the budget, for what is done but once
+PAIRS: Final = 15  # sampled steps whose extra time tells more than the hooks' own clock
+OWN_TIMES: Final = 3.0
 LEAST_GAP: Final = 4  # plain steps between two sampled ones
 LONGEST_GAP: Final = 20_000
 ENOUGH: Final = 240  # sampled steps, after which a tenth as often is enough
@@ -56,9 +58,16 @@ class Pace:
 
     @property
     def extra_s(self) -> float:
-        """What a sampled step takes more [s]."""
+        """What a sampled step takes more [s].
+
+        Of few pairs the scatter of steps says more than the hooks do: until there are enough, it
+        is no more than a few times what the hooks took by their own clock.
+        """
         told = statistics.median(self._extras) if self._extras else 0.0
-        return max(told, statistics.median(self._hooks) if self._hooks else 0.0)
+        own = statistics.median(self._hooks) if self._hooks else 0.0
+        if own > 0 and len(self._extras) < PAIRS:
+            told = min(told, OWN_TIMES * own)
+        return max(told, own)
 
     @property
     def step_s(self) -> float:

@@ -13,28 +13,20 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from submeter.errors import SensorError, SubmeterError
-from submeter.metering._result import Result
-from submeter.metering.settle import Settler
+from submeter.errors import SensorError
 from submeter.records.everyday import Everyday, Round
 from submeter.records.figures import Missing, Quantity
-from submeter.records.frames import Started
 from submeter.records.runs import Run
 from submeter.running.everyday.program import Order
 from submeter.running.everyday.tasks import IDLE, KEYS, task_class
 from submeter.running.trials import last_words, metered
-from submeter.storing import places
-from submeter.storing.journal import read_frames
-from submeter.units import NS_PER_S
 
 NAME: Final = "everyday"
 TAG: Final = "everyday"
 MODULE: Final = "submeter.running.everyday.program"
-SLOT_S: Final = 0.25
 MOST_WORKERS: Final = 16
 OVERHEAD_S: Final = 2.0  # of starting and settling, and of preparing a task, as the bar has it
 _LOOK_S: Final = 0.2
-_NEAR: Final = 1e-6  # of a slot
 
 Tell = Callable[[str, float], None]  # what is done now, part of all that is done
 
@@ -45,7 +37,7 @@ def order_for(
     """What is run: all tasks in about two and a half minutes, or short ones in 20 s."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0))) if workers is None else workers
     if not quick:
-        return Order(tuple(tasks or KEYS), 3, 2.4, 2.4, 5.0, 10.0, count)
+        return Order(tuple(tasks or KEYS), 3, 2.0, 2.0, 4.0, 10.0, count)
     short = tuple(k for k in KEYS if k == IDLE or task_class(k).quick)
     return Order(tuple(tasks or short), 2, 0.4, 0.4, 1.0, 2.0, count)
 
@@ -85,7 +77,7 @@ def measured(order: Order, *, quick: bool, key: str, tell: Tell, folder: Path) -
             remedy=last_words(output) or "submeter doctor",
         )
     rows = list(_rows(output))
-    made = gathered(trial.run, rows, power_of(trial.run), quick=quick)
+    made = gathered(trial.run, rows, quick=quick)
     made = msgspec.structs.replace(made, wall_s=time.monotonic() - begun_s)
     if not made.rounds:
         raise SensorError("no task could be run", remedy=last_words(output) or "submeter doctor")
@@ -97,46 +89,25 @@ class Power(NamedTuple):
 
     watts: tuple[float, ...]
     slot_s: float
-    started_s: float  # on the monotonic clock
-
-    def between(self, begin_s: float, end_s: float) -> tuple[float, ...]:
-        """Whole slots from *begin_s* to *end_s* on the monotonic clock."""
-        first = math.ceil((begin_s - self.started_s) / self.slot_s - _NEAR)
-        last = math.floor((end_s - self.started_s) / self.slot_s + _NEAR)
-        return self.watts[max(0, first) : max(0, last)]
 
 
 def power_of(run: Run) -> Power | None:
-    """Power of *run* in slots of a quarter of a second, from its journal; None if that is gone.
-
-    The same readings that gave its energy are settled again, into shorter slots; of a run of more
-    than five minutes they are longer.
-    """
-    folder = places.run_folder(places.home(), run.id)
-    settler = Settler()
-    settler.result = Result(slot_s=SLOT_S)
-    try:
-        frames = read_frames(folder / "journal").frames
-        for frame in frames:
-            settler.feed(frame)
-        series = settler.finish().series
-    except (SubmeterError, OSError, ValueError):
-        return None
-    started = next((f.t_ns for f in frames if isinstance(f, Started)), None)
-    if series is None or started is None or not series.devices:
+    """Power of *run* by the slots of its record, a second each or longer; None if it has none."""
+    series = run.series
+    if series is None or series.slot_s <= 0 or not series.devices:
         return None
     length = max(map(len, series.devices.values()))
     joules = [
         math.fsum(row[i] for row in series.devices.values() if i < len(row)) for i in range(length)
     ]
-    watts = tuple(energy_j / series.slot_s for energy_j in joules)
-    return Power(watts, series.slot_s, started / NS_PER_S)
+    whole = joules[: max(1, int(run.duration_s / series.slot_s))]  # the last slot is not full
+    watts = tuple(energy_j / series.slot_s for energy_j in whole)
+    return Power(watts, series.slot_s)
 
 
 def gathered(
     run: Run,
     rows: Iterable[Mapping[str, Any]],
-    power: Power | None,
     *,
     quick: bool,
 ) -> Everyday:
@@ -154,7 +125,7 @@ def gathered(
             units[task] = str(row["unit"])
             told[task] = dict(row.get("told", {}))
         elif "wall_s" in row:
-            rounds.append(_round(row, energies, power))
+            rounds.append(_round(row, energies))
     host = run.hosts[0] if run.hosts else None
     machine = host.machine if host else {}
     return Everyday(
@@ -172,25 +143,15 @@ def gathered(
     )
 
 
-def _round(
-    row: Mapping[str, Any],
-    energies: Mapping[str, Quantity | Missing],
-    power: Power | None,
-) -> Round:
+def _round(row: Mapping[str, Any], energies: Mapping[str, Quantity | Missing]) -> Round:
     made = Round(
         task=row["task"], way=row["way"], kind=row["kind"], number=row["number"],
         workers=row["workers"], units=row["units"], wall_s=row["wall_s"], cpu_s=row["cpu_s"],
         others_s=row["others_s"], stolen_s=row["stolen_s"],
         energy=Missing("the meter saw no such phase"),
+        busy=tuple(row["busy"]), busy_slot_s=row["busy_slot_s"],
     )  # fmt: skip
-    power_w: tuple[float, ...] = ()
-    slot_s = 0.0
-    if power is not None:
-        power_w = power.between(row["begin_ns"] / NS_PER_S, row["end_ns"] / NS_PER_S)
-        slot_s = power.slot_s
-    return msgspec.structs.replace(
-        made, energy=energies.get(made.phase, made.energy), power_w=power_w, slot_s=slot_s
-    )
+    return msgspec.structs.replace(made, energy=energies.get(made.phase, made.energy))
 
 
 def _rows(output: Path) -> Iterable[dict[str, Any]]:

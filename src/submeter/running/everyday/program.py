@@ -21,7 +21,7 @@ import msgspec
 from submeter.records.everyday import phase_name
 from submeter.running import joined
 from submeter.running.everyday.crew import Crew, WorkerError
-from submeter.running.everyday.load import used
+from submeter.running.everyday.load import SLOT_S, Busy, used
 from submeter.running.everyday.tasks import IDLE, Task, task_class
 
 WARM_RATIO: Final = 0.15  # of a round, before the first one; not counted
@@ -140,16 +140,16 @@ class Program:
         """Do *work* as a phase and say what it took; units a second."""
         root = os.getpid()
         before = used(root)
-        begin_ns = time.monotonic_ns()
-        with _Phase(phase_name(task, way, kind, number)):
+        begin_s, begin_utc_s = time.monotonic(), time.time()
+        with _Phase(phase_name(task, way, kind, number)), Busy(root) as busy:
             units = work()
-        end_ns = time.monotonic_ns()
+        wall_s = time.monotonic() - begin_s
         took = used(root).since(before)
-        wall_s = (end_ns - begin_ns) / 1e9
         self._say(
             task=task, way=way, kind=kind, number=number, workers=workers, units=units,
             wall_s=wall_s, cpu_s=took.own_s, others_s=took.others_s, stolen_s=took.stolen_s,
-            begin_ns=begin_ns, end_ns=end_ns,
+            begin_utc_s=begin_utc_s, busy=[round(x, 4) for x in busy.slots],
+            busy_slot_s=SLOT_S,
         )  # fmt: skip
         return units / wall_s
 
