@@ -108,8 +108,7 @@ def log(
     total_steps
         Steps of the whole training: said once, it lets a forecast tell the end.
     metrics
-        Numbers, or anything with ``item()`` such as a tensor of one; words become parameters.
-        Values that are not finite are left out, and the result says so.
+        Numbers (or one with ``item()``), or words; what is not finite is left out, with a note.
     """
     member = _here.member if _here.looked else joined.current()
     if member is None:
