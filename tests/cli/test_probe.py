@@ -98,8 +98,9 @@ def test_a_daemon_that_the_command_made_of_a_child_is_ended_with_it(tmp_path: Pa
         (STEADY.format(total="", steps=10**9), (), "how many steps there will be"),
         ("raise SystemExit(3)", ("--steps", "10"), "exit code 3"),
         ("pass", ("--steps", "10"), "no step was logged"),
+        ("pass", ("--images", "10"), "no samples were logged: submeter.log(samples=…)"),
     ],
-    ids=["no total", "failed", "no steps"],
+    ids=["no total", "failed", "no steps", "no images"],
 )
 def test_e01_what_a_probe_cannot_tell_it_does_not_tell(
     tmp_path: Path, code: str, options: tuple[str, ...], said: str
