@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "tuning.md"
 SAID = ROOT / "benchmarks" / "data" / "tuning_example.txt"
 BEGIN, END = "<!-- example: begin -->", "<!-- example: end -->"
 COMMAND = [
-    "submeter", "tune", "--set", "batch=64,128", "--set", "epochs=14,7",
+    "submeter", "tune", "--set", "batch=128,64", "--set", "epochs=7,4",
     "--technique", "channels_last", "--keep", "accuracy ± 0.01", "--trials", "8", "--",
     "python", "examples/digits_widths.py", "--batch", "{batch}", "--epochs", "{epochs}",
 ]  # fmt: skip
