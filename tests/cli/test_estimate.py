@@ -302,7 +302,9 @@ def test_what_is_nested_too_deep_is_one_error(name: str, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("words", [("7B",), ("--params", "7", "B")])
-def test_a_count_that_stands_alone_is_shown_its_place(words: tuple[str, ...], stage: Stage) -> None:
+def test_a_count_that_stands_alone_is_shown_its_place(
+    words: tuple[str, ...], stage: Stage
+) -> None:
     done = stage.call("estimate", *words, *LLAMA[2:])
     assert (done.code, done.err.splitlines()[1][:25]) == (2, "try:   a count stands beh")
 

@@ -80,7 +80,7 @@ def test_the_first_step_bears_what_is_done_once() -> None:
     assert curve.begun_j == pytest.approx(BEGUN_J)
     assert curve.ahead_j() == pytest.approx(BEGUN_J + 10.0 * STEPS)
     assert curve.ahead_j(0.2) == pytest.approx(BEGUN_J + 10.0 * STEPS)
-    assert curve.energy_at(0.2) == pytest.approx(BEGUN_J + 20.0)
+    assert curve.used_until_j(0.2) == pytest.approx(BEGUN_J + 20.0)
     assert Curve(points(10.0, 0.9)[:1]).ahead_j() is None
     assert Curve().done_ratio == 0.0
 

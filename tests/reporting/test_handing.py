@@ -10,6 +10,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -87,6 +88,7 @@ _DIRECTIVES = {  # sbatch(1): what may stand behind each
     "begin": r"now|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d",
     "deadline": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d",
     "time": r"\d+",
+    "time-min": r"\d+",
     "signal": r"B:[A-Z]+@\d{1,5}",
     "dependency": r'afterany:"\$\{job%%;\*\}"',
 }
@@ -112,6 +114,48 @@ def test_directives_of_a_batch_script_keep_to_their_grammar() -> None:
     end = begin + timedelta(minutes=int(found["time"]))
     assert end <= datetime.fromisoformat(found["deadline"])
     assert int(found["time"]) >= 8 * 60
+
+
+@pytest.mark.parametrize("hours", [((0, 8),), ((10.725, 18.725),), ((1, 4), (6, 11))])
+def test_slurm_does_not_remove_a_job_that_starts_some_minutes_late(
+    hours: tuple[tuple[float, float], ...],
+) -> None:
+    """sbatch(1): it does so where start > deadline - time[-min]."""
+    text = hand_over("slurm", plan(*hours), hand())
+    jobs = re.findall(r"sbatch --parsable (.*?) <<", text) or [
+        " ".join(re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE))
+    ]
+    for job, (start_h, _) in zip(jobs, hours, strict=True):
+        found = directives(job.split())
+        start = datetime.fromtimestamp(NOW + start_h * H, UTC)
+        start = start.astimezone(ZoneInfo("Europe/Berlin"))
+        deadline = datetime.fromisoformat(found["deadline"]).replace(tzinfo=start.tzinfo)
+        assert start + timedelta(minutes=int(found["time-min"]) + 5) <= deadline
+        assert int(found["time-min"]) <= int(found["time"])
+    assert int(found["time-min"]) >= (hours[-1][1] - hours[-1][0]) * 60
+
+
+@pytest.mark.parametrize("hours", [((12, 20),), ((1, 4), (15, 20))])
+def test_a_plan_without_a_minute_to_spare_gives_slurm_no_deadline(
+    hours: tuple[tuple[float, float], ...],
+) -> None:
+    text = hand_over("slurm", plan(*hours), hand())
+    assert text.count("--deadline=") == len(hours) - 1
+    assert f"--time={round((hours[-1][1] - hours[-1][0]) * 60)}" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder"), [("at", "/a\nEND_OF_JOB\nb"), ("systemd", "/a\nb"), ("systemd", "/a\\")]
+)
+def test_a_folder_that_would_break_out_of_its_line_is_refused(kind: str, folder: str) -> None:
+    with pytest.raises(UsageError, match="folder"):
+        hand_over(kind, plan((1, 9)), Hand(COMMAND, "UTC", folder))
+
+
+@pytest.mark.parametrize("image", ["a\nprivileged: true", "a b"])
+def test_what_is_no_image_is_refused(image: str) -> None:
+    with pytest.raises(UsageError, match="no name of an image"):
+        hand_over("kubernetes", plan((1, 9)), Hand(COMMAND, image=image))
 
 
 def test_options_of_a_chain_keep_to_their_grammar() -> None:

@@ -39,7 +39,7 @@ class Column(NamedTuple):
     """An effect: 1 (no name), a power of a number's logarithm, or a choice."""
 
     name: str = ""
-    power: int = 0
+    exponent: int = 0
     choice: str = ""
     centre: float = 0.0
 
@@ -150,7 +150,7 @@ def _entry(column: Column, settings: Mapping[str, Value]) -> float:
     if column.choice:
         return float(word == column.choice)
     number = _number(word)
-    return (math.log(number) - column.centre) ** column.power if number else math.nan
+    return (math.log(number) - column.centre) ** column.exponent if number else math.nan
 
 
 def _number(word: str) -> float:

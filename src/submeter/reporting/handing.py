@@ -22,6 +22,7 @@ from submeter.records.plans import Plan, Slice
 _MINUTE_S: Final = 60
 _AT_ONCE_S: Final = 2 * _MINUTE_S  # what begins within it begins when it is handed over
 _WARNING_S: Final = 60  # beyond the time of a checkpoint, before Slurm ends a slice
+_SPARE_MINUTES: Final = 10  # Slurm looks for jobs to start every minute or so, not at once
 _END: Final = "END_OF_JOB"
 
 
@@ -87,19 +88,41 @@ def _slurm(plan: Plan, hand: Hand) -> str:
         return _slurm_chain(plan, hand)
     (part,) = plan.slices
     begin = _local(part.start_s, hand)
-    minutes = max(1, math.floor((plan.job.deadline_s - part.start_s) / _MINUTE_S))
+    limits = _slurm_limits(part, plan.job.deadline_s, part.end_s - part.start_s, hand)
     lines = [
         "#!/bin/bash",
         f"#SBATCH --job-name={plan.id}",
         f"#SBATCH --begin={'now' if _at_once(plan) else begin}",
-        f"#SBATCH --deadline={_local(plan.job.deadline_s, hand)}",
-        f"#SBATCH --time={minutes}",
+        *(f"#SBATCH {limit}" for limit in limits),
         *_about(plan, hand, "sbatch FILE"),
         f"# Slurm reads these instants by the clock of the cluster: written for {_clock(hand)}.",
+        *([] if len(limits) > 1 else [_NO_DEADLINE]),
         "",
         f"exec {_metered(plan, hand)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+_NO_DEADLINE: Final = "# No --deadline: a job that starts a minute late would be removed by it."
+
+
+def _slurm_limits(part: Slice, end_s: float, least_s: float, hand: Hand) -> list[str]:
+    """Limits of a job that has to end by *end_s* and is of use for *least_s* or more.
+
+    Slurm removes a job once its least time no longer fits before its deadline (sbatch(1),
+    ``--deadline``), and no job starts to the second: without ``--time-min`` below ``--time`` none
+    would ever run. Half of what is to spare is for a late start, half for work that takes longer.
+    Where there is too little of it, the deadline is left out.
+    """
+    minutes = max(1, math.floor((end_s - part.start_s) / _MINUTE_S))
+    least = math.ceil(least_s / _MINUTE_S)
+    if minutes - least < _SPARE_MINUTES:
+        return [f"--time={max(minutes, least)}"]
+    return [
+        f"--deadline={_local(end_s, hand)}",
+        f"--time={minutes}",
+        f"--time-min={(minutes + least) // 2}",
+    ]
 
 
 def _slurm_chain(plan: Plan, hand: Hand) -> str:
@@ -117,14 +140,13 @@ def _slurm_chain(plan: Plan, hand: Hand) -> str:
     for number, part in enumerate(plan.slices, 1):
         last = number == len(plan.slices)
         end_s = job.deadline_s if last else part.end_s
-        minutes = max(1, math.floor((end_s - part.start_s) / _MINUTE_S))
+        least_s = part.end_s - part.start_s if last else 2.0 * warned_s
         begin = "now" if number == 1 and _at_once(plan) else _local(part.start_s, hand)
         words = [
             "sbatch --parsable",
             f"--job-name={plan.id}-{number}",
             f"--begin={begin}",
-            f"--deadline={_local(end_s, hand)}",
-            f"--time={minutes}",
+            *_slurm_limits(part, end_s, least_s, hand),
         ]
         if not last:
             words.append(f"--signal=B:TERM@{warned_s}")
@@ -142,6 +164,8 @@ def _slurm_chain(plan: Plan, hand: Hand) -> str:
 def _at(plan: Plan, hand: Hand) -> str:
     begin = plan.slices[0].start_s
     when = "now" if _at_once(plan) else f"-t {_local(begin, hand, '%Y%m%d%H%M')}"
+    if not hand.folder.isprintable():
+        raise UsageError("the folder has a name that no script can hold", remedy="use another")
     enter = [f"cd {shlex.quote(hand.folder)} || exit"] if hand.folder else []
     lines = [
         "#!/bin/sh",
@@ -196,6 +220,7 @@ def _systemd(plan: Plan, hand: Hand) -> str:
     lines = [
         "#!/bin/sh",
         *_about(plan, hand, "sh FILE; systemctl --user list-timers shows it"),
+        "# To keep it when you log out: loginctl enable-linger. A restart forgets it.",
         "set -e",
         'units="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user"',
         'mkdir -p "$units"',
@@ -226,7 +251,7 @@ def _quoted(word: str) -> str:
 
 def _specified(path: str) -> str:
     """Path of a setting that takes no quotes: only specifiers are doubled."""
-    if not path.isprintable() or path != path.strip():
+    if not path.isprintable() or path != path.strip() or path.endswith("\\"):
         raise UsageError("the folder has a name that no unit can hold", remedy="use another")
     return path.replace("%", "%%")
 
@@ -244,6 +269,10 @@ def kubernetes_manifest(plan: Plan, hand: Hand) -> dict[str, object]:
         raise UsageError(
             "Kubernetes runs containers, and no image is named",
             remedy="submeter plan … --emit kubernetes --image registry/name:tag -- CMD",
+        )
+    if not hand.image.isprintable() or " " in hand.image:
+        raise UsageError(
+            f"{hand.image[:60]!r} is no name of an image", remedy="--image registry/name:tag"
         )
     begin = plan.slices[0].start_s
     left_s = max(_MINUTE_S, math.floor(plan.job.deadline_s - begin))

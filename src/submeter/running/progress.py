@@ -140,7 +140,7 @@ class Progress:
 
     def __init__(self, unit: str = "steps") -> None:
         self.started_ns: int | None = None
-        self._unit = unit
+        self.unit = unit
         self._settler = Settler()
         self._recording = _Recording()
         self._settler.result = self._recording
@@ -168,7 +168,7 @@ class Progress:
         """Take what process *pid* logged; the last frame comes again with the next ones."""
         for frame in frames:
             if isinstance(frame, Metric):
-                self._processes.setdefault(pid, Steps(self._unit)).take(frame)
+                self._processes.setdefault(pid, Steps(self.unit)).take(frame)
         if frames:
             self._settler.feed_marks(pid, frames[:-1])
             self._loose[pid] = frames[-1]
@@ -201,7 +201,7 @@ class Progress:
     @property
     def by_epochs(self) -> bool:
         """Whether the way is told in epochs, since no process logged a step."""
-        return self._unit == "steps" and self.steps is None and bool(self._epochs())
+        return self.unit == "steps" and self.steps is None and bool(self._epochs())
 
     def _epochs(self) -> list[tuple[int, float]]:
         return max((p.epochs for p in self._processes.values()), key=len, default=[])
