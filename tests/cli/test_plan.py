@@ -394,6 +394,7 @@ def test_the_page_says_what_its_commands_print() -> None:
         ((*NIGHT, *DE, "--live"), 2, "no provider is set"),
         ((*NIGHT, *DE, "--run", "last", "--estimate", "x.toml"), 2, "two jobs"),
         ((*NIGHT, *DE, "--emit", "slurm"), 2, "no command to hand over"),
+        ((*NIGHT, *DE, "--emit", "slurm", "--json", "--", "x"), 2, "a job and no JSON"),
         ((*NIGHT, *DE, "--emit", "kubernetes", "--", "x"), 2, "no image is named"),
         ((*NIGHT, *DE, "--price", "cheap"), 2, "cheap"),
         ((*NIGHT, *DE, *POWER, "--scale", "1,2"), 2, "by how it scales"),
@@ -527,6 +528,12 @@ def test_b07_hours_to_shed_are_the_next_ones_on_the_wall(
     begin_s = datetime.fromisoformat(start).timestamp()
     found = _shed(words, Supply(begin_s, 900.0, row, row, row, row, row), "Europe/Berlin")
     assert (found.first, found.last) == slots
+
+
+def test_a_sure_saving_has_one_percent_sign_and_begins_with_the_cheap_hours(stage: Stage) -> None:
+    tariff = ("--objective", "cost", "--price", "22:30-06:00=0.18,else=0.31")
+    done = stage.call("plan", *NIGHT, *DE, *POWER, *tariff, "--duration", "4h")
+    assert "Start 22:30, done Tue 02:30: −3.8 % cost against starting now, 22:17." in done.out
 
 
 def test_a_grid_that_emits_nothing_is_flat(stage: Stage) -> None:

@@ -129,8 +129,6 @@ def test_slurm_does_not_remove_a_job_that_starts_some_minutes_late(
         found = directives(job.split())
         start = datetime.fromtimestamp(NOW + start_h * H, UTC)
         start = start.astimezone(ZoneInfo("Europe/Berlin"))
-            ZoneInfo("Europe/Berlin")
-        )
         deadline = datetime.fromisoformat(found["deadline"]).replace(tzinfo=start.tzinfo)
         assert start + timedelta(minutes=int(found["time-min"]) + 5) <= deadline
         assert int(found["time-min"]) <= int(found["time"])
