@@ -233,6 +233,15 @@ def test_a_past_series_is_forecast_from(stage: Stage) -> None:
     assert plan["source"].startswith("own forecast")
 
 
+@pytest.mark.parametrize("beside", ["2026-11-23T21:00:17Z", "2026-11-23T21:16:40Z"])
+def test_readings_need_not_be_on_the_hour(beside: str, stage: Stage) -> None:
+    file = hourly(stage.path / "past.csv")
+    moved = file.read_text().replace(":00:00Z", beside[13:])
+    file.write_text(moved)
+    plan = told(stage, *NIGHT, *DE, "--series", str(file))["plan"]
+    assert plan["expected_saving"]["value"] > 0.2
+
+
 def test_what_a_series_knows_of_the_future_is_not_looked_at(stage: Stage) -> None:
     past = hourly(stage.path / "past.csv")
     more = past.read_text()
