@@ -545,6 +545,13 @@ def test_a_sure_saving_has_one_percent_sign_and_begins_with_the_cheap_hours(stag
     assert "Start 22:30, done Tue 02:30: −3.8 % cost against starting now, 22:17." in done.out
 
 
+def test_what_differs_by_less_than_is_written_is_drawn_flat(stage: Stage) -> None:
+    file = hourly(stage.path / "past.csv")
+    file.write_text(re.sub(r",\d+\.\d+$", ",300", file.read_text(), flags=re.MULTILINE))
+    chart = stage.call("plan", *NIGHT, *DE, "--series", str(file)).out
+    assert re.search(r"Mon 22:17 (\S)\1+ Tue 18:00  300 – 300 g/kWh", chart)
+
+
 def test_a_grid_that_emits_nothing_is_flat(stage: Stage) -> None:
     path = hourly(stage.path / "past.csv")
     lines = path.read_text().splitlines()

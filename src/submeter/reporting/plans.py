@@ -174,9 +174,11 @@ def _chart(made: Decision, told: Told, width: int) -> list[str]:
         _RUNNING if _share(plan.slices, begin + i * step_s, step_s) >= _LEAST_SHARE else " "
         for i in range(count)
     )
-    low, high = min(drawn), max(drawn)
+    low, high = f"{min(drawn):.3g}", f"{max(drawn):.3g}"
+    if low == high:  # what differs by less than is written is drawn flat
+        drawn = [drawn[0]] * count
     unit = made.chart.unit
-    span = f"{low:.3g} – {high:.3g} {unit}"
+    span = f"{low} – {high} {unit}"
     indent = " " * (2 + columns(first) + 1)
     line = f"  {first} {blocks(drawn, count)} {last}"
     return [
