@@ -233,6 +233,15 @@ def test_a_past_series_is_forecast_from(stage: Stage) -> None:
     assert plan["source"].startswith("own forecast")
 
 
+@pytest.mark.parametrize("beside", ["2026-11-23T21:00:17Z", "2026-11-23T21:16:40Z"])
+def test_readings_need_not_be_on_the_hour(beside: str, stage: Stage) -> None:
+    file = hourly(stage.path / "past.csv")
+    moved = file.read_text().replace(":00:00Z", beside[13:])
+    file.write_text(moved)
+    plan = told(stage, *NIGHT, *DE, "--series", str(file))["plan"]
+    assert plan["expected_saving"]["value"] > 0.2
+
+
 def test_what_a_series_knows_of_the_future_is_not_looked_at(stage: Stage) -> None:
     past = hourly(stage.path / "past.csv")
     more = past.read_text()
@@ -394,6 +403,7 @@ def test_the_page_says_what_its_commands_print() -> None:
         ((*NIGHT, *DE, "--live"), 2, "no provider is set"),
         ((*NIGHT, *DE, "--run", "last", "--estimate", "x.toml"), 2, "two jobs"),
         ((*NIGHT, *DE, "--emit", "slurm"), 2, "no command to hand over"),
+        ((*NIGHT, *DE, "--emit", "slurm", "--json", "--", "x"), 2, "a job and no JSON"),
         ((*NIGHT, *DE, "--emit", "kubernetes", "--", "x"), 2, "no image is named"),
         ((*NIGHT, *DE, "--price", "cheap"), 2, "cheap"),
         ((*NIGHT, *DE, *POWER, "--scale", "1,2"), 2, "by how it scales"),
@@ -527,6 +537,19 @@ def test_b07_hours_to_shed_are_the_next_ones_on_the_wall(
     begin_s = datetime.fromisoformat(start).timestamp()
     found = _shed(words, Supply(begin_s, 900.0, row, row, row, row, row), "Europe/Berlin")
     assert (found.first, found.last) == slots
+
+
+def test_a_sure_saving_has_one_percent_sign_and_begins_with_the_cheap_hours(stage: Stage) -> None:
+    tariff = ("--objective", "cost", "--price", "22:30-06:00=0.18,else=0.31")
+    done = stage.call("plan", *NIGHT, *DE, *POWER, *tariff, "--duration", "4h")
+    assert "Start 22:30, done Tue 02:30: −3.8 % cost against starting now, 22:17." in done.out
+
+
+def test_what_differs_by_less_than_is_written_is_drawn_flat(stage: Stage) -> None:
+    file = hourly(stage.path / "past.csv")
+    file.write_text(re.sub(r",\d+\.\d+$", ",300", file.read_text(), flags=re.MULTILINE))
+    chart = stage.call("plan", *NIGHT, *DE, "--series", str(file)).out
+    assert re.search(r"Mon 22:17 (\S)\1+ Tue 18:00  300 – 300 g/kWh", chart)
 
 
 def test_a_grid_that_emits_nothing_is_flat(stage: Stage) -> None:

@@ -64,6 +64,9 @@ WRONG = [
      JOBS, SITES.replace("carbon = 40", ""), 2, "says nothing of its carbon"),
     ("an odd word", JOBS, SITES.replace("carbon = 40", "colour = 1"), 2, "colour"),
     ("no time", JOBS, SITES.replace("2026-01-13", "2026-01-12"), 2, "which is 0 slots"),
+    ("too short a step",
+     JOBS, 'step = "1s"\n' + SITES.replace("2026-01-13", "2026-01-15"), 2, "longer step"),
+    ("no job", HEAD, SITES, 2, "has no job"),
     ("too near a deadline", HEAD + "a,9h,2026-01-12 05:00,1kW,no,\n", SITES, 7,
      "job a needs 9 h, and its deadline leaves 5 h"),
 ]  # fmt: skip

@@ -179,6 +179,7 @@ def test_a_place_whose_queue_is_too_long_is_left_out(queue_h: float) -> None:
     made = decide(question(), [site(average=outlook(VALLEY)), far])
     assert made.plan.zone == "DE"
     assert made.others == ()
+    assert f"left out SE: behind a queue of {queue_h:g} h" in made.plan.notes[0]
 
 
 def test_heeding_both_gives_up_what_costs_marginal_carbon_and_says_how_much() -> None:

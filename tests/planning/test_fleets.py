@@ -281,6 +281,7 @@ REFUSED = [
     ("an unknown site", [job("j", 1, sites=("mars",))], "names the site mars"),
     ("a deadline before arrival", [job("j", 1, 0, 3, arrives_s=5 * H)], "lies before its arrival"),
     ("no power", [job("j", 1, power_w=None)], "nobody said what power"),
+    ("fewer than no GPUs", [job("j", 1, gpus=-4)], "j holds -4 accelerators"),
     ("two of a name", [job("j", 1), job("j", 2)], "two jobs are called j"),
     ("no work", [job("j", 0)], "takes no time"),
 ]

@@ -43,6 +43,15 @@ def test_slots_of_another_length_keep_the_sum(values: np.ndarray, part: float, c
     np.testing.assert_allclose(seen.paths[1], 2 * seen.mean, atol=1e-9)
 
 
+def test_slots_that_begin_beside_the_hour_are_known_in_part() -> None:
+    known = outlook([1.0, 4.0])
+    seen = known.on(-1800.0, 3600.0, 3)
+    assert seen.mean.tolist() == pytest.approx([1.0, 2.5, 4.0])
+    for start_s in (-3600.0, 7200.0):
+        with pytest.raises(CoverageError, match="does not reach"):
+            known.on(start_s, 3600.0, 2 if start_s < 0 else 1)
+
+
 def test_it_does_not_reach_further_than_it_does() -> None:
     with pytest.raises(CoverageError, match="does not reach"):
         outlook([1.0, 2.0]).on(0.0, 3600.0, 3)

@@ -137,6 +137,13 @@ def test_ties_go_to_the_earliest_start_and_a_plan_waits_for_nothing() -> None:
     assert found.objective == found.at_once
 
 
+@pytest.mark.parametrize("length", [1, 3, 7.5, 16, 31])
+def test_ties_of_a_tariff_go_to_the_earliest_in_spite_of_rounding(length: float) -> None:
+    costs = Costs(0.0, STEP, np.array([0.31] * 17 + [0.18] * 32 + [0.31] * 24), "EUR/kWh")
+    (found,) = best(costs, Job(length * STEP, 10.0, 73 * STEP, 2000.0)).slices
+    assert found.start_s == pytest.approx(17 * STEP)
+
+
 def test_free_pauses_choose_the_cheapest_slots_and_a_part_of_the_next() -> None:
     costs = row(4, 1, 9, 2, 3, 1)
     found = best(costs, Job(2.5 * STEP, 0.0, 6 * STEP, 60_000.0, interruptible=True))

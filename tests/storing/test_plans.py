@@ -35,12 +35,14 @@ def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
     assert plans.find("last-plan", tmp_path) == made
 
 
-def test_the_last_plan_is_the_one_that_was_made_last(tmp_path: Path) -> None:
-    late = plan("plan-20261124-080000-0000")
+@pytest.mark.parametrize("last", [0, 1])
+def test_the_last_plan_is_the_one_that_was_kept_last(last: int, tmp_path: Path) -> None:
+    """A plan made as if it were next year (``--at``) does not hide those that are made then."""
+    late = plan("plan-20271124-080000-0000")
     early = plan("plan-20261123-230000-ffff")
-    for made in (late, early):
-        plans.keep(made, tmp_path)
-    assert plans.find("last-plan", tmp_path) == late
+    for order, made in enumerate((late, early)):
+        os.utime(plans.keep(made, tmp_path), (NOW, NOW + (order == last)))
+    assert plans.find("last-plan", tmp_path) == (late, early)[last]
     assert [p.id for p in plans.plans(tmp_path)] == [early.id, late.id]
 
 

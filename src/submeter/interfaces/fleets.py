@@ -81,13 +81,17 @@ def read_fleet(jobs: Path, sites: Path, objective: str = "carbon") -> Fleet:
     if not 0 < slots <= _MOST_SLOTS:
         raise UsageError(
             f"{sites} plans from {said.start} to {said.end}, which is {slots} slots",
-            remedy="give an end after the start",
+            remedy="give an end after the start"
+            if slots <= 0
+            else f"give an end nearer, or a longer step: {_MOST_SLOTS} slots at most",
         )
     span = (start_s, step_s, slots)
     made = tuple(
         _site(one, span, weights_of(objective), said.timezone, sites) for one in said.site
     )
     read = tuple(_jobs(jobs, span, said.timezone))
+    if not read:
+        raise UsageError(f"{jobs} has no job", remedy="give one a line, below the columns' names")
     return Fleet(start_s, step_s, made, read)
 
 

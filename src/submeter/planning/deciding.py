@@ -22,6 +22,7 @@ from submeter.planning.weighing import (
 )
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.plans import Job, Plan
+from submeter.units import S_PER_H
 
 # Least saving that is worth a wait: under it a plan is noise, whatever its sign.
 LEAST_SAVING_RATIO: Final = 0.01
@@ -123,7 +124,7 @@ def decide(
         instead=instead,
         command=question.command,
         source=weighing.source(chosen.site),
-        notes=weighing.notes(chosen.site),
+        notes=(*_too_late(away, job), *weighing.notes(chosen.site)),
     )
     return Decision(
         plan=plan,
@@ -139,6 +140,16 @@ def decide(
 
 def _slack_s(job: Job) -> float:
     return job.deadline_s - job.earliest_s - job.duration_s
+
+
+def _too_late(away: Sequence[Site], job: Job) -> list[str]:
+    """Places that were asked for and in which the job cannot be done in time."""
+    return [
+        f"left out {site.zone}: behind a queue of {site.queue_s / S_PER_H:.3g} h the job does not"
+        " fit before its deadline"
+        for site in away
+        if site.queue_s > _slack_s(job)
+    ]
 
 
 def _told(site: Site, home: Site) -> bool:

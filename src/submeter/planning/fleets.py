@@ -348,9 +348,13 @@ def _course(one: FleetJob, work: int, step_s: float) -> tuple[Floats, Floats]:
     """Energy in each slot of work [kWh], and the most power in it [kW], shapes (work,)."""
     job = one.job
     course = np.array(job.power_course_w or (job.power_w,), dtype=np.float64)
-    if not np.isfinite(course).all() or (course < 0).any() or one.gpus < 0:
+    if not np.isfinite(course).all() or (course < 0).any():
         raise UsageError(
             f"nobody said what power job {one.name} draws", remedy="give each job a power"
+        )
+    if not (math.isfinite(one.gpus) and one.gpus >= 0):
+        raise UsageError(
+            f"job {one.name} holds {one.gpus:g} accelerators", remedy="give none, or how many"
         )
     ends_s = np.minimum(np.arange(work + 1) * step_s, job.duration_s)
     edges_s = np.linspace(0.0, job.duration_s, len(course) + 1)

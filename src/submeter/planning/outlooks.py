@@ -71,13 +71,16 @@ class Outlook(msgspec.Struct, frozen=True, eq=False):
     def on(self, start_utc_s: float, step_s: float, count: int) -> "Outlook":
         """Resample to *count* slots of *step_s* from an instant on; means over slots are kept.
 
+        Readings need not begin on the hour: a first or last slot that is known in part has the
+        mean of that part.
+
         Raises
         ------
         CoverageError
             If it does not reach that far.
         """
         edges = start_utc_s + step_s * np.arange(count + 1)
-        if edges[0] < self.start_utc_s - 1 or edges[-1] > self.end_utc_s + 1:
+        if edges[1] <= self.start_utc_s or edges[-2] >= self.end_utc_s:
             raise CoverageError(
                 f"what is known of {self.zone} does not reach from now to the deadline",
                 remedy="give an earlier deadline",

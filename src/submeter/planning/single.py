@@ -3,17 +3,20 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from submeter.errors import InfeasibleError, UsageError
 from submeter.planning.contiguous import starts
-from submeter.planning.costs import Bools, Costs
+from submeter.planning.costs import Bools, Costs, Floats
 from submeter.planning.courses import Course, energies_kwh
 from submeter.planning.interrupting import Piece, Programme
 from submeter.planning.narrowing import FEW, Bounds
 from submeter.planning.rows import TINY, Frame, Ground, Rows
 from submeter.records.plans import Job, Slice
+
+_ROUNDING: Final = 1e-10  # of a cost: sums over slots are no more exact than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ class Schedule:
     def pauses(self) -> int:
         """Number of pauses."""
         return len(self.slices) - 1
+
+
+def _earliest(begins_s: Floats, cost: Floats) -> int:
+    """Index of the least cost; of those that differ by rounding alone, the earliest."""
+    lowest = float(cost.min())
+    if math.isinf(lowest):
+        return 0
+    near = np.flatnonzero(cost <= lowest + _ROUNDING * abs(lowest))
+    return int(near[np.argmin(begins_s[near])])
 
 
 def best(costs: Costs, job: Job, *, zone: str = "") -> Schedule:
@@ -95,7 +107,7 @@ def best(costs: Costs, job: Job, *, zone: str = "") -> Schedule:
     from_s = job.earliest_s - near.start_utc_s
     to_s = job.deadline_s - near.start_utc_s
     begins_s, cost = starts(ground, course, from_s, max(from_s, to_s - job.duration_s))
-    first = int(np.argmin(cost))
+    first = _earliest(begins_s, cost)
     lowest = float(cost[first])
     pieces: list[Piece] = [(float(begins_s[first]), float(begins_s[first]) + job.duration_s)]
     if job.interruptible:
@@ -107,7 +119,9 @@ def best(costs: Costs, job: Job, *, zone: str = "") -> Schedule:
         raise InfeasibleError(
             f"{_hours(job.duration_s)} do not fit into the hours that are allowed before "
             "the deadline",
-            remedy="allow more hours (--off-peak), a later --deadline, or --interruptible",
+            remedy="allow more hours (--off-peak), or a later --deadline"
+            if job.interruptible
+            else "allow more hours (--off-peak), a later --deadline, or --interruptible",
         )
     slices = _slices(pieces, job, near.start_utc_s, zone)
     return priced(costs, job, slices)

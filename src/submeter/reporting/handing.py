@@ -68,7 +68,7 @@ def hand_over(kind: str, plan: Plan, hand: Hand) -> str:
     if len({piece.workers for piece in plan.slices}) > 1:
         raise InfeasibleError(
             f"{kind} starts jobs of one size, and this plan changes its number of workers",
-            remedy="plan without --scale, or submeter run --when last-plan",
+            remedy="plan without --scale, or start each size at its time: submeter plan --show",
         )
     if len(plan.slices) > 1 and kind != "slurm":
         raise InfeasibleError(

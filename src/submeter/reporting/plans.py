@@ -151,10 +151,10 @@ def _answer(made: Decision, told: Told) -> str:
     words = f"{where}{words}"
     saving = plan.expected_saving
     told_saving = change(saving) if isinstance(saving, Figure) else "—"
-    percent, _, interval = told_saving.partition(" % ")
+    percent, _, interval = f"{told_saving} ".partition(" % ")  # sure ones have no interval
     quantity = plan.objective if "*" not in plan.objective else f"by {plan.objective}"
     return (
-        f"{words[0].upper()}{words[1:]}: {percent} % {quantity} {interval}".rstrip()
+        f"{words[0].upper()}{words[1:]}: {percent} % {quantity} {interval.strip()}".rstrip()
         + f" against starting {'now' if _now(plan) else 'at once'}, {now}."
     )
 
@@ -174,9 +174,11 @@ def _chart(made: Decision, told: Told, width: int) -> list[str]:
         _RUNNING if _share(plan.slices, begin + i * step_s, step_s) >= _LEAST_SHARE else " "
         for i in range(count)
     )
-    low, high = min(drawn), max(drawn)
+    low, high = f"{min(drawn):.3g}", f"{max(drawn):.3g}"
+    if low == high:  # what differs by less than is written is drawn flat
+        drawn = [drawn[0]] * count
     unit = made.chart.unit
-    span = f"{low:.3g} – {high:.3g} {unit}"
+    span = f"{low} – {high} {unit}"
     indent = " " * (2 + columns(first) + 1)
     line = f"  {first} {blocks(drawn, count)} {last}"
     return [
@@ -256,6 +258,8 @@ def _next(plan: Plan) -> list[str]:
         command = plain(shlex.join(plan.command), width=30)
     if not plan.worthwhile:
         return [f"  → submeter run -- {command}"]
+    if len({piece.workers for piece in plan.slices}) > 1:
+        return ["  → sizes are changed by hand: submeter plan --show last-plan"]
     return [f"  → submeter run --when last-plan -- {command}     → --emit slurm"]
 
 

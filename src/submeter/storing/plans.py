@@ -96,7 +96,7 @@ def find(ref: str, home: Path | None = None) -> Plan:
     if not ids:
         raise PlanNotFoundError("no plan is kept", remedy=_MAKE)
     if ref == LAST:
-        return _read(_path(ids[-1], home))
+        return _read(max((_path(i, home) for i in ids), key=_age))
     if ref in ids:
         return _read(_path(ref, home))
     # ids begin alike, so the part that people see and type may be left to begin with the date
@@ -115,6 +115,14 @@ def plan_ids(home: Path | None = None) -> list[str]:
     except OSError:
         return []
     return sorted(name for name in names if _ID.fullmatch(name))
+
+
+def _age(path: Path) -> tuple[int, str]:
+    """Order in which plans were kept: one for another time (``--at``) has an id of that time."""
+    try:
+        return path.stat().st_mtime_ns, path.stem
+    except OSError:
+        return 0, path.stem
 
 
 def plans(home: Path | None = None) -> list[Plan]:

@@ -153,12 +153,14 @@ def plan(
     from submeter.interfaces.planning import needs_numbers
 
     needs_numbers()
+    if emit is not None and as_json:
+        raise UsageError("--emit writes a job and no JSON", remedy="leave one of the two out")
     made, told = decided(given)
     if emit is not None:
         _emit(emit, made.plan, image or "", told.clock)
-        _keep(made.plan)
-        return
     _keep(made.plan)
+    if emit is not None:
+        return
     if as_json:
         from submeter.reporting.plans import plan_document
         from submeter.reporting.words import to_json
@@ -445,13 +447,9 @@ def _emit(kind: str, made: "Plan", image: str, clock: str) -> None:
     from submeter.grid.timezone import machine_timezone
     from submeter.reporting.handing import Hand, hand_over
 
-    hand = Hand(
-        command=made.command,
-        timezone=machine_timezone() or clock,
-        folder="" if kind == "kubernetes" else os.getcwd(),  # noqa: PTH109  # as the shell has it
-        search_path=os.environ.get("PATH", ""),
-        image=image,
-    )
+    folder = "" if kind == "kubernetes" else os.getcwd()  # noqa: PTH109  # as the shell has it
+    path = os.environ.get("PATH", "")
+    hand = Hand(made.command, machine_timezone() or clock, folder, path, image)
     click.echo(hand_over(kind, made, hand), nl=False)
 
 
