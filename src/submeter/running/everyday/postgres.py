@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -35,6 +34,8 @@ def program(name: str) -> str | None:
 
 def other_user() -> str | None:
     """Somebody to run a server as, where we are root."""
+    import pwd  # elsewhere than on Unix there is none
+
     for name in _USERS:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_name
