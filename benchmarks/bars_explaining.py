@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bars of explaining a run; the figures come from benchmarks/explaining.py."""
 
-from benchmarks import explaining, long_explaining
+from benchmarks import explaining, long_explaining, scripted
 from benchmarks.outcomes import Bar, Options, Outcome, absent, tests
 
 CPU_S = 2.0
@@ -9,7 +9,7 @@ CPU_S = 2.0
 
 def branches(options: Options) -> Outcome:
     del options
-    found = explaining.tree_of("seconds", explaining.LONG, 120.0)
+    found = explaining.tree_of("seconds", scripted.LONG, 120.0)
     worst = max(found.rows, key=lambda r: abs(r.error))
     figure = (
         f"{len(found.rows)} branches, the worst {100 * worst.error:+.2f} % ({worst.device},"

@@ -3,7 +3,7 @@
 
 import time
 
-from benchmarks import layers
+from benchmarks import layers, layers_cost
 from benchmarks.outcomes import Bar, Options, Outcome, absent
 
 CLASS_RATIO, COST_RATIO, EXPLAIN_S = 0.15, 0.02, 2.0
@@ -21,11 +21,11 @@ def shares(options: Options) -> Outcome:
 
 def cost(options: Options) -> Outcome:
     del options
-    if not layers.COSTS.is_file():
+    if not layers_cost.COSTS.is_file():
         return absent("python -m benchmarks.layers --measure")
-    costs = layers.kept_costs()
+    costs = layers_cost.kept_costs()
     found = {
-        case: layers.cost_of([c for c in costs if c.case == case])
+        case: layers_cost.cost_of([c for c in costs if c.case == case])
         for case in dict.fromkeys(c.case for c in costs)
     }
     figure = ", ".join(

@@ -7,7 +7,6 @@ anew on this machine, else what was kept of it is shown.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -157,11 +156,9 @@ def written(text: str) -> str:
         "cost": cost(),
     }
     for name, block in blocks.items():
-        marks = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-        text = re.sub(
-            pattern, lambda _, b=block, m=marks: m[0] + b + "\n" + m[1], text, flags=re.DOTALL
-        )
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        text = f"{before}{mark}{block}\n{end}{after}"
     return text
 
 

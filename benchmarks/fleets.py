@@ -11,7 +11,7 @@ import csv
 import gzip
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,12 +136,12 @@ def kept() -> dict[tuple[float, int], Row]:
     return {(row.load, row.seed): row for row in rows}
 
 
-def keep(rows: Sequence[Row]) -> None:
+def keep(rows: Mapping[tuple[float, int], Row]) -> None:
     """Write *rows* to the table of the repository."""
     with KEPT.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["load", "draw", "placed", "gap_ratio", "cpu_s", "fullest_ratio"])
-        for row in rows:
+        for _, row in sorted(rows.items()):
             figures = (f"{row.gap_ratio:.5f}", f"{row.cpu_s:.1f}", f"{row.fullest_ratio:.4f}")
             table.writerow([row.load, row.seed, row.placed, *figures])
 
@@ -157,6 +157,8 @@ def table(rows: Sequence[Row]) -> str:
     ]
     for load in LOADS:
         same = [row for row in rows if row.load == load]
+        if not same:
+            continue
         gaps = [100 * row.gap_ratio for row in same]
         lines.append(
             f"| {load:.0%} | {min(row.placed for row in same)} |"
@@ -183,18 +185,17 @@ def main() -> int:
     if not (options.data / "traces").is_dir():
         print(f"left as it is: there is no {options.data / 'traces'}")
         return 0
-    rows = kept()
     for load in LOADS if options.load is None else (options.load,):
         for seed in SEEDS:
-            row = rows[load, seed] = measured(options.data, load, seed)
-            print(
-                f"{load:.0%}, draw {seed}: {row.cpu_s:.0f} s, gap {row.gap_ratio:.4f}", flush=True
-            )
-    every = [rows[key] for key in sorted(rows)]
-    print(table(every))
+            row = measured(options.data, load, seed)
+            told = f"{row.cpu_s:.0f} s, gap {row.gap_ratio:.4f}"
+            print(f"{load:.0%}, draw {seed}: {told}", flush=True)
+            if not options.only:
+                keep({**kept(), (load, seed): row})
+    rows = kept()
+    print(table(list(rows.values())))
     if not options.only:
-        keep(every)
-        written(every)
+        written(list(rows.values()))
     return 0
 
 

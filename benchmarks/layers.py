@@ -13,6 +13,7 @@ with the shapes that one real step gave it, forward and backward. Everything is 
 import argparse
 import contextlib
 import csv
+import gc
 import importlib.util
 import math
 import statistics
@@ -23,19 +24,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import submeter
+from benchmarks.layers_cost import COSTS, Cost, cost_of, kept_costs, measured_costs
 from benchmarks.outcomes import ROOT
 from submeter.explaining.layers import shares_of
 from submeter.records.layers import LayerProfile
 
 ROWS = ROOT / "benchmarks" / "data" / "layers.csv"
-COSTS = ROOT / "benchmarks" / "data" / "layers_cost.csv"
 PAGE = ROOT / "docs" / "layers.md"
 CASES = (  # model, parameters, batch, context, steps of a round
     ("language model, 0.8 M", 0.8e6, 16, 256, 10),
     ("language model, 0.2 M", 0.2e6, 16, 128, 32),
 )
 ROUNDS = 5  # training and repeating in turn, so that both meet the same neighbours
-PAIRS = 12
 LEAST_S = 0.16  # a round
 LEAST_SHARE = 0.01  # what is less is not told
 
@@ -57,15 +57,6 @@ class Row(NamedTuple):
         return self.profile_ratio / self.alone_ratio - 1.0
 
 
-class Cost(NamedTuple):
-    """A block of steps, with hooks and as it were without: CPU time [s]."""
-
-    case: str
-    pair: int
-    with_s: float
-    without_s: float
-
-
 def kept_rows() -> list[Row]:
     with ROWS.open(newline="") as file:
         return [
@@ -73,22 +64,6 @@ def kept_rows() -> list[Row]:
                 *(float(r[k]) for k in ("profile_s", "alone_s", "profile_ratio", "alone_ratio")))
             for r in csv.DictReader(file)
         ]  # fmt: skip
-
-
-def kept_costs() -> list[Cost]:
-    with COSTS.open(newline="") as file:
-        return [
-            Cost(r["case"], int(r["pair"]), float(r["with_s"]), float(r["without_s"]))
-            for r in csv.DictReader(file)
-        ]
-
-
-def cost_of(rows: list[Cost]) -> tuple[float, float]:
-    """Mean of the pairs' relative costs, and the upper end of its one-sided 95 % interval."""
-    ratios = [r.with_s / r.without_s - 1.0 for r in rows]
-    mean = statistics.fmean(ratios)
-    error = statistics.stdev(ratios) / math.sqrt(len(ratios))
-    return mean, mean + 1.80 * error  # Student, 11 degrees of freedom
 
 
 # --- the training --------------------------------------------------------------------------------
@@ -150,6 +125,7 @@ def resting(sampler: Any) -> Iterator[None]:
         sampler._counter.end()
         sampler._counter = None
     yield
+    gc.collect()  # gigabytes of inputs, which would else be let go of in some step
     sampler._last = None
     sampler._handles = [
         optimizer.register_optimizer_step_pre_hook(sampler._before),
@@ -351,85 +327,6 @@ def measured_case(case: str, params: float, batch: int, context: int, steps: int
                 yield Row(case, level, name, own_s, other_s, own_s / whole_s, other_s / alone_s)
 
 
-def deep() -> tuple[Any, Any, Callable[[], None]]:
-    """Two hundred small layers: a step of some milliseconds, where hooks weigh most."""
-    import torch
-
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    nn = torch.nn
-    model = nn.Sequential(
-        *(m for _ in range(100) for m in (nn.Linear(96, 96), nn.ReLU())), nn.Linear(96, 1)
-    )
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
-    x = torch.randn(64, 96)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        model(x).square().mean().backward()
-        optimiser.step()
-
-    return model, optimiser, step
-
-
-def measured_costs() -> Iterator[Cost]:
-    training = Training(0.2e6, 4, 128)
-    yield from costs_of("language model, 0.2 M", training.model, training.step, 160)
-    model, _, step = deep()
-    yield from costs_of("200 small layers", model, step, 160)
-
-
-def costs_of(case: str, model: Any, step: Callable[[], None], block: int) -> Iterator[Cost]:
-    """CPU time of blocks of steps as they were, and as they would be without hooks.
-
-    Each step that is looked at, and the one that ends with putting the hooks on, is paired with
-    the plain ones beside it; what an idle hook costs of every step is timed by itself.
-    """
-    for _ in range(block // 4):
-        step()
-    idle_s = idle_hook_s(model)
-    took: list[float] = []
-    looked: list[bool] = []
-    with submeter.layers(model) as found:
-        sampler: Any = found._sampler
-        before = False
-        for _ in range(PAIRS * block):
-            begin_s = time.process_time()
-            step()
-            took.append(time.process_time() - begin_s)
-            now = sampler._window is not None or sampler._counter is not None
-            looked.append(before or now)
-            before = now
-    plainly = [t if not k else beside(took, looked, n) for n, (t, k) in
-               enumerate(zip(took, looked, strict=True))]  # fmt: skip
-    for pair in range(PAIRS):
-        part = slice(pair * block, (pair + 1) * block)
-        yield Cost(case, pair, math.fsum(took[part]), math.fsum(plainly[part]) - block * idle_s)
-
-
-def beside(took: list[float], looked: list[bool], at: int) -> float:
-    """Median of the plain steps around step *at* [s]."""
-    near = sorted(range(len(took)), key=lambda n: abs(n - at))
-    return statistics.median([took[n] for n in near if not looked[n]][:8])
-
-
-def idle_hook_s(model: Any, calls: int = 20_000) -> float:
-    """CPU time of the hooks of one step that is not looked at [s]."""
-    from submeter.interfaces.frameworks.sampling import Sampler
-
-    sampler = Sampler(model)
-    sampler.start()
-    sampler._after(None, (), {})
-    sampler.pace._left = 10 * calls
-    begin_s = time.process_time()
-    for _ in range(calls):
-        sampler._before(None, (), {})
-        sampler._after(None, (), {})
-    took_s = (time.process_time() - begin_s) / calls
-    sampler.close()
-    return took_s
-
-
 def write(path: Path, heads: tuple[str, ...], rows: list[Any]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -508,12 +405,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Layer profiles against layers alone.")
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--only", choices=["shares", "cost"], help="measure one of them")
+    parser.add_argument("--case", default="", help="measure the shares of this one alone")
     options = parser.parse_args()
     if options.measure:
         if options.only != "cost":
-            write(ROWS, Row._fields, [r for case in CASES for r in measured_case(*case)])
+            cases = [c for c in CASES if options.case in c[0]]
+            kept = [r for r in kept_rows() if options.case not in r.case] if options.case else []
+            rows = [r for case in cases for r in measured_case(*case)]
+            write(ROWS, Row._fields, sorted([*rows, *kept], key=lambda r: r.case, reverse=True))
         if options.only != "shares":
-            write(COSTS, Cost._fields, list(measured_costs()))
+            write(COSTS, Cost._fields, list(measured_costs(Training(0.2e6, 4, 128))))
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -156,7 +156,8 @@ def test_a_description_and_a_configuration_are_read(stage: Stage) -> None:
         "[overheads]\nrestarts = 0.1\n"
     )
     described = told(stage, str(path))
-    assert energy(described)["value"] == pytest.approx(energy(told(stage, *OREGON))["value"])
+    same = told(stage, *OREGON, "--restarts", "0.1")
+    assert energy(described)["value"] == pytest.approx(energy(same)["value"])
     assert told(stage, str(path), "--zone", "SE")["zone"]["code"].startswith("SE")
     wide = told(stage, str(path), "--precision", "fp8")
     assert wide["run"]["duration_s"] < described["run"]["duration_s"]
@@ -268,6 +269,13 @@ def test_a_curve_is_drawn_and_told(stage: Stage) -> None:
         ((*LLAMA, "--sweep", "params=1e11..1e8"), 2, "no span"),
         ((*LLAMA, "--sweep", "params=1..9", "--vary", "zone=DE"), 2, "one axis"),
         ((*LLAMA, "--save", "a", "--vary", "zone=DE,SE"), 2, "no one run"),
+        ((*LLAMA, "--vary", "tokens=1B,2 T"), 2, "“T” is nothing to vary"),
+        ((*LLAMA, "--vary", "evaluation=0,much"), 2, "evaluation “much” is no number"),
+        ((*LLAMA, "--vary", "evaluation=-1"), 2, "evaluation: -1"),
+        ((*LLAMA, "--sweep", "hardware=1..4"), 2, "hardware has names"),
+        ((*LLAMA, "--sweep", "tokens=-1..4"), 2, "tokens “-1”"),
+        (("--gpu-hours", "0", "--hardware", "h100-sxm:8"), 2, "gpu-hours “0”"),
+        (("--gpu-hours", "1e-20", "--hardware", "h100-sxm:8"), 2, "no time for a training"),
         (("no-such.toml",), 2, "no-such.toml"),
         (("--config", "no-such.json", *LLAMA[2:]), 2, "no-such.json"),
         (("--validate", "no-such.csv"), 2, "no-such.csv"),
@@ -282,6 +290,29 @@ def test_nonsense_is_one_error_with_one_remedy(
     assert first.startswith("error: ")
     assert words in first
     assert second.startswith("try:   ")
+
+
+@pytest.mark.parametrize("name", ["deep.toml", "deep.json"])
+def test_what_is_nested_too_deep_is_one_error(name: str, stage: Stage) -> None:
+    Path(name).write_text(("a=" if name == "deep.toml" else "") + "[" * 100_000)
+    told = (name,) if name == "deep.toml" else ("--config", name)
+    done = stage.call("estimate", *told, *LLAMA[2:])
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[0] == f"error: {name} is nested too deep"
+
+
+@pytest.mark.parametrize("words", [("7B",), ("--params", "7", "B")])
+def test_a_count_that_stands_alone_is_shown_its_place(
+    words: tuple[str, ...], stage: Stage
+) -> None:
+    done = stage.call("estimate", *words, *LLAMA[2:])
+    assert (done.code, done.err.splitlines()[1][:25]) == (2, "try:   a count stands beh")
+
+
+def test_no_time_for_evaluation_is_a_point(stage: Stage) -> None:
+    document = told(stage, *OREGON, "--vary", "evaluation=0,0.5")
+    none, half = (point["duration"]["value"] for point in document["points"])
+    assert half / none == pytest.approx(1.5, rel=0.02)
 
 
 def test_published_runs_are_scored(stage: Stage) -> None:

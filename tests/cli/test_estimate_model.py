@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``estimate module:function``: a model that is counted, what is said of it, what is refused."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,10 @@ class Net(nn.Module):
 
 
 TOKENS = torch.zeros(4, 64, dtype=torch.long)
+def waiting():
+    import threading
+    threading.Thread(target=threading.Event().wait, name="loader").start()
+    return pair()
 def alone(layers=2): return Net(layers)
 def pair(layers=2, odd=False): return Net(layers, odd=odd), TOKENS
 def told(): return {"model": Net(), "batch": TOKENS, "steps": 500, "optimiser": "sgd"}
@@ -320,6 +325,8 @@ def test_loss_optimiser_and_arguments_are_those_given(stage: Stage) -> None:
         ),
         ({"params": "7B", "tokens": "2T", "steps": 5, "hardware": "v100"}, "steps says nothing"),
         ({"params": "7B", "tokens": "2T", "hardware": []}, "no hardware is named"),
+        ({"params": "7B", "tokens": "2T", "hardware": 5}, "“5” is no name"),
+        ({"params": "7B", "tokens": "2T", "hardware": ["v100", 5]}, "is no name"),
         ({"params": "7B", "tokens": "2T", "hardware": ["v100", "abacus"]}, "abacus"),
     ],
 )
@@ -338,3 +345,12 @@ def test_a_repeated_name_is_one_prediction(stage: Stage) -> None:
 def test_steps_that_are_shorter_than_their_launch_are_told(stage: Stage) -> None:
     words = " ".join(stage.call("estimate", "nets:pair", "--steps", "1000", *ON).out.split())
     assert "starting its kernels takes longer" in words
+
+
+def test_a_thread_that_a_model_left_is_not_waited_for(stage: Stage) -> None:
+    command = [sys.executable, "-m", "submeter", "estimate", "nets:waiting", "--steps", "5", *ON]
+    done = subprocess.run(
+        command, cwd=stage.path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout[:6]) == (0, "About "), done.stderr
+    assert "a thread of the model still runs, loader" in done.stderr

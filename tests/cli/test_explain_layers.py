@@ -120,10 +120,11 @@ def test_a_run_without_layers_says_why_and_what_to_do(stage: Stage, folder: Path
 
 
 @pytest.mark.usefixtures("folder")
-def test_layers_travel_with_their_run(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("journals", [True, False])
+def test_layers_travel_with_their_run(stage: Stage, tmp_path: Path, *, journals: bool) -> None:
     archive = tmp_path / "run.tar.gz"
     with open_ledger(stage.home / "ledger.db") as ledger:
-        export_runs(["last"], archive, ledger=ledger)
+        export_runs(["last"], archive, ledger=ledger, journals=journals)
     other = tmp_path / "other"
     other.mkdir()
     with open_ledger(other / "ledger.db") as ledger:

@@ -73,14 +73,34 @@ def test_tokens_tell_how_long_the_whole_is_and_a_shell_leaves_nothing_behind(
     assert has_gone(pid)
 
 
+def test_a_daemon_that_the_command_made_of_a_child_is_ended_with_it(tmp_path: Path) -> None:
+    code = STEADY.format(total="submeter.log(total_steps=10**9)", steps=10**9)
+    daemon = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        f"        open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "        time.sleep(600)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    script = python_file(tmp_path, daemon + code)
+    argv = [PYTHON, "-m", "submeter", "estimate", "--probe", "2s", "--zone", "DE", "--"]
+    done = finish([*argv, PYTHON, script], tmp_path / "home")
+    assert done.returncode == 0, done.stderr.decode()
+    assert has_gone(int((tmp_path / "pid").read_text()))
+
+
 @pytest.mark.parametrize(
     ("code", "options", "said"),
     [
         (STEADY.format(total="", steps=10**9), (), "how many steps there will be"),
         ("raise SystemExit(3)", ("--steps", "10"), "exit code 3"),
         ("pass", ("--steps", "10"), "no step was logged"),
+        ("pass", ("--images", "10"), "no samples were logged: submeter.log(samples=…)"),
     ],
-    ids=["no total", "failed", "no steps"],
+    ids=["no total", "failed", "no steps", "no images"],
 )
 def test_e01_what_a_probe_cannot_tell_it_does_not_tell(
     tmp_path: Path, code: str, options: tuple[str, ...], said: str
@@ -120,6 +140,14 @@ def test_e01_nonsense_is_an_error_with_a_remedy(stage: Stage, argv: tuple[str, .
     assert called.code == 2
     assert called.out == ""
     assert "try:" in called.err
+
+
+def test_a_place_that_is_none_is_refused_before_the_command_runs(stage: Stage) -> None:
+    command = ("sh", "-c", "echo > ran")
+    called = stage.call("estimate", "--probe", "2s", "--zone", "Atlantis", "--", *command)
+    assert (called.code, called.out) == (4, "")
+    assert "Atlantis" in called.err
+    assert not (stage.path / "ran").exists()
 
 
 @pytest.mark.parametrize(("words", "count"), [("20000", 2e4), ("20k", 2e4), ("1.5B", 1.5e9)])

@@ -103,3 +103,8 @@ def test_unknown_water_is_missing_only_if_all_of_it_is() -> None:
     assert isinstance(found, Amount)
     assert found.value == 7
     assert spent_of(budget_of("1L"), none) == unknown
+
+
+def test_e04_a_budget_without_end_is_not_said_to_allow_nothing() -> None:
+    with pytest.raises(UsageError, match="limits nothing"):
+        budget_of("1e999 g")

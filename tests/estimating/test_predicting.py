@@ -151,10 +151,13 @@ def test_phases_sum_to_the_nodes_and_to_the_time(
     made = course(training(), rates(whole_run=whole), overheads=spent)
     assert sum(made.time_ratios.values()) == pytest.approx(1)
     assert sum(made.energy_ratios.values()) == pytest.approx(1)
-    steps = course(training(), rates(), overheads=overheads_of(512, failed_trials=0.0))
+    usual = overheads_of(512)
+    steps = course(training(), rates(), overheads=usual)
     ratio = made.duration.value / steps.duration.value
-    added = trials if whole else trials + checkpoints + evaluation + restarts
-    assert ratio == pytest.approx(1 + added)
+    stated = checkpoints + evaluation + restarts
+    held = usual.checkpoints.value + usual.evaluation.value + usual.restarts.value
+    longer = (1 + trials) * (1 + stated) / (1 + held) if whole else 1 + trials + stated
+    assert ratio == pytest.approx(longer)
     if checkpoints > 1e-9:
         assert made.energy_ratios[CHECKPOINTS] < made.time_ratios[CHECKPOINTS]
 
@@ -164,6 +167,16 @@ def test_overheads_of_steps_are_added_and_those_of_whole_runs_are_within() -> No
     assert steps.duration.value > whole.duration.value
     assert whole.time_ratios.keys() == steps.time_ratios.keys() > {TRAIN}
     assert TRIALS not in whole.time_ratios
+
+
+def test_hours_hold_the_overheads_that_are_stated() -> None:
+    stated = overheads_of(512, evaluation=2.0)
+    hours = course(training(), rates(), device_hours=1e6, overheads=stated)
+    assert hours.duration.value == pytest.approx(1e6 / 512 * 3600)
+    assert hours.time_ratios["evaluation"] > 0.6
+    longer = course(training(), rates(), overheads=stated)
+    assert longer.duration.value > 2.9 * course(training(), rates()).duration.value
+    assert longer.devices.value > 2.9 * course(training(), rates()).devices.value
 
 
 def test_a_predicted_run_sums_to_its_footprint() -> None:

@@ -114,6 +114,18 @@ def test_the_command_that_would_show_it_changes_what_the_run_was_given() -> None
     assert (asked.metric, asked.margin, asked.higher_is_better) == ("val_accuracy", 0.01, True)
 
 
+def test_what_no_option_does_is_compared_with_the_run_itself() -> None:
+    advice = advise(run_of(), footprint(), found_of(idle_tail=0.4))
+    assert advice.actions[0].prove == "submeter prove 1 vs last"
+
+
+def test_no_saving_is_more_than_the_action_cures() -> None:
+    advice = advise(run_of(), footprint(), found_of(late_rank=0.3))
+    for action, high in zip(advice.actions, (0.3, 0.18), strict=True):
+        assert isinstance(action.saving_ratio, Figure)
+        assert action.saving_ratio.high == pytest.approx(high)
+
+
 def test_a_doubt_of_the_rule_widens_the_saving() -> None:
     sure = advise(run_of(), footprint(), found_of(precision=0.2))
     found = msgspec.structs.replace(found_of(precision=0.2), doubts={"precision": (0.4, 2.5)})

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from benchmarks.scripted import LONG, SHORT, Job, scripted
 from submeter.accounting.boundaries import footprint
+from submeter.accounting.published import Scope, published_run
 from submeter.explaining.dividing import sums
 from submeter.explaining.gathering import gathered
-from submeter.explaining.tree import OUTSIDE_NAME, explained
+from submeter.explaining.tree import OUTSIDE_NAME, UNTOLD, explained
 from submeter.records.amounts import Amount
 from submeter.records.devices import Device, DeviceKind
 from submeter.records.explanations import UNATTRIBUTED, Branch, Part
 from submeter.records.figures import Basis, ErrorTerm, Missing, Quantity
 from submeter.records.observations import Observations
 from submeter.records.runs import DeviceEnergy, PhaseEnergy, Run
-from submeter.running.observing import observed
+from submeter.running.observing import from_series, observed
+from submeter.running.reckoning import reckoned
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +217,19 @@ def test_alike_boards_are_told_together_and_apart(tmp_path: Path) -> None:
     assert [b.name for b in apart.children] == ["GPU 0", "GPU 1", "GPU 2", "GPU 3"]
     together = found(gathered(tree), "node", "GPU 0–3")
     assert {b.name: joules(b) for b in together.children} == {"train": 32.0, OUTSIDE_NAME: 8.0}
+
+
+@pytest.mark.parametrize(
+    ("scope", "branch"), [("device x pue", "GPU"), ("facility", UNTOLD), ("node", UNTOLD)]
+)
+def test_a_published_run_is_told_as_far_as_it_was_published(
+    scope: Scope, branch: str, tmp_path: Path
+) -> None:
+    run = published_run(
+        name="BLOOM", energy_kwh=433195.0, scope=scope, hours=1000.0, device="a100-80gb",
+        devices=384.0,
+    )  # fmt: skip
+    tree = explained(run, reckoned(run, home=tmp_path), from_series(run))
+    assert sums(tree)
+    assert joules(found(tree, "node", branch)) == pytest.approx(433195 * 3.6e6)
+    assert from_series(run).notes == ("it was published: what happened when is not known",)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submeter.reducing.foreseeing import Value
-from submeter.reducing.prospects import CERTAIN, Chance, Known, Prospects
+from submeter.reducing.prospects import MORE, UNSEEN, WATCHED, Chance, Known, Prospects
 from submeter.reducing.stopping import Curve, Point
 
 ENOUGH = 0.9
@@ -18,18 +18,18 @@ STEPS = 10
 BEGUN_J = 20.0
 
 
-def points(step_j: float, score: float, steps: int = STEPS, wobble: float = 0.0) -> list[Point]:
+def points(step_j: float, score: float, parts: int = STEPS, wobble: float = 0.0) -> list[Point]:
     """A trial that climbs to *score* with *step_j* a step, after what is done once."""
     found = []
-    for i in range(1, steps + 1):
+    for i in range(1, parts + 1):
         energy_j = BEGUN_J + step_j * (i + wobble * (i % 2))
-        reached = score * (1 - math.exp(-4 * i / steps)) / (1 - math.exp(-4))
-        found.append(Point(energy_j, energy_j, reached, i / steps))
+        reached = score * (1 - math.exp(-4 * i / parts)) / (1 - math.exp(-4))
+        found.append(Point(energy_j, energy_j, reached, i / parts))
     return found
 
 
-def known(step_j: float, score: float, steps: int = STEPS, **settings: Value) -> Known:
-    curve = Curve(points(step_j, score, steps), finished=True)
+def known(step_j: float, score: float, **settings: Value) -> Known:
+    curve = Curve(points(step_j, score), finished=True)
     return Known(settings, curve, finished=True, kept=score >= ENOUGH, score=score)
 
 
@@ -59,7 +59,7 @@ def test_who_would_use_more_ends_long_before_it_has() -> None:
 def test_who_would_not_reach_what_is_asked_for_ends() -> None:
     reason, done = said(points(5.0, 0.5))
     assert reason == "would not reach"
-    assert done <= 0.3
+    assert done <= WATCHED
 
 
 @given(st.floats(1.0, 8.5), st.floats(ENOUGH, 1.0), st.floats(0.0, 0.05))
@@ -80,7 +80,7 @@ def test_the_first_step_bears_what_is_done_once() -> None:
     assert curve.begun_j == pytest.approx(BEGUN_J)
     assert curve.ahead_j() == pytest.approx(BEGUN_J + 10.0 * STEPS)
     assert curve.ahead_j(0.2) == pytest.approx(BEGUN_J + 10.0 * STEPS)
-    assert curve.energy_at(0.2) == pytest.approx(BEGUN_J + 20.0)
+    assert curve.used_until_j(0.2) == pytest.approx(BEGUN_J + 20.0)
     assert Curve(points(10.0, 0.9)[:1]).ahead_j() is None
     assert Curve().done_ratio == 0.0
 
@@ -138,4 +138,5 @@ def test_what_promises_more_for_less_comes_first() -> None:
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_chance_is_dismissed_only_if_that_is_nearly_certain(less: float, enough: float) -> None:
-    assert bool(Chance(1.0, less, enough).reason) == (min(less, enough) < 1 - CERTAIN)
+    dismissed = less < 1 - MORE or enough < 1 - UNSEEN
+    assert bool(Chance(1.0, less, enough).reason) == dismissed

@@ -179,3 +179,26 @@ def test_steps_go_before_epochs() -> None:
     progress._processes[1].take(point(1, 30.0, epoch=7.0))
     assert not progress.by_epochs
     assert [mark.done for mark in progress.marks()] == [1]
+
+
+@pytest.mark.parametrize("said", ["inf", "nan", "0", "-5", "many"])
+def test_a_whole_that_is_none_leaves_what_was_said_before(said: str) -> None:
+    steps = Steps()
+    steps.take(Metric(UP_NS, {}, 1, text={TOTAL_STEPS: "400"}))
+    steps.take(Metric(UP_NS + NS_PER_S, {}, 2, text={TOTAL_STEPS: said}))
+    assert steps.total == 400
+
+
+@pytest.mark.parametrize("said", [float("inf"), float("nan"), 0.0, -5.0])
+def test_epochs_of_no_finite_number_are_not_said(said: float) -> None:
+    progress = epochs_alone(total_epochs=said)
+    assert progress.total is None
+    progress._processes[1].take(Metric(UP_NS + 30 * NS_PER_S, {"epoch": said}, None))
+    assert progress.marks() == [(3.0 * n, n) for n in range(1, 7)]
+
+
+def test_tokens_that_are_no_number_are_no_way() -> None:
+    tokens = Steps("tokens")
+    for amount in (64.0, float("nan"), 128.0):
+        tokens.take(Metric(UP_NS, {}, None, work={"tokens": amount}))
+    assert [done for _, done in tokens.marks] == [64.0, 128.0]

@@ -95,7 +95,9 @@ def budget_of(words: str) -> Budget:
     if found["before"] and found["unit"]:
         raise UsageError(f"“{words}” has two units", remedy=_TRY)
     value = float(found["number"].replace(" ", "").replace("_", ""))
-    if value <= 0 or value == float("inf"):
+    if value == float("inf"):
+        raise UsageError(f"a budget of “{words}” limits nothing", remedy=_TRY)
+    if value <= 0:
         raise UsageError(f"a budget of “{words}” allows nothing", remedy=_TRY)
     plain = unit.lower().replace(" ", "").replace("-", "")
     unit = _SPELT.get(plain) or _SPELT.get(plain.removesuffix("s")) or unit

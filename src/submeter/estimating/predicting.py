@@ -47,6 +47,7 @@ AS_GIVEN: Final = "as given"
 BANDWIDTH_RATIO: Final = 0.8  # of a memory's peak that streaming kernels reach
 MOST_UTILISATION: Final = 1.0
 _NOWHERE_S: Final = 1e10  # three centuries: nobody waits that long
+_NOTHING_S: Final = 1e-12  # less than a tick of any clock: not one operation
 
 
 class Product(NamedTuple):
@@ -153,9 +154,10 @@ def course(
 
     Notes
     -----
-    Utilisation and power of whole runs hold the overheads; they are split off then. Those of
-    steps do not, and the overheads are added. Failed trials are always added: they are other
-    runs.
+    Utilisation and power of whole runs hold the overheads; they are split off then, and where
+    somebody states one, the whole is as much longer as that exceeds the prior, which stands for
+    what those runs spent. Those of steps do not hold them, and the overheads are added. Hours
+    hold all but failed trials, which are always added: they are other runs.
     """
     overheads = overheads_of(rates.count) if overheads is None else overheads
     within = rates.whole_run or device_hours is not None
@@ -164,15 +166,20 @@ def course(
     time = {TRAIN: 1.0} | {name: factor.value for name, factor in ratios.items()}
     energy = {TRAIN: 1.0} | {name: f.value * POWER_RATIOS[name] for name, f in ratios.items()}
     added = [n for n in ratios if not within or n == TRIALS]
-    longer, more = _grown(time, added), _grown(energy, added)
+    usual = _usual(ratios, rates) if within and device_hours is None else {}
+    longer = _grown(time, added) * _grown(time, list(usual)) / _grown(usual, list(usual))
+    usual_energy = {name: ratio * POWER_RATIOS[name] for name, ratio in usual.items()}
+    more = _grown(energy, added) * _grown(energy, list(usual))
+    more /= _grown(usual_energy, list(usual))
     devices = _followed(duration, rates).times(
         rates.count * more, rates.power_ratio, rates.tdp_w, *_doubts(ratios, energy, added)
     )
     duration = duration.times(longer, *_doubts(ratios, time, added))
-    if not 0 < duration.value < _NOWHERE_S:
+    if not _NOTHING_S < duration.value < _NOWHERE_S:
+        long = duration.value > 1
         raise UsageError(
             f"{duration.value:.3g} s is no time for a training",
-            remedy="check the counts, or take more accelerators",
+            remedy="check the counts" + (", or take more accelerators" if long else ""),
         )
     return Course(
         duration,
@@ -346,6 +353,15 @@ def _check_peak(workload: Workload | None, rates: Rates, device_hours: float) ->
 def _grown(weights: Mapping[str, float], added: list[str]) -> float:
     """By what the steps, or the whole run, grow with what is *added*."""
     return 1.0 + math.fsum(weights[name] for name in added)
+
+
+def _usual(ratios: Mapping[str, Factor], rates: Rates) -> dict[str, float]:
+    """Priors of the overheads that whole runs hold, if one of them is stated otherwise."""
+    names = [name for name in ratios if name != TRIALS]
+    if not any(ratios[name].verified == "declared" for name in names):
+        return {}
+    priors = overheads_of(rates.count).ratios()
+    return {name: priors[name].value for name in names}
 
 
 def _doubts(

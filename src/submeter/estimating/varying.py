@@ -52,6 +52,10 @@ _COMMON: Final = (  # whose misspellings are told; of a model there are many mor
     "hardware", "precision", "batch", "zone", "region", "cooling", "mfu", "power", "params",
     "tokens", "device_hours", "optimiser", "recomputation", "pue",
 )  # fmt: skip
+_WORDS: Final = frozenset(
+    {"hardware", "precision", "zone", "cooling", "arrangement", "optimiser", "recomputation",
+     "model", "cnn"}
+)  # fmt: skip
 _SAME: Final = {"region": "zone", "gpu_hours": "device_hours", "gpu-hours": "device_hours"}
 
 
@@ -112,8 +116,12 @@ def axes_of(words: Iterable[str]) -> tuple[Axis, ...]:
         name, equals, values = word.partition("=")
         name = _SAME.get(name, name.replace("-", "_"))
         if not equals or not values.strip(","):
+            split = found and word[:1].isalnum() and not equals  # as in tokens=1B,2 T
             raise UsageError(
-                f"“{word[:40]}” is nothing to vary", remedy='--vary "hardware=a100,h100"'
+                f"“{word[:40]}” is nothing to vary",
+                remedy="write values without spaces: tokens=1B,2T"
+                if split
+                else '--vary "hardware=a100,h100"',
             )
         _refuse_misspelt(name)
         if name in found:
@@ -327,7 +335,11 @@ def _axis(name: str, values: str) -> Axis:
         return Axis(name, found)
     from submeter.workloads.counts import parse_count
 
-    low, high = parse_count(span["low"]), parse_count(span["high"])
+    if name in _WORDS:
+        raise UsageError(
+            f"{name} has names, and no span of numbers", remedy=f'--vary "{name}=A,B,C"'
+        )
+    low, high = parse_count(span["low"], what=name), parse_count(span["high"], what=name)
     count = int(span["count"] or POINTS_OF_A_CURVE)
     if not 0 < low < high or count < 2:  # noqa: PLR2004  # a curve has two ends
         raise UsageError(f"{values} is no span", remedy=f"--sweep {name}=1e8..1e11")
@@ -361,8 +373,14 @@ def _asked(question: Question, words: Mapping[str, str]) -> Question:
 def _number(name: str, word: str) -> float:
     from submeter.workloads.counts import parse_count
 
-    del name
-    return parse_count(word)
+    if name not in OVERHEADS:
+        return parse_count(word, what=name)
+    try:
+        return float(word)  # none at all is one, too
+    except ValueError:
+        raise UsageError(
+            f"{name} “{word[:40]}” is no number", remedy=f"--vary {name}=0,0.02,0.1"
+        ) from None
 
 
 def _amounts(made: _Made, per: _Per, per_hour: Product | Missing) -> dict[str, Product | Missing]:

@@ -26,7 +26,7 @@ from submeter.records.footprints import Footprint
 from submeter.records.runs import Run
 
 MOST: Final = 5
-HOT_BOARDS: Final = "hot boards"
+NOTHING: Final = "nothing"  # to prove: the run need not have been
 _NEAR_LIMIT: Final = 0.6  # mean power of a board over its limit, from which on a lower one saves
 _CERTAIN: Final = 1e-6
 
@@ -39,19 +39,20 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class _Saving(msgspec.Struct, frozen=True):
-    """Part of the run that an action saves, with the doubts of waste and cure."""
+    """Part of the run that an action saves, at best and at most, with the doubts about it."""
 
     ratio: float
+    most_ratio: float
     factors: tuple[Factor, ...]
 
     def of(self, amount: Amount | Missing, unit: str) -> Figure | Missing:
-        """The saving of *amount*, never more than all of it."""
+        """The saving of *amount*, never more than the action could cure of it."""
         if isinstance(amount, Missing):
             return amount
         made = amount.scaled(self.ratio)
         for factor in self.factors:
             made = made.times(factor)
-        figure, most = made.figure(unit), amount.figure(unit).high
+        figure, most = made.figure(unit), self.most_ratio * amount.figure(unit).high
         return msgspec.structs.replace(figure, high=max(figure.value, min(figure.high, most)))
 
 
@@ -118,13 +119,16 @@ def _saving(
     )  # fmt: skip
     if not keys:
         why = _hot(run)
-        return why or _Saving(value, (cure,))
+        return why or _Saving(value, high, (cure,))
     here = [wastes[k] for k in keys if k in wastes]
     shares = [w.share_ratio for w in here if isinstance(w.share_ratio, float)]
     if not shares:
         return "; ".join(dict.fromkeys(found.silent.get(k, "not looked for") for k in keys))
-    doubts = [_doubt(w.key, *found.doubts.get(w.key, (1.0, 1.0))) for w in here]
-    return _Saving(value * math.fsum(shares), (cure, *filter(None, doubts)))
+    ends = [found.doubts.get(w.key, (1.0, 1.0)) for w in here]
+    doubts = [_doubt(w.key, *end) for w, end in zip(here, ends, strict=True)]
+    most = high * math.fsum(s * end[1] for s, end in zip(shares, ends, strict=True))
+    factors = (cure, *filter(None, doubts))
+    return _Saving(value * math.fsum(shares), min(1.0, most), factors)
 
 
 def _doubt(key: str, low: float, high: float) -> Factor | None:
@@ -187,21 +191,24 @@ def _setting(row: Mapping[str, str], words: Mapping[str, str]) -> tuple[str, str
 
 def _prove(row: Mapping[str, str], run: Run, setting: str, words: Mapping[str, str]) -> str:
     """Command that would show the saving: the run's own, and the same with the change."""
+    if row["given"] == NOTHING:
+        return ""
+    if not row["option"]:
+        return f"submeter prove {run.id} vs last"
     command = list(run.command) or ["python", "train.py"]
     changed = list(command)
     given = _given(row, words)
-    if row["option"]:
-        place = next(
-            (i for i, w in enumerate(command)
-             if w.startswith("-") and plain_name(w.lstrip("-").partition("=")[0]) == setting),
-            None,
-        )  # fmt: skip
-        if place is None:
-            changed += [row["option"], given]
-        elif "=" in command[place]:
-            changed[place] = f"{command[place].partition('=')[0]}={given}"
-        else:
-            changed[place + 1 : place + 2] = [given]
+    place = next(
+        (i for i, w in enumerate(command)
+         if w.startswith("-") and plain_name(w.lstrip("-").partition("=")[0]) == setting),
+        None,
+    )  # fmt: skip
+    if place is None:
+        changed += [row["option"], given]
+    elif "=" in command[place]:
+        changed[place] = f"{command[place].partition('=')[0]}={given}"
+    else:
+        changed[place + 1 : place + 2] = [given]
     metric, _ = quality_of(run)
     keep = f" --keep {shlex.quote(f'{metric} ± 1%')}" if metric and row["price"] else ""
     return f"submeter prove{keep} -- {shlex.join(command)} --- {shlex.join(changed)}"

@@ -26,6 +26,7 @@ Profiles = Mapping[str, Sequence[Part]]  # by the path of the phase that they di
 OUTSIDE_NAME: Final = "outside phases"
 NODE: Final = "node"
 REST: Final = "rest of the node"
+UNTOLD: Final = "not told apart"  # of a published run that says no more
 _WORDS: Final = {DeviceKind.GPU: "GPU", DeviceKind.CPU: "CPU", DeviceKind.DRAM: "memory"}
 _ORDER: Final = (DeviceKind.GPU, DeviceKind.CPU, DeviceKind.DRAM)
 _OVERHEADS: Final = {"overhead": "facility overhead", "other": "other overhead"}
@@ -152,7 +153,7 @@ class _View:
         for kind in kinds:
             alike = [d for d in rows if d.device.kind is kind]
             if kind is DeviceKind.REST:
-                drafts += [_flat(d) for d in alike]
+                drafts += [_flat(d, REST if len(rows) > 1 else UNTOLD) for d in alike]
             elif len(alike) == 1:
                 drafts.append(self._device(alike[0], _WORDS.get(kind, str(kind))))
             else:
@@ -252,30 +253,28 @@ class _View:
             below = [g for g in inside if g.paths != names]
             deeper = depth + 1 if len(names) == 1 else _deepest(below)
             drafts = self._level(device_id, share, below, deeper)
-            state = _state(names)
-            for group in own:
-                part = self._on(device_id, share, group)
-                if isinstance(part, Quantity) and part.value <= 0:
-                    continue  # all of its time was in what is inside it
-                drafts.append(
-                    Draft(
-                        f"{name} itself",
-                        "phase",
-                        part
-                        if isinstance(part, Missing)
-                        else Amount.of(self._edged(device_id, part, names, group.rows)),
-                        lambda rest: self._states(device_id, group.paths, state, rest),  # noqa: B023  # one own group
-                        {
-                            "path": group.paths[0],
-                            "device": device_id,
-                            "duration_s": group.rows[0].duration_s,
-                            "state": state,
-                        },
-                    )
-                )
-            return divided(whole, drafts)
+            drafts += [self._itself(device_id, share, name, group) for group in own]
+            return divided(whole, [d for d in drafts if not _nothing(d)])
 
         return Draft(name, "phase", energy, parts, detail, note)
+
+    def _itself(self, device_id: str, share: Quantity, name: str, group: _Group) -> Draft:
+        """What a phase used in none of those inside it."""
+        part, state = self._on(device_id, share, group), _state(group.paths)
+        detail: dict[str, str | float] = {
+            "path": group.paths[0],
+            "device": device_id,
+            "duration_s": group.rows[0].duration_s,
+            "state": state,
+        }
+
+        def inner(whole: Amount) -> tuple[Branch, ...]:
+            return self._states(device_id, group.paths, state, whole)
+
+        if isinstance(part, Missing):
+            return Draft(f"{name} itself", "phase", part, None, detail)
+        energy = Amount.of(self._edged(device_id, part, group.paths, group.rows))
+        return Draft(f"{name} itself", "phase", energy, inner, detail)
 
     def _on(self, device_id: str, share: Quantity, group: _Group) -> Quantity | Missing:
         """What a group of phases used of a device, with the doubt of telling it from others."""
@@ -391,6 +390,12 @@ def parts_of(whole: Amount, parts: Sequence[Part]) -> tuple[Branch, ...]:
     return divided(whole, drafts, LEFT)
 
 
+def _nothing(draft: Draft) -> bool:
+    """Whether it is a phase all of whose time was in what is inside it."""
+    known = isinstance(draft.energy, Amount) and draft.energy.value <= 0
+    return known and draft.name.endswith(" itself")
+
+
 def _edges_j(drafts: Iterable[Draft]) -> float:
     """Standard deviation that the edges of *drafts* give to what they leave [J]."""
     sds = [
@@ -403,10 +408,10 @@ def _edges_j(drafts: Iterable[Draft]) -> float:
     return math.hypot(*sds)
 
 
-def _flat(row: DeviceEnergy) -> Draft:
+def _flat(row: DeviceEnergy, name: str) -> Draft:
     energy = Amount.of(row.share) if isinstance(row.share, Quantity) else row.share
     detail: dict[str, str | float] = {"device": row.device.id, "how": row.method}
-    return Draft(REST, "overhead", energy, None, detail)
+    return Draft(name, "overhead", energy, None, detail)
 
 
 def _grouped(phases: Iterable[PhaseEnergy]) -> list[_Group]:

@@ -187,8 +187,13 @@ def estimate(
     from submeter.estimating.asking import answer
     from submeter.running.reckoning import reckoned
 
-    several = not isinstance(hardware, str)
-    names = list(dict.fromkeys(hardware)) if several else [str(hardware)]
+    several = not isinstance(hardware, str) and hasattr(hardware, "__iter__")
+    wanted = list(hardware) if several else [hardware]
+    if not all(isinstance(name, str) for name in wanted):
+        raise UsageError(
+            f"hardware “{str(hardware)[:40]}” is no name", remedy='hardware="a100:8", or a list'
+        )
+    names = [str(name) for name in dict.fromkeys(wanted)]
     given = {**more, "hardware": names[0] if names else ""}
     if example_batch is not None and (model is None or isinstance(model, str)):
         raise UsageError(
@@ -269,7 +274,7 @@ def question_of(given: Mapping[str, Any]) -> Question:
         hardware=str(hardware),
         name=str(said.pop("name", "")),
         model=said,
-        device_hours=None if hours is None else _count(hours),
+        device_hours=None if hours is None else _count(hours, "gpu-hours"),
         overheads=trials,
         place=_place(place),
         started_utc=started_at(began_s),
@@ -306,9 +311,13 @@ def _mapping(path: str | Path, read: Any, kind: str) -> dict[str, Any]:
             raise UsageError(f"{place} is too large for a description", remedy="give another")
         found = read(place.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise UsageError(f"{place}: {exc.strerror}", remedy="check the path") from None
+        number = kind == "TOML" and (place.name[:1].isdigit() or len(place.name) == 1)
+        remedy = "a count stands behind its option: --params 7B" if number else "check the path"
+        raise UsageError(f"{place}: {exc.strerror}", remedy=remedy) from None
     except ValueError as exc:
         raise UsageError(f"{place} is no {kind}: {exc}", remedy="check the file") from None
+    except RecursionError:
+        raise UsageError(f"{place} is nested too deep", remedy="check the file") from None
     if not isinstance(found, dict):
         raise UsageError(f"{place} holds no mapping", remedy="check the file")
     return found
@@ -421,10 +430,10 @@ def _place(asked: Mapping[str, Any]) -> dict[str, str]:
     return place
 
 
-def _count(value: Any) -> float:
+def _count(value: Any, what: str) -> float:
     from submeter.workloads.counts import parse_count
 
-    return parse_count(value) if isinstance(value, str) else float(value)
+    return parse_count(value, what=what)
 
 
 def _plain(name: str, value: Any) -> float:

@@ -272,6 +272,15 @@ def _seconds(said: Mapping[str, Any], name: str) -> float:
     return duration_s(said[name], name.replace("_", " ")) if name in said else 0.0
 
 
+def provider_of(given: Mapping[str, Any], configured: str) -> str:
+    """Who is asked, wherever that will be when it is asked again; "" if nobody is."""
+    from pathlib import Path
+
+    said = str(given.get("provider") or (configured if given.get("live") else ""))
+    path = said.removeprefix("csv:")
+    return said if path == said else f"csv:{Path(path).absolute()}"
+
+
 def made_anew(
     plan: Plan, now_utc_s: float, remaining: Job, provider: str, *, kept: bool = False
 ) -> Plan:

@@ -106,21 +106,23 @@ def log(
     samples, tokens, steps
         How many were worked through since the last call; they add up.
     total_steps
-        How many steps the whole training has: said once, it lets a forecast tell the end.
+        Steps of the whole training: said once, it lets a forecast tell the end.
     metrics
-        Numbers, or anything with ``item()`` such as a tensor of one; words become parameters.
-        Values that are not finite are left out, and the result says so.
+        Numbers (or one with ``item()``), or words; what is not finite is left out, with a note.
     """
     member = _here.member if _here.looked else joined.current()
     if member is None:
         return
     try:
-        amounts = {"samples": samples, "tokens": tokens, "steps": steps}
-        work = {name: amount for name, amount in amounts.items() if amount is not None}
+        given = {"samples": samples, "tokens": tokens, "steps": steps}
+        work = {name: amount for name, amount in given.items() if amount is not None}
         if total_steps is not None:
             from submeter.records.frames import TOTAL_STEPS
 
-            metrics[TOTAL_STEPS] = f"{float(total_steps):.15g}"
+            if 0 < (whole := float(total_steps)) < float("inf"):
+                metrics[TOTAL_STEPS] = f"{whole:.15g}"
+            else:
+                joined.once(f"total_steps={whole:g} is no length of a training: left out")
         member.log(metrics, None if step is None else int(step), work)
     except Exception as exc:  # noqa: BLE001  # what a caller's tensor raises is not ours
         joined.once(f"a logged value was left out: {type(exc).__name__}: {exc}")

@@ -70,7 +70,10 @@ class Reduce:
         if done:
             from submeter.interfaces.program import log
 
-            log(**{APPLIED + a.technique: "; ".join(a.notes) or "applied" for a in done})
+            words: dict[str, Any] = {
+                APPLIED + a.technique: "; ".join(a.notes) or "applied" for a in done
+            }
+            log(**words)
             self.applied += done
         found = tuple(targets.values())
         return found[0] if len(found) == 1 else found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Column generation: the relaxation of a fleet, its bound, and the way to a whole plan."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +31,7 @@ _CONVERGED: Final = 1e-4
 _PENALTY: Final = 20.0  # of a job left out, in costs of its dearest schedule
 _TOLERANCE: Final = 1e-7
 _FEW: Final = 25  # tasks, up to which whole columns are chosen by branch and bound
+_MENDED: Final = 12  # regions, before a dive, which is dearer and better
 _POOL: Final = 20  # columns of each task that whole plans are made from
 _KEPT: Final = 6  # columns of each task that the first programme is given
 
@@ -171,20 +173,20 @@ class _Search:
         self._known(dive.columns)
         return self._settled(found, gap_ratio)
 
-    def _mended(self, best: Standing, gap_ratio: float) -> Standing:
+    def _mended(self, best: Standing, gap_ratio: float, most: int = _MENDED) -> Standing:
         """*best*, the few tasks that pay most, or have no place, placed anew with their rivals."""
         pool = nearest(self.columns, self.prices, _POOL)
         enough = self.bound + gap_ratio * abs(self.bound)
         regions = Regions(
             best, pool, self.tasks, self.prices, self.worths, self.penalties,
-            self.shut, enough, self.left_s,
+            self.shut, enough, self.left_s, most=most,
         )  # fmt: skip
         return regions.run()
 
     def _reworked(self, best: Standing, gap_ratio: float) -> Standing:
         """The same, once the bound is as high as it gets."""
         self.prices = self._converged(self.prices, _CONVERGED)
-        return best if self.near(best, gap_ratio) else self._mended(best, gap_ratio)
+        return best if self.near(best, gap_ratio) else self._mended(best, gap_ratio, sys.maxsize)
 
     def _chosen(self, best: Standing, gap_ratio: float) -> Standing:
         """The best choice of whole columns among those known; worth it for few tasks."""

@@ -8,6 +8,7 @@ find no room and make up most of what a plan costs above its bound.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,7 +28,7 @@ _NOISE: Final = 0.1  # share by which prices are disturbed
 _PATIENCE: Final = 40  # regions, after which it is asked whether they were worth it
 _MOVED: Final = 1e-4  # so much of the cost they have to have saved
 _TREE: Final = 200  # nodes of a region's branch and bound
-_A_REGION_S: Final = 5.0
+_A_REGION_S: Final = 2.0
 _TINY: Final = 1e-12
 _WORTH: Final = 1e-7  # by what share a schedule has to be cheaper to be worth adding
 
@@ -178,6 +179,7 @@ class Regions:
     enough: float
     left_s: LeftS = endless
     size: int = 60
+    most: int = sys.maxsize
 
     def run(self) -> Standing:
         """Plan regions anew until the cost is *enough*, time is up, or it no longer helps."""
@@ -186,7 +188,7 @@ class Regions:
         for column in self.pool:
             known[column.task].append(column)
         last, tries = self._cost, 0
-        while self._cost > self.enough and self.left_s() > 0:
+        while tries < self.most and self._cost > self.enough and self.left_s() > 0:
             self._anew(self._around(rng), known)
             tries += 1
             if tries % _PATIENCE == 0:

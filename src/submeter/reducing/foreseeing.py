@@ -19,6 +19,7 @@ Value = str | int | float
 SPARE: Final = 3  # trials more than effects, before anything is foreseen
 RIDGE: Final = 1e-9
 LEAST_SD: Final = 0.02  # nothing is foreseen nearer than that
+ROUGH: Final = 0.01  # what draws the effects of few trials towards none
 _CURVED: Final = 3  # values of a number, from which on its square is an effect, too
 
 
@@ -38,7 +39,7 @@ class Column(NamedTuple):
     """An effect: 1 (no name), a power of a number's logarithm, or a choice."""
 
     name: str = ""
-    power: int = 0
+    exponent: int = 0
     choice: str = ""
     centre: float = 0.0
 
@@ -88,6 +89,23 @@ class Effects:
             return cls(columns, _choices(settings), effects, inverse, max(sd, LEAST_SD), freedom)
         return None
 
+    @classmethod
+    def roughly(cls, seen: Sequence[tuple[Mapping[str, Value], float]]) -> Self | None:
+        """Effects by few trials, each drawn towards none: good enough to choose by, no more."""
+        settings = [s for s, _ in seen]
+        if not settings:
+            return None
+        columns = _columns(settings, 1)
+        x = [[_entry(c, s) for c in columns] for s in settings]
+        middle = math.fsum(v for _, v in seen) / len(seen)
+        y = [v - middle for _, v in seen]
+        inverse = _inverted(_products(x, ROUGH))
+        effects = [
+            _dot(row, [_dot(column, y) for column in zip(*x, strict=True)]) for row in inverse
+        ]
+        effects[0] += middle
+        return cls(columns, {}, effects, inverse, 1.0, 1)
+
     def foreseen(self, settings: Mapping[str, Value]) -> Foreseen | None:
         """What *settings* will come to; None if nobody had such a choice."""
         for name, known in self._choices.items():
@@ -132,7 +150,7 @@ def _entry(column: Column, settings: Mapping[str, Value]) -> float:
     if column.choice:
         return float(word == column.choice)
     number = _number(word)
-    return (math.log(number) - column.centre) ** column.power if number else math.nan
+    return (math.log(number) - column.centre) ** column.exponent if number else math.nan
 
 
 def _number(word: str) -> float:
@@ -144,12 +162,12 @@ def _number(word: str) -> float:
     return value if 0 < value < math.inf else 0.0
 
 
-def _products(x: Sequence[Sequence[float]]) -> list[list[float]]:
+def _products(x: Sequence[Sequence[float]], ridge: float = 0.0) -> list[list[float]]:
     """``xᵀ x``, with enough on its diagonal that it can be inverted."""
     size = len(x[0])
     products = [[math.fsum(r[i] * r[j] for r in x) for j in range(size)] for i in range(size)]
     for i in range(size):
-        products[i][i] += RIDGE * (1 + products[i][i])
+        products[i][i] += RIDGE * (1 + products[i][i]) + ridge
     return products
 
 

@@ -10,7 +10,8 @@ A trial that logs how much of it is done is stopped as soon as it is nearly cert
 
 The same is asked of a setting before it is begun, by the effects of each thing that is turned
 (foreseeing.py); what is nearly certain to be neither is not begun. *Nearly certain* is a
-probability of `CERTAIN`, by the scatter of those forecasts among the trials that are known.
+probability of `MORE`, `LESS` or `UNSEEN`, by the scatter of those forecasts among the trials that
+are known.
 """
 
 import math
@@ -21,10 +22,18 @@ from typing import Final, NamedTuple
 from submeter.reducing.foreseeing import Effects, Foreseen, Value
 from submeter.reducing.stopping import Curve, Reason, prospect
 
-CERTAIN: Final = 0.98  # that it would use more, or not reach: then it ends
+MORE: Final = 0.9  # probability that it would use more: then it ends
+LESS: Final = 0.9  # that it would not reach what is asked for, by its way so far: at the least
+UNSEEN: Final = 0.98  # the same, of a setting that nobody tried
+SHARE: Final = (
+    0.4  # of the energy without pruning: once it is used, no more certainty is asked for
+)
+SLOW: Final = 8.0  # power of how much of that was used, by which doubt is let in
+WATCHED: Final = 0.3  # part of the way before which no score tells of the end
 FEWEST: Final = 4  # finished trials, before a score is foreseen from the way so far
 LOOSE: Final = 0.15  # how far the foreseen energy of a trial is trusted before others tell
-LEAST_SD: Final = 0.02
+LEAST_SD: Final = 0.02  # no energy is foreseen nearer than that
+SHORT_SD: Final = 0.2  # and no score, in steps of `_Scale`
 _FEW: Final = 3  # trials whose energies were foreseen
 
 
@@ -45,13 +54,14 @@ class Chance(NamedTuple):
     energy_j: float | None
     less: float
     enough: float
+    doubt: float = 1.0  # as `Prospects.doubt`
 
     @property
     def reason(self) -> Reason:
         """Why it need not be begun, "" if it should."""
-        if self.less < 1 - CERTAIN:
+        if self.less < 1 - MORE:
             return "would use more"
-        return "would not reach" if self.enough < 1 - CERTAIN else ""
+        return "would not reach" if self.enough < (1 - UNSEEN) * self.doubt else ""
 
 
 class Prospects:
@@ -65,6 +75,8 @@ class Prospects:
         Score that is asked for; None where nothing is.
     max_time_s
         Longest time that a trial may take.
+    trials
+        How many there are to be; 0 if that is not known.
     """
 
     def __init__(
@@ -73,7 +85,9 @@ class Prospects:
         *,
         enough: float | None = None,
         max_time_s: float | None = None,
+        trials: int = 0,
     ) -> None:
+        self._trials = trials
         self._known = [k for k in known if k.curve.points]
         self._curves = [k.curve for k in self._known]
         self._done = [k for k in self._known if k.finished]
@@ -82,7 +96,8 @@ class Prospects:
         scores = [k.score for k in self._done if k.score is not None]
         self._scale = None if enough is None or not scores else _Scale.of(scores, enough)
         self._begun_j = self._least_begun_j()
-        self._energies = Effects.of(self._energies_seen())
+        seen = self._energies_seen()
+        self._energies, self._roughly = Effects.of(seen), Effects.roughly(seen)
         self._qualities = Effects.of(self._qualities_seen())
         self._chances: dict[tuple[tuple[str, Value], ...], Chance] = {}
 
@@ -95,10 +110,10 @@ class Prospects:
         if found or self.least_j is None or not trial.done_ratio:
             return found
         energy = self._energy_at_end(trial)
-        if energy is not None and energy.below(math.log(self.least_j)) < 1 - CERTAIN:
+        if energy is not None and energy.below(math.log(self.least_j)) < 1 - MORE:
             return "would use more"
         score = self._shortfall_at_end(trial)
-        if score is not None and self._passes(score) < 1 - CERTAIN:
+        if score is not None and self._passes(score) < (1 - LESS) * self.doubt(trial):
             return "would not reach"
         return ""
 
@@ -112,22 +127,47 @@ class Prospects:
     def _chance(self, settings: Mapping[str, Value]) -> Chance:
         if self.least_j is None:
             return Chance(None, 1.0, 1.0)
-        energy = self._energies and self._energies.foreseen(settings)
-        quality = self._qualities and self._qualities.foreseen(settings)
+        energy = None if self._energies is None else self._energies.foreseen(settings)
+        quality = None if self._qualities is None else self._qualities.foreseen(settings)
         energy_j, less = None, 1.0
         if energy is not None:
             energy_j = self._begun_j + math.exp(energy.mean)
             spare_j = self.least_j - self._begun_j
             less = energy.below(math.log(spare_j)) if spare_j > 0 else 0.0
-        return Chance(energy_j, less, 1.0 if quality is None else self._passes(quality))
+        enough = 1.0 if quality is None else self._passes(quality)
+        return Chance(energy_j, less, enough, self.doubt())
+
+    def doubt(self, trial: Curve | None = None) -> float:
+        """Part of the doubt that is allowed at most: none at first, all when much was used.
+
+        By the energy that was used so far, over what all trials would use without pruning.
+        """
+        ends_j = [e for _, e in self._ends_j()]
+        whole_j = self._trials * statistics.fmean(ends_j) if ends_j else 0.0
+        if whole_j <= 0:
+            return 1.0
+        used_j = math.fsum(c.energy_j for c in self._curves) + (trial.energy_j if trial else 0.0)
+        return min(1.0, math.pow(used_j / whole_j / SHARE, SLOW))
 
     def promise(self, settings: Mapping[str, Value]) -> float:
-        """How much *settings* may save for each joule of trying; inf before it can be said."""
+        """How much *settings* may save for each joule of trying; inf or 0 of what may or may not.
+
+        Before that can be said: then any will do that seems to use less than the best so far.
+        """
         found = self.chance(settings)
-        if found.energy_j is None or self.least_j is None:
+        if self.least_j is None:
             return math.inf
+        if found.energy_j is None:
+            return math.inf if self._may_use_less(settings) else 0.0
         saving_j = max(0.0, self.least_j - found.energy_j)
         return found.less * found.enough * (saving_j / found.energy_j)
+
+    def _may_use_less(self, settings: Mapping[str, Value]) -> bool:
+        """Whether *settings* may use less than what was enough, as far as few trials tell."""
+        found = None if self._roughly is None else self._roughly.foreseen(settings)
+        if found is None or self.least_j is None:
+            return True
+        return self._begun_j + math.exp(found.mean) < self.least_j
 
     def _energy_at_end(self, trial: Curve) -> Foreseen | None:
         """Logarithm of its energy, as it goes now; by how far that was off with others."""
@@ -148,7 +188,7 @@ class Prospects:
     def _shortfall_at_end(self, trial: Curve) -> Foreseen | None:
         """How far short it will be at its end, by others that were as far on the way."""
         scale, score, done = self._scale, trial.score, trial.done_ratio
-        if scale is None or score is None or not done:
+        if scale is None or score is None or done < WATCHED:
             return None
         pairs = [
             (scale.short(then), scale.short(k.score))
@@ -231,4 +271,4 @@ def _on_a_line(pairs: Sequence[tuple[float, float]], at: float) -> Foreseen | No
     rest = math.fsum((b - y_mean - slope * (a - x_mean)) ** 2 for a, b in pairs)
     sd = math.sqrt(rest / (n - 2))
     apart = 1 + 1 / n + (at - x_mean) ** 2 / spread
-    return Foreseen(y_mean + slope * (at - x_mean), max(sd, LEAST_SD) * math.sqrt(apart), n - 2)
+    return Foreseen(y_mean + slope * (at - x_mean), max(sd, SHORT_SD) * math.sqrt(apart), n - 2)

@@ -77,14 +77,14 @@ class Curve:
         best = self.best_at(self._at_j[at] + energy_j)
         return score if best is None else best
 
-    def energy_at(self, done_ratio: float) -> float | None:
+    def used_until_j(self, done_ratio: float) -> float | None:
         """Energy by when that part was done [J]; None if it never was."""
         at = bisect.bisect_left(self._way, (done_ratio, 0.0))
         return self._way[at][1] if at < len(self._way) else None
 
     def best_when(self, done_ratio: float) -> float | None:
         """Best score by when that part was done."""
-        energy_j = self.energy_at(done_ratio)
+        energy_j = self.used_until_j(done_ratio)
         return None if energy_j is None else self.best_at(energy_j)
 
     @property
@@ -104,7 +104,7 @@ class Curve:
         The first step that was logged bears what is done once, and is left out.
         """
         done = self.done_ratio if done_ratio is None else done_ratio
-        rate_j, so_far_j = self._rate_j(done), self.energy_at(done)
+        rate_j, so_far_j = self._rate_j(done), self.used_until_j(done)
         if rate_j is None or so_far_j is None:
             return None
         return so_far_j + rate_j * (1 - done)

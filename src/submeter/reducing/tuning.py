@@ -268,7 +268,9 @@ class Searching:
                 )
                 for t in known
             ]  # fmt: skip
-            found = Prospects(rows, enough=self._floor(default), max_time_s=limit_s)
+            found = Prospects(
+                rows, enough=self._floor(default), max_time_s=limit_s, trials=self.task.trials
+            )
             self._prospects = len(known), found
         return self._prospects[1]
 

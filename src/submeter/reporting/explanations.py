@@ -28,7 +28,8 @@ DEPTH: Final = (
 )
 MOST_ACTIONS: Final = 5
 SMALLEST: Final = 0.005  # of the whole: what is less is told together
-_NAME: Final = 34
+_NAME: Final = 24  # columns that a label has at least
+_BESIDE: Final = 14  # share, mark and what lies between the columns
 _LISTED: Final = frozenset({"class", "layer"})
 _MOST_LISTED: Final = 6
 _FEW: Final = 3  # modules: so few say little, those inside them more
@@ -90,17 +91,18 @@ def _tree(tree: Branch, width: int, depth: int, *, smallest: float) -> list[str]
     like = shared_unit(
         r.figure.value for r in rows if isinstance(r.figure, Figure) and r.figure.low > 0
     )
-    labels = [_label(r, _NAME) for r in rows]
-    room = max((columns(label) for label in labels), default=0)
     values = [_value(r.figure, like) for r in rows]
+    ends = [interval(r.figure, like=like) if isinstance(r.figure, Figure) else "" for r in rows]
     value_room = max(map(columns, values), default=0)
+    left = width - value_room - max(map(columns, ends), default=0) - _BESIDE
+    labels = [_label(r, max(_NAME, left)) for r in rows]
+    room = max((columns(label) for label in labels), default=0)
     lines = [head.rstrip()]
-    for row, label, value in zip(rows, labels, values, strict=True):
+    for row, label, value, end in zip(rows, labels, values, ends, strict=True):
         share = "" if isinstance(row.figure, Missing) else write_ratio(row.share)
         line = f"{pad(label, room)}  {pad(value, value_room, right=True)}"
         line += f"  {pad(share, 6, right=True)}{pad(mark(row.figure), 2)}"
-        line += f"  {interval(row.figure, like=like)}" if isinstance(row.figure, Figure) else ""
-        lines.append(line.rstrip())
+        lines.append(f"{line}  {end}".rstrip())
         stem = _under(row.stem)
         lines += [stem + x for x in fill(row.below, width - columns(stem), between=" · ")]
     return lines

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from submeter.running.joined import RUN_VARIABLE
+
 __all__ = ["Attendance", "Attendant", "Command", "Member", "Together"]
 
 _PROC: Final = Path("/proc")
@@ -29,10 +31,16 @@ class Command:
     ----------
     pid_of
         Gives its process, 0 when it has ended.
+    folder
+        Of its run, as its environment names it: tells processes that were orphaned, and left to
+        us, from our own.
     """
 
-    def __init__(self, pid_of: Callable[[], int], *, proc: Path = _PROC) -> None:
+    def __init__(
+        self, pid_of: Callable[[], int], *, folder: Path | None = None, proc: Path = _PROC
+    ) -> None:
         self._pid_of = pid_of
+        self._folder = folder
         self._proc = proc
 
     def send(self, number: int) -> bool:
@@ -64,12 +72,24 @@ class Command:
             if found is not None:
                 parent, member = found
                 children.setdefault(parent, []).append(member)
-        todo, seen = [self._pid_of()], []
+        first = self._pid_of()
+        seen = [m for m in children.get(os.getpid(), []) if m.pid != first and self._left_us(m)]
+        todo = [first, *(member.pid for member in seen)]
         while todo:
             for member in children.get(todo.pop(), []):
                 seen.append(member)
                 todo.append(member.pid)
         return seen
+
+    def _left_us(self, child: Member) -> bool:
+        """Whether a *child* of ours is one that the command started, an orphan by now."""
+        if self._folder is None:
+            return False
+        mark = os.fsencode(f"{RUN_VARIABLE}={self._folder}")
+        try:
+            return mark in (self._proc / str(child.pid) / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
 
     def signal_those(self, members: Iterable[Member], number: int) -> list[Member]:
         """Signal those of *members* that still live, and return them."""
@@ -158,7 +178,7 @@ class Attendance:
         if self.attendant is None or folder is None:
             return
         try:
-            self.attendant.attend(folder, Command(pid_of))
+            self.attendant.attend(folder, Command(pid_of, folder=folder))
         except Exception as exc:  # noqa: BLE001  # the command is what counts
             self.notes.append(f"nobody watches this run: {type(exc).__name__}: {exc}")
 

@@ -49,7 +49,8 @@ from submeter.units import NS_PER_S, ns_to_s, s_to_ns
 _MOST_EVENTS: Final = 1000
 _SHORTEST_GAP_S: Final = 1.0
 _SHOWN_GAP_S: Final = 3.0  # at the end: longer than the last frame takes
-NO_JOURNAL: Final = "its readings are not kept any more: what happened when is not known"
+UNKNOWN: Final = "what happened when is not known"
+NO_JOURNAL: Final = f"its readings are not kept any more: {UNKNOWN}"
 
 
 def observed(run: Run, folder: Path) -> Observations:
@@ -86,8 +87,9 @@ def observed(run: Run, folder: Path) -> Observations:
     return reading.finish() if reading.begun else from_series(run)
 
 
-def from_series(run: Run, note: str = NO_JOURNAL) -> Observations:
+def from_series(run: Run) -> Observations:
     """What a run that has no journal tells over time: its energy per slot."""
+    note = NO_JOURNAL if run.origin == "measured" else f"it was {run.origin}: {UNKNOWN}"
     series = run.series
     kinds = {d.device.id: d.device for d in run.devices}
     slot_s = series.slot_s if series is not None else max(run.duration_s, 1e-9)

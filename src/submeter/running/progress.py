@@ -7,6 +7,7 @@ reads only what is new, and the memory does not grow with the length of the run.
 
 import contextlib
 import copy
+import math
 import os
 from pathlib import Path
 from typing import Final
@@ -57,9 +58,11 @@ class Steps:
     def take(self, metric: Metric) -> None:
         """Take the next logged point."""
         with contextlib.suppress(KeyError, ValueError):
-            self.total = float(metric.text[TOTAL_STEPS])
+            self.total = _whole(float(metric.text[TOTAL_STEPS]), self.total)
         done = self._done(metric)
         epoch = metric.values.get(EPOCH)
+        if epoch is not None and not math.isfinite(epoch):
+            epoch = None
         if epoch is not None and done is not None:
             if self._epoch is not None and epoch > self._epoch:
                 self._epoch_ends.append(self.marks[-1][1] if self.marks else done)
@@ -67,7 +70,7 @@ class Steps:
             self._epoch = epoch
         if epoch is not None and not self.marks:
             self._take_epoch(metric.t_ns, epoch)
-        self.total_epochs = metric.values.get(TOTAL_EPOCHS, self.total_epochs)
+        self.total_epochs = _whole(metric.values.get(TOTAL_EPOCHS), self.total_epochs)
         if done is None or (self.marks and done == self.marks[-1][1]):
             return
         self._seen += 1
@@ -91,7 +94,8 @@ class Steps:
             if self._zero_based is None:  # the first one is said when it is done
                 self._zero_based = metric.step == 0
             return float(metric.step + int(self._zero_based))
-        return metric.work.get(self._unit)
+        done = metric.work.get(self._unit)
+        return done if done is not None and math.isfinite(done) else None
 
     @property
     def per_epoch(self) -> float | None:
@@ -100,6 +104,11 @@ class Steps:
         if not ends:
             return None
         return ends[-1] - ends[-2] if len(ends) > 1 else ends[0]
+
+
+def _whole(said: float | None, before: float | None) -> float | None:
+    """Length of the whole that was *said*; what is none leaves that of *before*."""
+    return said if said is not None and math.isfinite(said) and said > 0 else before
 
 
 class _Recording(Result):
@@ -131,7 +140,7 @@ class Progress:
 
     def __init__(self, unit: str = "steps") -> None:
         self.started_ns: int | None = None
-        self._unit = unit
+        self.unit = unit
         self._settler = Settler()
         self._recording = _Recording()
         self._settler.result = self._recording
@@ -159,7 +168,7 @@ class Progress:
         """Take what process *pid* logged; the last frame comes again with the next ones."""
         for frame in frames:
             if isinstance(frame, Metric):
-                self._processes.setdefault(pid, Steps(self._unit)).take(frame)
+                self._processes.setdefault(pid, Steps(self.unit)).take(frame)
         if frames:
             self._settler.feed_marks(pid, frames[:-1])
             self._loose[pid] = frames[-1]
@@ -192,7 +201,7 @@ class Progress:
     @property
     def by_epochs(self) -> bool:
         """Whether the way is told in epochs, since no process logged a step."""
-        return self._unit == "steps" and self.steps is None and bool(self._epochs())
+        return self.unit == "steps" and self.steps is None and bool(self._epochs())
 
     def _epochs(self) -> list[tuple[int, float]]:
         return max((p.epochs for p in self._processes.values()), key=len, default=[])

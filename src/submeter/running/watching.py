@@ -89,7 +89,12 @@ def forecast(
     marks = progress.marks()
     total = progress.total if total is None else total
     if not marks:
-        why = Missing("no step was logged: submeter.log(step=…, total_steps=…)")
+        unit = progress.unit
+        why = Missing(
+            "no step was logged: submeter.log(step=…, total_steps=…)"
+            if unit == "steps"
+            else f"no {unit} were logged: submeter.log({unit}=…) beside each step"
+        )
         return why, why
     if total is None:
         unit = "epochs" if progress.by_epochs else "steps"

@@ -119,7 +119,7 @@ def discover(
     machine["cgroup"] = allowed.version
     _add_models(found, roots, host)
     if linux:
-        _add_use(found, roots, host)
+        _add_use(found, roots, host, now_ns)
     else:
         text = f"{_system()[0]} shows no processor time and no energy counter to us"
         found.findings.append(Finding("node", "absent", text))
@@ -139,14 +139,15 @@ def _with_idle(
             yield device
 
 
-def _add_use(found: Discovery, roots: Roots, host: str) -> None:
+def _add_use(found: Discovery, roots: Roots, host: str, now_ns: Callable[[], int]) -> None:
     times = proc.machine_times(roots.proc)
+    sensor = UseSensor(host, proc_root=roots.proc, sys_root=roots.sys, now_ns=now_ns)
     if isinstance(times, proc.MachineTimes):
-        found.sensors.append(UseSensor(host, proc_root=roots.proc, sys_root=roots.sys))
+        found.sensors.append(sensor)
         return
     if (roots.proc / "self").exists() or (roots.proc / "1").exists():
         # The machine's part is hidden, but the run's own processes may be seen.
-        found.sensors.append(UseSensor(host, proc_root=roots.proc, sys_root=roots.sys))
+        found.sensors.append(sensor)
     text = f"share of the processors unknown: {times.why}"
     found.findings.append(Finding("CPU", "absent", text))
 

@@ -24,6 +24,7 @@ from submeter.storing.ledger import Ledger
 
 OnConflict = Literal["refuse", "keep", "replace"]
 _CHUNK_BYTES = 2**20
+LAYERS = "layers.*"  # as submeter.storing.layers names them
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -141,8 +142,10 @@ def _pack(ids: list[str], out: Path, suffix: str, ledger: Ledger, *, journals: b
             if owner == run_id
         }
         folder = places.run_folder(ledger.home, run_id)
-        for file in sorted(folder.iterdir()) if journals and folder.is_dir() else ():
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             if file.name in files or file.name.startswith("."):
+                continue
+            if not journals and not file.match(LAYERS):  # small, and no raw readings
                 continue
             try:
                 archives.member_name(f"{run_id}/{file.name}")

@@ -304,7 +304,7 @@ def steps_of(
         raise UsageError(
             f"{' and '.join(told)} are both given", remedy=f"keep one of {', '.join(AMOUNTS)}"
         )
-    epochs = parse_count(words["epochs"], what="epochs") if words.get("epochs") else 1.0
+    epochs = 1.0 if words.get("epochs") is None else parse_count(words["epochs"], what="epochs")
     in_one = ", ".join(f"{spelt(n)} {unit}" for unit, n in work.items())
     each = [f"a step is one batch over all devices: {in_one}"] if in_one else []
     if not told:

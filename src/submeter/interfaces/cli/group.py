@@ -213,6 +213,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program's name; those of the process if None.
     """
+    code = _main(argv)
+    if argv is None:
+        _leave_threads(code)
+    return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process at once if somebody's module left threads that it would wait for.
+
+    Only a model that is counted runs code of others inside this process.
+    """
+    import threading
+
+    left = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if not left or "estimate" not in sys.argv:
+        return
+    sys.stdout.flush()
+    click.echo(f"submeter: a thread of the model still runs, {left[0].name}: left", err=True)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    """Run the command line, and tell what fails in two lines."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         # A terminal without ± and – still gets its numbers.
         sys.stdout.reconfigure(errors="replace")

@@ -222,7 +222,7 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
     from submeter.catalog.overlay import use_overrides
     from submeter.grid.place import resolve_place
     from submeter.grid.timezone import machine_timezone
-    from submeter.interfaces.planning import clock_here
+    from submeter.interfaces.planning import clock_here, provider_of
     from submeter.planning.deciding import decide
     from submeter.reporting.impacts import place_words
     from submeter.reporting.plans import Told
@@ -261,7 +261,7 @@ def decided(given: dict[str, Any]) -> "tuple[Decision, Told]":
         hours=given.get("off_peak") or "",
         price=given.get("price") or "",
         series=_files_of(given, made.plan.zone, home.code),
-        provider=_provider(given, loaded.settings.provider),
+        provider=provider_of(given, loaded.settings.provider),
     )
     made = structs.replace(made, plan=kept)
     notes = (home.note,) if home.note else ()
@@ -406,7 +406,9 @@ def _informed(
     given: dict[str, Any], site: "Site", place: "Zone", configured: str, span: tuple[float, float]
 ) -> "Site":
     """*site* with what a provider says of it now, and, at home, what the files tell."""
-    provider = _provider(given, configured)
+    from submeter.interfaces.planning import provider_of
+
+    provider = provider_of(given, configured)
     if given.get("live") and not provider:
         raise UsageError(
             "live data are wanted, and no provider is set",
@@ -424,13 +426,6 @@ def _informed(
             continue
         site = with_series(site, told_by(Path(path), place), *span)
     return site
-
-
-def _provider(given: dict[str, Any], configured: str) -> str:
-    """Who is asked; "" if nobody is."""
-    said = given.get("provider") or (configured if given.get("live") else "")
-    path = said.removeprefix("csv:")
-    return said if path == said else f"csv:{Path(path).absolute()}"
 
 
 def _files_of(given: dict[str, Any], zone: str, home: str) -> tuple[str, ...]:

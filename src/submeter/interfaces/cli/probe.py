@@ -103,6 +103,10 @@ def probe(length: str, given: Mapping[str, Any], *, as_json: bool, save: str | N
     if length_s < _LEAST_S:
         raise UsageError(f"{length} is too short to see a step", remedy=_EXAMPLE)
     unit, total = _asked(given)
+    if zone := given.get("zone") or given.get("region"):
+        from submeter.grid.place import resolve_place
+
+        resolve_place(argument=str(zone))  # before it runs: a record may be forgiven, a wish not
     outcome = _run(argv, length_s, given, quiet=as_json)
     view = _view(outcome, unit, total, given.get("epochs"))
     from submeter.records.figures import Missing

@@ -33,68 +33,68 @@ _OBJECTIVES: Final = {"clean": "carbon", "green": "carbon", "cheap": "cost"}
 _EXAMPLE: Final = "submeter run --when 22:30 -- python train.py"
 
 
+_OPTIONS: Final = (
+    click.option(
+        "--when",
+        metavar="WORDS",
+        help="Wait: a time (22:30, “in 2h”), a plan’s id, last-plan, or “cleanest, done by "
+        "08:00”.",
+    ),
+    click.option(
+        "--resume-plan",
+        metavar="[ID]",
+        is_flag=False,
+        flag_value=_LAST,
+        help="Go on with a plan whose waiting was ended.",
+    ),
+    click.option("--duration", metavar="TIME", help="How long the command works: 8h."),
+    click.option("--interruptible", is_flag=True, help="It may be paused and resumed."),
+    click.option(
+        "--pause-by",
+        type=click.Choice(["signal", "stop"]),
+        default="signal",
+        show_default=True,
+        help="Ask it for a checkpoint, or stop its processes where they are.",
+    ),
+    click.option(
+        "--pause-signal",
+        metavar="NAME",
+        default="USR1",
+        show_default=True,
+        help="The signal that asks it.",
+    ),
+    click.option(
+        "--pause-within",
+        metavar="TIME",
+        default="5min",
+        show_default=True,
+        help="It has so long for its checkpoint.",
+    ),
+    click.option("--min-slice", metavar="TIME", help="It works at least so long at a time."),
+    click.option("--checkpoint-cost", metavar="TIME", help="What each pause adds: 90s."),
+    click.option("--restart-cost", metavar="TIME", help="Time to be back at work: 60s."),
+    click.option("--power", metavar="POWER", help="What it draws at the wall: 3.2kW."),
+    click.option("--idle-power", metavar="POWER", help="What it draws while paused: 200W."),
+    click.option("--objective", metavar="WHAT", help="carbon, cost, 0.7*carbon+0.3*cost."),
+    click.option("--live", is_flag=True, help="Plan anew as the provider of the settings says."),
+    click.option(
+        "--series",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        help="Forecast from this past series, and plan anew as it grows.",
+    ),
+    click.option(
+        "--signal",
+        type=click.Choice(["average", "marginal", "both"]),
+        help="Of carbon; average if not given.",
+    ),
+)
+
+
 def when_options(command: F) -> F:
     """Add the options of waiting and pausing to *command*, which gets them by name."""
-    options = [
-        click.option(
-            "--when",
-            metavar="WORDS",
-            help="Wait: a time (22:30, “in 2h”), a plan’s id, last-plan, or “cleanest, done by "
-            "08:00”.",
-        ),
-        click.option(
-            "--resume-plan",
-            metavar="[ID]",
-            is_flag=False,
-            flag_value=_LAST,
-            help="Go on with a plan whose waiting was ended.",
-        ),
-        click.option("--duration", metavar="TIME", help="How long the command works: 8h."),
-        click.option("--interruptible", is_flag=True, help="It may be paused and resumed."),
-        click.option(
-            "--pause-by",
-            type=click.Choice(["signal", "stop"]),
-            default="signal",
-            show_default=True,
-            help="Ask it for a checkpoint, or stop its processes where they are.",
-        ),
-        click.option(
-            "--pause-signal",
-            metavar="NAME",
-            default="USR1",
-            show_default=True,
-            help="The signal that asks it.",
-        ),
-        click.option(
-            "--pause-within",
-            metavar="TIME",
-            default="5min",
-            show_default=True,
-            help="It has so long for its checkpoint.",
-        ),
-        click.option("--min-slice", metavar="TIME", help="It works at least so long at a time."),
-        click.option("--checkpoint-cost", metavar="TIME", help="What each pause adds: 90s."),
-        click.option("--restart-cost", metavar="TIME", help="Time to be back at work: 60s."),
-        click.option("--power", metavar="POWER", help="What it draws at the wall: 3.2kW."),
-        click.option("--idle-power", metavar="POWER", help="What it draws while paused: 200W."),
-        click.option("--objective", metavar="WHAT", help="carbon, cost, 0.7*carbon+0.3*cost."),
-        click.option(
-            "--live", is_flag=True, help="Plan anew as the provider of the settings says."
-        ),
-        click.option(
-            "--series",
-            "files",
-            multiple=True,
-            metavar="FILE",
-            help="Forecast from this past series, and plan anew as it grows.",
-        ),
-        click.option(
-            "--signal",
-            type=click.Choice(["average", "marginal", "both"]),
-            help="Of carbon; average if not given.",
-        ),
-    ]
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
