@@ -113,6 +113,15 @@ def test_the_line_says_until_when_and_why(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("ratio", [0.0, 0.004, -0.004])
+def test_a_saving_of_nothing_is_not_counted_down_to(ratio: float, tmp_path: Path) -> None:
+    saving = Figure(ratio, ratio, ratio, "ratio", basis_shares={Basis.MODELLED: 1.0})
+    plan = structs.replace(plan_of([(5 * H, 13 * H)]), expected_saving=saving)
+    with conducted(tmp_path, plan) as conductor:
+        line = waiting_line(conductor, Next(Do.WAIT, T0 + 5 * H), "UTC", keys=False)
+        assert line == "waits until 19:13 (in 5 h)"
+
+
 @pytest.mark.parametrize(
     ("ahead_h", "words"), [(1, "15:13"), (20, "Tue 10:13"), (24 * 9, "2026-09-30 14:13")]
 )

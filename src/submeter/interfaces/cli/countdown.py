@@ -148,7 +148,7 @@ def waiting_line(conductor: Conductor, step: Next, timezone: str, *, keys: bool)
         done = f"{write_duration(state.worked_s)} of {write_duration(plan.job.duration_s)}"
         parts.append(f"{done} done")
     saving = plan.expected_saving
-    if not paused and isinstance(saving, Figure):
+    if not paused and isinstance(saving, Figure) and round(100 * saving.value):
         parts.append(f"{-100 * saving.value:+.0f} % {plain(plan.objective)} expected")
     if keys:
         parts.append("Enter goes on, q ends it" if paused else "Enter starts now, q cancels")
