@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from submeter.errors import InfeasibleError, UsageError
@@ -227,6 +227,7 @@ def test_a_job_that_does_not_fit_is_told() -> None:
     battery=batteries,
     price=st.lists(st.floats(-0.3, 0.3), min_size=8, max_size=8),
 )
+@example(solar=[0.0] * 6, battery=Battery(1.0), price=[0.0] * 5 + [1.1e-308, 0.0, 0.0])
 @settings(max_examples=25, deadline=None)
 def test_negative_prices_do_not_fill_and_empty_a_battery_at_once(
     solar: list[float], battery: Battery, price: list[float]

@@ -28,6 +28,7 @@ from submeter.units import H_PER_YEAR, S_PER_H
 Ints = npt.NDArray[np.int64]
 _GAP: Final = 1e-6
 _MEAN: Final = 1e3  # cost of a kilowatt-hour is brought to: ties lie above the solver's tolerance
+_FREE: Final = 1e-9  # a cost per kWh that is none, in any unit
 _TIE: Final = 1e-6  # of the mean cost: between equal plans, the one that moves less energy
 _ELASTIC: Final = 1e4  # cost of a kilowatt-hour that breaks a limit, in means
 _BROKEN_KW: Final = 1e-6
@@ -229,7 +230,8 @@ def _flows(
 
 def _scale(per_kwh: Floats) -> float:
     """Factor by which costs are brought to a mean that the solver's tolerances fit."""
-    return _MEAN / (float(np.abs(per_kwh).mean()) or 1.0)
+    mean = float(np.abs(per_kwh).mean())
+    return _MEAN / mean if mean > _FREE else 1.0
 
 
 def _one_way_at_a_time(
