@@ -106,7 +106,7 @@ def _numbers(said: str) -> list[re.Match[str]]:
 
 
 def _only_number(claim: PublicClaim, said: str) -> re.Match[str] | None:
-    """The only number of *said* that is a percentage as the claimed one, or of its kind of unit."""
+    """The only number of *said* that is a percentage as the claimed, or in its kind of unit."""
     if claim.unit == "%":
         rows = [n for n in _numbers(said) if said[n.end() :].lstrip().startswith("%")]
     else:

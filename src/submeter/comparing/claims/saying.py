@@ -37,7 +37,7 @@ def spelled(text: str) -> str:
     """*text* with signs of comparison and minus in words, so that they outlast punctuation."""
     for sign, word in _SIGNS:
         text = text.replace(sign, word)
-    return re.sub(r"(?<![\w.,])[-−](?=\d)", " minus ", text)  # noqa: RUF001  # the true minus
+    return re.sub(r"(?<![\w.,])[-−](?=\d)", " minus ", text)
 
 
 def said_number(said: str, start: int, end: int, value: float, unit: str) -> Said:
