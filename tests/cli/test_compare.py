@@ -196,6 +196,8 @@ def test_the_words_of_the_json(stage: Stage, snapshot: SnapshotAssertion) -> Non
         (("compare", "digits", "larger-batch", "--metric", "f1"), "same work"),
         (("compare", "digits", "larger-batch", "--chart", "a.png"), "no drawing"),
         (("compare", "digits", "--models"), "asks about no run"),
+        (("compare", "--models", "--everyday"), "two tables"),
+        (("compare", "digits", "larger-batch", "--same-work", "--to", "nan"), "no value to reach"),
         (("compare", "--hardware", "h100"), "no work is named"),
         (("compare", "--work", "params=7B tokens=1T"), "no hardware is named"),
         (("compare", "--hardware", "h100", "--work", "digits"), "how much work"),

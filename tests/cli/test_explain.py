@@ -122,6 +122,8 @@ def test_operations_give_the_utilisation(kept: Stage, job: Job) -> None:
         (["nobody"], "nobody"),
         (["--project", "none"], "no run is of project"),
         (["--project", "thesis", "--timeline"], "no time line"),
+        (["train", "--project", "thesis"], "of all its runs"),
+        (["--project", "thesis", "--layers"], "no layers"),
         (["--chart", "a.docx"], "no chart in"),
         (["--chart", "no/such/folder/a.svg"], "cannot be written"),
         (["--flop", "much"], "says no operations"),

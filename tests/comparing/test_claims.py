@@ -142,6 +142,39 @@ def test_each_claim_is_recognised_by_its_own_words(claim: PublicClaim) -> None:
     assert found.value is None or found.value == pytest.approx(claim.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "id_", "value", "relation"),
+    [
+        ("training GPT-3 emitted 552 kg", "gpt3-tonnes", 0.552, None),
+        ("training GPT-3 emitted 552 kg of CO2", "gpt3-tonnes", 0.552, None),
+        ("training GPT-3 emitted 552 thousand kilograms of CO2", "gpt3-tonnes", 552, None),
+        ("GPT-3 emitted at least 100 tonnes", "gpt3-tonnes", 100, "at least"),
+        ("GPT-3 emitted > 100 tonnes", "gpt3-tonnes", 100, "at least"),
+        ("GPT-3 emitted less than 1,000 tonnes", "gpt3-tonnes", 1000, "at most"),
+        ("GPT-3 emitted no more than 1000 tonnes", "gpt3-tonnes", 1000, "at most"),
+        ("training gpt-4 used -5 GWh", "gpt4-energy", -5, None),
+        ("BLOOM emitted 30 to 50 tonnes", "bloom-tonnes", None, None),
+        ("BLOOM emitted between 30 and 50 tonnes", "bloom-tonnes", None, None),
+        ("immersion cuts cooling energy by over 95 %", "immersion-cooling", 95, "at least"),
+        ("a web search emits 0.2 grams", "search-seven-grams", 0.2, None),
+    ],
+)
+def test_unit_sign_and_relation_of_a_number_are_read(
+    text: str, id_: str, value: float | None, relation: str | None
+) -> None:
+    found = recognised(text, known_claims())
+    assert found is not None
+    assert found.claim.id == id_
+    assert found.value == (value if value is None else pytest.approx(value))
+    assert found.relation == relation
+    assert found.unread == (value is None)
+
+
+def test_a_record_nested_without_end_is_refused() -> None:
+    with pytest.raises(UsageError, match="nested too deeply"):
+        read_record("x=" + "[" * 5000 + "]" * 5000)
+
+
 @pytest.mark.parametrize("text", ["", "the sky is blue", "energy", "cars", "five"])
 def test_what_is_no_known_claim_is_none(text: str) -> None:
     assert recognised(text, known_claims()) is None

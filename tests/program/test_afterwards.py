@@ -10,7 +10,7 @@ import pytest
 import submeter
 from submeter.circumstances.reckoning import Asked, reckon
 from submeter.comparing.differences import Change
-from submeter.errors import SubmeterError, UsageError
+from submeter.errors import RunNotFoundError, SubmeterError, UsageError
 from submeter.records.runs import Run
 
 
@@ -99,6 +99,19 @@ def test_the_same_work_is_asked_for_by_name() -> None:
     change = made.same_work.per_unit[0].changes[1]
     assert isinstance(change, Change)
     assert change.ratio == pytest.approx(0.5)
+
+
+def test_a_run_that_was_measured_here_or_is_told_by_name_is_explained_and_compared() -> None:
+    with submeter.measure("first") as first:
+        pass
+    with submeter.measure("second") as second:
+        pass
+    assert submeter.explain(first).run_id == first.id
+    assert submeter.explain("first").tree == submeter.explain(first).tree
+    by_name = submeter.compare("first", second)
+    assert [column.label for column in by_name.comparison.columns] == ["first", "second"]
+    with pytest.raises(RunNotFoundError):
+        submeter.compare("first", "nobody")
 
 
 def test_one_run_given_by_place_has_nothing_beside_it() -> None:

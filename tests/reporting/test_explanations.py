@@ -17,7 +17,7 @@ from submeter.accounting.boundaries import footprint
 from submeter.explaining.timeline import stalls_of
 from submeter.explaining.tree import explained
 from submeter.explaining.use import Work, use_of
-from submeter.records.amounts import Amount
+from submeter.records.amounts import Amount, Term
 from submeter.records.explanations import Action, Branch, Explanation, Part, Waste, Withheld
 from submeter.records.figures import Basis, Figure, Missing
 from submeter.records.observations import Observations
@@ -130,6 +130,16 @@ def test_depth_cuts_the_tree(whole: Explanation, depth: int) -> None:
     lines = explained_words(whole, 80, depth=depth).splitlines()
     stems = [re.match(r"[│├└─ ]*", line) for line in lines if re.match(r"[│ ]*[├└]─", line)]
     assert max(len(m[0]) for m in stems if m) <= 3 * depth
+
+
+def test_many_small_branches_are_never_more_than_what_they_are_part_of() -> None:
+    whole = Amount.exact(100.0, Basis.MEASURED)
+    small = Amount(terms=(Term(0.05, Basis.MEASURED),), bound_low=0.05, bound_high=0.5)
+    phases = tuple(Branch(f"p{i}", "phase", small) for i in range(1000))
+    large = Branch("train", "phase", Amount.exact(50.0, Basis.MEASURED))
+    tree = Branch("at the wall", "wall", whole, children=(large, *phases))
+    said = explained_words(Explanation(name="many", run_id="", tree=tree), 80)
+    assert re.search(r"1000 smaller +≤ 100 J +50 %", said), said
 
 
 def test_the_document_sums_at_each_level(whole: Explanation) -> None:

@@ -58,43 +58,52 @@ def footprint(
         "price": price,
     }
     asked = [question for _, question in asked_of(given)]
-    return reckoned(_record(run), asked[0] if asked else AS_IT_WAS)
+    return reckoned(record_of(run), asked[0] if asked else AS_IT_WAS)
 
 
-def _record(run: Run | MeasuredRun) -> Run:
-    """Give the record of *run*.
+def record_of(run: Run | MeasuredRun | str) -> Run:
+    """Give the record of *run*, or of the kept one that is called so.
 
     Raises
     ------
     UsageError
         If it has none yet.
+    RunNotFoundError
+        If none is called so.
     """
     from submeter.errors import UsageError
     from submeter.records.runs import Run
 
+    if isinstance(run, str):
+        from submeter.interfaces.cli.lookup import look_up
+
+        return look_up(run).run
     found = run if isinstance(run, Run) else getattr(run, "run", None)
     if isinstance(found, Run):
         return found
     why = getattr(found, "why", f"a {type(run).__name__} is no run")
-    raise UsageError(f"there is nothing to reckon with: {why}", remedy="footprint(run) after it")
+    raise UsageError(
+        f"there is nothing to reckon with: {why}", remedy="ask when it is over, or by name"
+    )
 
 
 @overload
 def compare(*, width: int = ..., **columns: Footprint | Run | MeasuredRun) -> str: ...
 @overload
 def compare(
-    first: Run | MeasuredRun,
-    second: Run | MeasuredRun,
-    *others: Run | MeasuredRun,
+    first: Run | MeasuredRun | str,
+    second: Run | MeasuredRun | str,
+    *others: Run | MeasuredRun | str,
     by: str | Sequence[str] = ...,
     same_work: bool = ...,
     metric: str = ...,
     target: float | None = ...,
 ) -> Compared: ...
-def compare(*runs: Run | MeasuredRun, width: int = WIDTH, **given: Any) -> str | Compared:
+def compare(*runs: Run | MeasuredRun | str, width: int = WIDTH, **given: Any) -> str | Compared:
     """Runs beside each other: what is different about them, and what that did.
 
-    The first run is what the others are compared with. Given by name instead, footprints stand
+    The first run is what the others are compared with; a kept run may be told by its id, its name
+    or ``last``. Given by name instead, footprints stand
     side by side, each under its name (an underscore is written as a space), and what comes back
     is the table; a run is taken as it was.
 
@@ -124,7 +133,7 @@ def compare(*runs: Run | MeasuredRun, width: int = WIDTH, **given: Any) -> str |
 
     by = given.pop("by", ())
     ways = by.split(",") if isinstance(by, str) else by
-    pairs = [(run, reckoned(run)) for run in map(_record, runs)]
+    pairs = [(run, reckoned(run)) for run in map(record_of, runs)]
     return compare_runs(pairs, by=[way.strip() for way in ways if way.strip()], **given)
 
 

@@ -16,6 +16,7 @@ from submeter.records.runs import Run
 
 if TYPE_CHECKING:
     from submeter.explaining.use import Work
+    from submeter.interfaces.program import MeasuredRun
     from submeter.records.footprints import Footprint
     from submeter.records.observations import Observations
 
@@ -30,13 +31,13 @@ class Explained(msgspec.Struct, frozen=True):
     observations: "Observations"
 
 
-def explain(run: Run | str = "last") -> Explanation:
+def explain(run: "Run | MeasuredRun | str" = "last") -> Explanation:
     """Why *run* used what it used: its joules as a tree, its waste, what to try.
 
     Parameters
     ----------
     run
-        A `Run`, an id or its beginning, a name, or ``last``.
+        A `Run`, what `measure` gave once it is over, an id or its beginning, a name, or ``last``.
 
     Returns
     -------
@@ -45,8 +46,8 @@ def explain(run: Run | str = "last") -> Explanation:
 
     Raises
     ------
-    RunNotFoundError
-        If there is no such run.
+    RunNotFoundError, UsageError
+        If there is no such run, or it goes on.
 
     Examples
     --------
@@ -55,11 +56,9 @@ def explain(run: Run | str = "last") -> Explanation:
     >>> [(b.name, b.energy.value) for b in why.tree.children]  # doctest: +SKIP
     [('facility overhead', 0.6e6), ('node', 3.0e6)]
     """
-    if isinstance(run, str):
-        from submeter.interfaces.cli.lookup import look_up
+    from submeter.interfaces.afterwards import record_of
 
-        run = look_up(run).run
-    return explained_run(run).explanation
+    return explained_run(record_of(run)).explanation
 
 
 def explained_run(run: Run, *, home: Path | None = None, work: "Work | None" = None) -> Explained:

@@ -4,6 +4,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from submeter.explaining.gathering import gathered
 from submeter.records.amounts import Amount, sum_amounts
 from submeter.records.explanations import Action, Branch, Explanation, Stall, Use, Waste
@@ -151,7 +153,7 @@ def _grow(
             _grow(rows, child, _under(here)[:-3], whole, depth - 1, smallest)
     if rest:
         named = f"{len(rest)} smaller" if len(rest) > 1 else rest[0].name
-        energy = sum_of(rest)
+        energy = _within(sum_of(rest), branch.energy)
         made = Branch(named, "unattributed" if len(rest) > 1 else rest[0].kind, energy)
         rows.append(_Row(stem + "└─ ", made, _part(made, whole), ()))
 
@@ -176,6 +178,14 @@ def sum_of(branches: Iterable[Branch]) -> Amount | Missing:
     """Energy of *branches* together."""
     known = [b.energy for b in branches if isinstance(b.energy, Amount)]
     return sum_amounts(known) if known else Missing("not known")
+
+
+def _within(part: Amount | Missing, whole: Amount | Missing) -> Amount | Missing:
+    """*part* with hard bounds that reach no further than *whole*: those of many parts add up."""
+    if isinstance(part, Missing) or isinstance(whole, Missing):
+        return part
+    beyond = part.figure("J").high - whole.figure("J").high
+    return msgspec.structs.replace(part, bound_high=max(0.0, part.bound_high - max(0.0, beyond)))
 
 
 def _joules(branch: Branch) -> float:

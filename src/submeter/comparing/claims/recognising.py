@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from submeter.comparing.claims.records import PublicClaim
+from submeter.comparing.claims.records import PublicClaim, Relation
+from submeter.comparing.claims.saying import of_kind, said_number, spelled
 
 NUMBER_WORD: Final = "{number}"
 NEAR: Final = 3
@@ -15,7 +16,7 @@ _COUNTS: Final = {word: float(n) for n, word in enumerate(_UP_TO_TWELVE.split())
 _WORDS: Final = _COUNTS | {"half": 0.5, "twenty": 20.0, "fifty": 50.0, "hundred": 100.0}
 _LARGE: Final = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
 _NUMBER: Final = (
-    r"(?P<number>\d[\d ,  ]*(?:\.\d+)?|" + "|".join(_WORDS) + r")"
+    r"(?P<number>\d(?:[\d ,  ]*\d)?(?:\.\d+)?|" + "|".join(_WORDS) + r")"
     r"(?: (?P<large>thousand|million|billion))?"
 )
 _SMALL: Final = (
@@ -28,12 +29,15 @@ _IDLE: Final = frozenset(_SMALL.split())
 class Recognised(NamedTuple):
     """A known claim that a text means, and the number that it says instead.
 
-    ``unread`` tells that the text has numbers of which none was understood as the claimed one.
+    The value is in the unit of the claim. ``unread`` tells that the text has numbers of which none
+    was understood as the claimed one. ``relation`` is what the text says of it, such as "at
+    least"; None if it says nothing, and the claim's own counts.
     """
 
     claim: PublicClaim
     value: float | None
     unread: bool = False
+    relation: Relation | None = None
 
 
 def recognised(text: str, known: Iterable[PublicClaim]) -> Recognised | None:
@@ -42,7 +46,7 @@ def recognised(text: str, known: Iterable[PublicClaim]) -> Recognised | None:
     Of several that match, the one with most words is meant. None if none matches, or if several
     have as many words in common.
     """
-    said = flat(text)
+    said = flat(spelled(text))
     rows = list(known)
     best: tuple[int, Recognised] | None = None
     for claim in rows:
@@ -50,7 +54,7 @@ def recognised(text: str, known: Iterable[PublicClaim]) -> Recognised | None:
             found = _matched(pattern, said)
             size = len(pattern.split())
             if found is not None and (best is None or size > best[0]):
-                best = size, _read(claim, number_in(found), said)
+                best = size, _read(claim, found, said)
     if best is not None:
         return best[1]
     scored = sorted(((_alike(said, c), i) for i, c in enumerate(rows)), reverse=True)[:2]
@@ -82,13 +86,32 @@ def number_in(found: re.Match[str]) -> float | None:
     return value * _LARGE.get(found["large"] or "", 1.0)
 
 
-def _read(claim: PublicClaim, value: float | None, said: str) -> Recognised:
-    """Take the only percentage of a text for the claimed one, where no pattern had a number."""
-    percentages = re.findall(r"(\d+(?:\.\d+)?) ?%", said)
-    if value is None and claim.unit == "%" and len(percentages) == 1:
-        value = float(percentages[0])
-    told = set(re.findall(r"\d+(?:\.\d+)?", said))
-    return Recognised(claim, value, value is None and not told <= _digits(claim))
+def _read(claim: PublicClaim, found: re.Match[str] | None, said: str) -> Recognised:
+    """Read the number of a pattern, else the only one of a text in a unit of the claimed kind."""
+    value = None if found is None else number_in(found)
+    if found is None or value is None:
+        found = _only_number(claim, said)
+        value = None if found is None else number_in(found)
+    if found is None or value is None:
+        told = set(re.findall(r"\d+(?:\.\d+)?", said))
+        alike = [n for n in _numbers(said) if of_kind(said, n.end(), claim.unit)]
+        return Recognised(claim, None, len(alike) > 1 or not told <= _digits(claim))
+    end = found.end("large") if found["large"] else found.end("number")
+    meant = said_number(said, found.start("number"), end, value, claim.unit)
+    return Recognised(claim, meant.value, meant.value is None, meant.relation)
+
+
+def _numbers(said: str) -> list[re.Match[str]]:
+    return list(re.finditer(rf"\b{_NUMBER}", said))
+
+
+def _only_number(claim: PublicClaim, said: str) -> re.Match[str] | None:
+    """The only number of *said* that is a percentage as the claimed, or in its kind of unit."""
+    if claim.unit == "%":
+        rows = [n for n in _numbers(said) if said[n.end() :].lstrip().startswith("%")]
+    else:
+        rows = [n for n in _numbers(said) if of_kind(said, n.end(), claim.unit)]
+    return rows[0] if len(rows) == 1 else None
 
 
 def _digits(claim: PublicClaim) -> set[str]:

@@ -82,6 +82,9 @@ def read_record(text: str, name: str = "") -> PublicClaim:
         found = msgspec.toml.decode(text, type=PublicClaim)
     except (msgspec.DecodeError, ValueError) as exc:
         raise UsageError(f"{name or 'the record'} is no claim: {exc}", remedy=REMEDY) from exc
+    except RecursionError as exc:  # the reader of TOML calls itself for each bracket
+        why = "it is nested too deeply"
+        raise UsageError(f"{name or 'the record'} is no claim: {why}", remedy=REMEDY) from exc
     wrong = _wrong(found)
     if wrong:
         raise UsageError(f"{name or 'the record'} is no claim: {wrong}", remedy=REMEDY)

@@ -96,6 +96,8 @@ def check(*, words: tuple[str, ...], run_ref: str | None, show_all: bool, as_jso
 
 def _asked(words: tuple[str, ...]) -> "tuple[PublicClaim, float | None, str]":
     """The claim that is meant, the number that was said instead of its own, and a note."""
+    import msgspec
+
     from submeter.comparing.claims.finding import known_claims
     from submeter.comparing.claims.formulas import short
     from submeter.comparing.claims.recognising import nearest, recognised
@@ -119,13 +121,17 @@ def _asked(words: tuple[str, ...]) -> "tuple[PublicClaim, float | None, str]":
             remedy=f"{ways}submeter claim --list, or give a record in TOML",
         )
     note = f"taken as: {found.claim.claim} ({found.claim.id})"
-    if found.value is not None and found.value != found.claim.value:
-        note += f", with your {short(found.value)}"
+    claim = found.claim
+    relation = claim.relation if found.relation is None else found.relation
+    if found.value is not None and (found.value, relation) != (claim.value, claim.relation):
+        words_of_it = "" if found.relation is None else f"{relation} "
+        unit = "" if claim.unit == "1" else f" {claim.unit}"
+        note += f", with your {words_of_it}{short(found.value)}{unit}"
     if found.unread:
         note += (
             f"; the number is that claim's {short(found.claim.value)}, yours was not understood"
         )
-    return found.claim, found.value, note
+    return msgspec.structs.replace(claim, relation=relation), found.value, note
 
 
 def _is_file(text: str) -> bool:

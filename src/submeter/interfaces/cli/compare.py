@@ -5,6 +5,7 @@
 ``--everyday`` in ``compare_everyday.py``.
 """
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from submeter.errors import UsageError
 from submeter.interfaces.cli.lookup import complete_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from submeter.interfaces.comparing import Compared
     from submeter.records.footprints import Footprint
@@ -82,6 +83,7 @@ def compare(
       submeter compare --hardware v100,a100,h100,cpu --work "params=7B tokens=2T"
     """  # noqa: D301  # \b keeps click from refilling the examples
     _check_chart(chart)
+    _refuse_two(given)
     if given["models"]:
         _refuse_runs(runs, "--models")
         from submeter.interfaces.cli.compare_models import compare_models
@@ -116,6 +118,15 @@ def compare(
         chart=chart,
         as_json=as_json,
     )
+
+
+def _refuse_two(given: "Mapping[str, Any]") -> None:
+    """Each of these makes a table of its own; the second would be left out without a word."""
+    asked = [f"--{name}" for name in ("models", "hardware", "everyday") if given[name]]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} are two tables", remedy="ask for one at a time")
+    if given["target"] is not None and not math.isfinite(given["target"]):
+        raise UsageError(f"--to {given['target']} is no value to reach", remedy="--to 0.9")
 
 
 def write_chart(text: str, file: str) -> None:

@@ -89,6 +89,8 @@ def explain(
 
     if chart is not None and chart.suffix.lower().lstrip(".") not in _CHARTS:
         raise UsageError(f"there is no chart in “{chart.suffix}”", remedy="--chart joules.svg")
+    if project is not None:
+        _refuse_beside_project(run, layers=layers or calibrate_layers)
     width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
     if layers or calibrate_layers:
         _layers(run, width, as_json=as_json, chart=chart, calibrates=calibrate_layers)
@@ -125,6 +127,14 @@ def explain(
         from submeter.interfaces.cli.explain_layers import write_icicle
 
         write_icicle(chart, found.tree, found.name)
+
+
+def _refuse_beside_project(run: str, *, layers: bool) -> None:
+    """A project is of all its runs; a run or its layers would be left out without a word."""
+    if run != "last":
+        raise UsageError(f"--project is of all its runs, and {run} is one", remedy="ask for one")
+    if layers:
+        raise UsageError("a project has no layers", remedy="submeter explain RUN --layers")
 
 
 def _layers(run: str, width: int, *, as_json: bool, chart: Path | None, calibrates: bool) -> None:
