@@ -125,14 +125,14 @@ def test_slurm_does_not_remove_a_job_that_starts_some_minutes_late(
     jobs = re.findall(r"sbatch --parsable (.*?) <<", text) or [
         " ".join(re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE))
     ]
-    for job, (start_h, _) in zip(jobs, hours, strict=True):
-        found = directives(job.split())
+    every = [directives(job.split()) for job in jobs]
+    for found, (start_h, _) in zip(every, hours, strict=True):
         start = datetime.fromtimestamp(NOW + start_h * H, UTC)
         start = start.astimezone(ZoneInfo("Europe/Berlin"))
         deadline = datetime.fromisoformat(found["deadline"]).replace(tzinfo=start.tzinfo)
         assert start + timedelta(minutes=int(found["time-min"]) + 5) <= deadline
         assert int(found["time-min"]) <= int(found["time"])
-    assert int(found["time-min"]) >= (hours[-1][1] - hours[-1][0]) * 60
+    assert int(every[-1]["time-min"]) >= (hours[-1][1] - hours[-1][0]) * 60
 
 
 @pytest.mark.parametrize("hours", [((12, 20),), ((1, 4), (15, 20))])
