@@ -93,6 +93,7 @@ def compare(*, width: int = ..., **columns: Footprint | Run | MeasuredRun) -> st
 def compare(
     first: Run | MeasuredRun | str,
     second: Run | MeasuredRun | str,
+    /,
     *others: Run | MeasuredRun | str,
     by: str | Sequence[str] = ...,
     same_work: bool = ...,
