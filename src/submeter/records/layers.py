@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 LAYERS_SCHEMA: Final = 1
+BUDGET_RATIO: Final = 0.02  # most that looking may cost of the time of the steps, unless asked
 
 Part = Literal["forward", "backward", "recomputation", "evaluation", "step"]
 OperatorClass = Literal["compute", "memory", "communication", "waiting"]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers in words: which took how much of a step, and what it rests on."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from submeter.explaining.layers import ASSUMED, LayerShare, LayerShares, is_surer
-from submeter.records.layers import LayerCalibration
+from submeter.records.layers import BUDGET_RATIO, LayerCalibration
 from submeter.reporting.numbers import write, write_count, write_duration, write_ratio
 from submeter.reporting.text import cut, fill, fitted, plain
 
@@ -90,6 +91,12 @@ def how_words(found: LayerShares) -> list[str]:
     many = "" if found.processes == 1 else f" of {found.processes} processes"
     seen = f"{write_count(found.sampled)} of {write_count(found.seen)} steps{many} were looked at"
     words = [f"{seen}; that cost {write_ratio(found.overhead_ratio)} of their time"]
+    if found.overhead_ratio > BUDGET_RATIO:
+        enough = math.ceil(found.seen * found.overhead_ratio / BUDGET_RATIO)
+        words.append(
+            f"so few steps cannot carry a look: over {write_count(enough)} of them it would be "
+            f"{write_ratio(BUDGET_RATIO)}"
+        )
     powers = found.powers.values()
     if powers and all(p.source == ASSUMED for p in powers):
         words.append("power by class is assumed: submeter explain --calibrate-layers measures it")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from submeter.errors import UsageError
+from submeter.records.layers import BUDGET_RATIO
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,7 +29,6 @@ __all__ = ["DOOR", "VARIABLE", "Layers", "ask_for_layers", "layers", "start_in_r
 
 DOOR: Final = Path(__file__).parent / "door"
 VARIABLE: Final = "SUBMETER_LAYERS"
-BUDGET_RATIO: Final = 0.02
 
 _active: list[Sampler] = []  # at most one in a process
 

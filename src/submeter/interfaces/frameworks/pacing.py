@@ -12,11 +12,10 @@ import statistics
 from collections import deque
 from typing import Final, Literal
 
-from submeter.records.layers import Steps
+from submeter.records.layers import BUDGET_RATIO, Steps
 
-__all__ = ["BUDGET_RATIO", "Pace"]
+__all__ = ["Pace"]
 
-BUDGET_RATIO: Final = 0.02
 AIM: Final = 0.4  # of the budget, so that it holds where the estimate is off
 ONCE: Final = 0.8  # of the budget, for what is done but once
 PAIRS: Final = 15  # sampled steps whose extra time tells more than the hooks' own clock

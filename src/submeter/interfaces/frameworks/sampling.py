@@ -24,9 +24,16 @@ from torch.optim.optimizer import (
 
 from submeter.interfaces.frameworks.clocks import BoardClock, Clock, ProcessorClock
 from submeter.interfaces.frameworks.naming import Names, spec_of
-from submeter.interfaces.frameworks.pacing import BUDGET_RATIO, Pace
+from submeter.interfaces.frameworks.pacing import Pace
 from submeter.interfaces.frameworks.windows import Owner, Window
-from submeter.records.layers import DATA, LayerProfile, LayerSpec, LayerTime, LayerWork
+from submeter.records.layers import (
+    BUDGET_RATIO,
+    DATA,
+    LayerProfile,
+    LayerSpec,
+    LayerTime,
+    LayerWork,
+)
 from submeter.running import joined
 
 __all__ = ["Sampler", "compiles"]
