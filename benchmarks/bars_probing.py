@@ -54,14 +54,15 @@ def varied_trainings(options: Options) -> Outcome:
         return absent("not measured here yet: python -m benchmarks.probing --real 30")
     rows = probing.by_the_others(bare)
     held = sum(row.held for row in rows)
-    within = sum(abs(row.error_ratio) <= 0.1 for row in rows)
-    median = statistics.median(abs(row.error_ratio) for row in rows)
+    errors = sorted(abs(row.error_ratio) for row in rows)
+    within = sum(error <= 0.1 for error in errors)
     figure = (
         f"{len(rows)} trainings in CPU time: {held} held, with the doubt by neighbours that the "
         f"others ask for ({sum(row.held for row in bare)} without it); median error "
-        f"{100 * median:.1f} %, {within} within 10 % (as kept)"
+        f"{100 * statistics.median(errors):.1f} %, {within} within 10 % (as kept)"
     )
-    return Outcome(figure, len(rows) >= 30 and probing.plausible(held, len(rows)))
+    nine = errors[max(0, round(0.9 * len(errors)) - 1)]
+    return Outcome(figure, len(rows) >= 30 and nine <= 0.1 and probing.plausible(held, len(rows)))
 
 
 BARS = (
@@ -70,5 +71,5 @@ BARS = (
         on_the_fake_machine,
     ),
     Bar("30 s and a tenth foretell the ten-minute language model within 10 %", ten_minutes),
-    Bar("intervals after a tenth hold over 30 varied trainings", varied_trainings),
+    Bar("a tenth foretells 30 varied trainings within 10 %, intervals hold", varied_trainings),
 )

@@ -4,7 +4,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks.wasteful_machine import Piece
 from benchmarks.wasteful_runs import Maker, Runs, Shape, plain
 
 CLEAN: Final = range(60, 80)
@@ -91,12 +90,7 @@ def _in_step(seed: int) -> Runs:
         for _ in range(s.steps):
             own_s = [s.step_s * max(0.7, s.rng.gauss(1, 0.02)) for _ in range(s.ranks)]
             end_s = max(own_s) + 0.006
-            for rank, row in enumerate(m.script.pieces):
-                row.append(Piece("train", m.t_s, m.t_s + own_s[rank], s.train_w))
-                row.append(Piece("sync", m.t_s + own_s[rank], m.t_s + end_s, 150.0))
-            m.advance(end_s, s.cpu_w, s.cores * s.ranks)
-            m.step += 1
-            m.logged()
+            m.joint_step(own_s, end_s, 150.0)
         m.evaluate()
         m.quality(epoch)
         m.save()

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from benchmarks.scripting import START_S, UTC_NS, at_ns, flushed, read
 from submeter.metering.settle import settle_folder
-from submeter.records.figures import Missing
 from submeter.records.frames import (
     End,
     Frame,
@@ -21,22 +21,15 @@ from submeter.records.frames import (
     PathName,
     SensorHead,
     Started,
-    Ticks,
     Use,
-    delta_encode,
-    gappy_delta_encode,
 )
 from submeter.records.runs import Run
 from submeter.sensors import Discovery, Roots, discover
 from submeter.storing.journal import JournalWriter
 from submeter.testing import FakeMachine
 from submeter.testing.waveforms import PULSES, Part, Waveform, constant
-from submeter.units import NS_PER_S, s_to_ns
+from submeter.units import s_to_ns
 
-UP_NS: Final = 1000 * NS_PER_S
-UTC_NS: Final = 1_795_000_000 * NS_PER_S
-READ_NS: Final = 20_000
-START_S: Final = 5.0373  # of no sensor's period a multiple
 PID: Final = 7
 IDLE_W: Final = 80.0  # of the board, which tells no utilisation below it
 
@@ -143,7 +136,7 @@ def _meter(
 ) -> None:
     machine.at(START_S)
     roots = Roots(sys=machine.sys, proc=machine.proc, nvml=True)
-    found = discover(roots, now_ns=lambda: _t(machine.t_s))
+    found = discover(roots, now_ns=lambda: at_ns(machine.t_s))
     journal = JournalWriter(folder / "journal")
     try:
         journal.append(*_frames(machine, found, phases, length_s, interval_s), sync=True)
@@ -163,14 +156,14 @@ def _frames(
     paths = [p.path for p in phases]
     frames += [PathName(i, PID, path) for i, path in enumerate(paths) if path]
     columns = _columns(found)
-    _read(found, columns)
-    frames += _flushed(columns, [START_S])
-    frames.append(Started(_t(START_S)))
+    read(found, columns)
+    frames += flushed(columns, [START_S])
+    frames.append(Started(at_ns(START_S)))
     before_s, second = START_S, list[float]()
     for i in range(1, round(length_s / interval_s) + 1):
         now_s = START_S + min(length_s, i * interval_s)
         machine.at(now_s)
-        _read(found, columns)
+        read(found, columns)
         second.append(now_s)
         rows = []
         for place, phase in enumerate(phases):
@@ -178,19 +171,19 @@ def _frames(
             count = _entries(phases, place, before_s, now_s)
             if phase.path and (wall_ns > 0 or count):
                 rows.append(Occupied(place, wall_ns, wall_ns, count))
-        frames.append(Occupancy(_t(now_s), rows))
+        frames.append(Occupancy(at_ns(now_s), rows))
         before_s = now_s
         if now_s - second[0] > 1 - 1.5 * interval_s or i == round(length_s / interval_s):
-            frames += _flushed(columns, second)
-            frames.append(Use(_t(now_s)))
+            frames += flushed(columns, second)
+            frames.append(Use(at_ns(now_s)))
             second = []
     # the boards' counters move within a tenth of a second: the collector awaits that, too
     for i in range(1, 61):
         machine.at(START_S + length_s + 0.002 * i)
-        _read(found, columns)
+        read(found, columns)
         second.append(START_S + length_s + 0.002 * i)
-    frames += _flushed(columns, second)
-    frames.append(End(_t(START_S + length_s), "finished", 0))
+    frames += flushed(columns, second)
+    frames.append(End(at_ns(START_S + length_s), "finished", 0))
     return frames
 
 
@@ -198,30 +191,10 @@ def _columns(found: Discovery) -> list[list[list[int | None]]]:
     return [[[] for _ in s.channels] for s in found.sensors]
 
 
-def _read(found: Discovery, columns: list[list[list[int | None]]]) -> None:
-    for sensor, rows in zip(found.sensors, columns, strict=True):
-        for row, value in zip(rows, sensor.read(), strict=True):
-            row.append(None if isinstance(value, Missing) else value)
-
-
-def _flushed(columns: list[list[list[int | None]]], times: Sequence[float]) -> list[Frame]:
-    coded = delta_encode([_t(t) for t in times])
-    frames: list[Frame] = []
-    for place, rows in enumerate(columns):
-        frames.append(Ticks(place, list(coded), READ_NS, [gappy_delta_encode(r) for r in rows]))
-        for row in rows:
-            row.clear()
-    return frames
-
-
-def _t(t_s: float) -> int:
-    return UP_NS + s_to_ns(t_s)
-
-
 def _head(found: Discovery, interval_s: float) -> Head:
     return Head(
         schema=1, run_id="20261124-000000-0000", generation=0, host="fake", boot_id="fake",
-        collector_pid=1, leader_pid=2, utc_ns=UTC_NS, t_ns=_t(START_S), interval_s=interval_s,
+        collector_pid=1, leader_pid=2, utc_ns=UTC_NS, t_ns=at_ns(START_S), interval_s=interval_s,
         devices=found.devices,
         sensors=tuple(SensorHead(s.device.id, tuple(s.channels)) for s in found.sensors),
     )  # fmt: skip

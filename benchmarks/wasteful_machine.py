@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from benchmarks.scripting import START_S, UTC_NS, at_ns, flushed, read
 from submeter.collecting.marks import MarksWriter
 from submeter.metering.settle import settle_folder
 from submeter.records.devices import DeviceKind
@@ -27,10 +28,7 @@ from submeter.records.frames import (
     Process,
     SensorHead,
     Started,
-    Ticks,
     Use,
-    delta_encode,
-    gappy_delta_encode,
 )  # fmt: skip
 from submeter.records.observations import Observations
 from submeter.records.runs import Run
@@ -43,10 +41,6 @@ from submeter.testing.nvml import Board, BoardProcess
 from submeter.testing.waveforms import Waveform, constant, step
 from submeter.units import NS_PER_S, PPM, s_to_ns
 
-UP_NS: Final = 1000 * NS_PER_S
-UTC_NS: Final = 1_795_000_000 * NS_PER_S
-READ_NS: Final = 20_000
-START_S: Final = 5.0373  # of no sensor's period a multiple
 BEFORE_S: Final = 0.25  # how far a board's sensors look back
 EDGES: Final = 15  # parts that a board can be told beside its level
 DRAM_W: Final = 8.0
@@ -228,7 +222,7 @@ def _meter(
 ) -> None:
     _show(machine, boards, START_S)
     roots = Roots(sys=machine.sys, proc=machine.proc, nvml=bool(boards))
-    found = discover(roots, now_ns=lambda: _t(machine.t_s))
+    found = discover(roots, now_ns=lambda: at_ns(machine.t_s))
     journal = JournalWriter(folder / "journal")
     try:
         journal.append(*_frames(machine, boards, found, script, interval_s), sync=True)
@@ -239,7 +233,7 @@ def _meter(
 
 
 def _log(folder: Path, script: Script) -> None:
-    now = [_t(START_S)]
+    now = [at_ns(START_S)]
     writers = {
         rank: MarksWriter(
             folder / f"marks.{100 + rank}", _process(rank, script), now_ns=lambda: now[0]
@@ -247,7 +241,7 @@ def _log(folder: Path, script: Script) -> None:
         for rank in range(len(script.pieces))
     }
     for said in script.said:
-        now[0] = _t(START_S + said.at_s)
+        now[0] = at_ns(START_S + said.at_s)
         writers[said.rank].log(said.values, step=said.step, work=said.work)
     for writer in writers.values():
         writer.close()
@@ -256,7 +250,7 @@ def _log(folder: Path, script: Script) -> None:
 def _process(rank: int, script: Script) -> Process:
     several = len(script.pieces) > 1
     return Process(
-        100 + rank, _t(START_S), rank if several else None, rank if several else None,
+        100 + rank, at_ns(START_S), rank if several else None, rank if several else None,
         len(script.pieces) if several else None,
     )  # fmt: skip
 
@@ -308,31 +302,31 @@ def _frames(
         lanes.append(_Occupied([p for p in row if p.path in named], named))
         index += len(paths)
     columns: list[list[list[int | None]]] = [[[] for _ in s.channels] for s in found.sensors]
-    _read(found, columns)
-    frames += [*_flushed(columns, [START_S]), Started(_t(START_S))]
+    read(found, columns)
+    frames += [*flushed(columns, [START_S]), Started(at_ns(START_S))]
     before_s, second = 0.0, list[float]()
     count = math.ceil(script.length_s / interval_s)
     for i in range(1, count + 1):
         at_s = min(script.length_s, i * interval_s)
         _weather(boards, script, at_s)
         _show(machine, boards, START_S + at_s)
-        _read(found, columns)
+        read(found, columns)
         second.append(START_S + at_s)
         rows = [r for lane in lanes for r in lane.until(before_s, at_s)]
-        frames.append(Occupancy(_t(START_S + at_s), rows))
+        frames.append(Occupancy(at_ns(START_S + at_s), rows))
         before_s = at_s
         if START_S + at_s - second[0] > 1 - 1.5 * interval_s or i == count:
-            frames += _flushed(columns, second)
+            frames += flushed(columns, second)
             frames.append(_use(found, tree, pids, START_S + at_s))
             second = []
     for i in range(1, 13):  # the boards' counters move within a tenth of a second
         at_s = START_S + script.length_s + 0.01 * i
         _show(machine, boards, at_s)
-        _read(found, columns)
+        read(found, columns)
         second.append(at_s)
     code = 0 if script.status == "finished" else 1
-    return [*frames, *_flushed(columns, second),
-            End(_t(START_S + script.length_s), script.status, code)]  # fmt: skip
+    return [*frames, *flushed(columns, second),
+            End(at_ns(START_S + script.length_s), script.status, code)]  # fmt: skip
 
 
 def _weather(boards: list[tuple[Board, Level]], script: Script, at_s: float) -> None:
@@ -360,35 +354,16 @@ def _use(found: Discovery, tree: ProcessTree, pids: list[int], t_s: float) -> Us
             held = sorted({r for p in tenancy.pids if (r := tree.rank_of(p)) is not None})
             if held:
                 ranks[name] = held
-    return Use(_t(t_s), tree.rank_cpu_ns(), shares, ranks, how)
-
-
-def _read(found: Discovery, columns: list[list[list[int | None]]]) -> None:
-    for sensor, rows in zip(found.sensors, columns, strict=True):
-        for row, value in zip(rows, sensor.read(), strict=True):
-            row.append(None if isinstance(value, Missing) else value)
-
-
-def _flushed(columns: list[list[list[int | None]]], times: Sequence[float]) -> list[Frame]:
-    coded = delta_encode([_t(t) for t in times])
-    frames: list[Frame] = []
-    for place, rows in enumerate(columns):
-        frames.append(Ticks(place, list(coded), READ_NS, [gappy_delta_encode(r) for r in rows]))
-        for row in rows:
-            row.clear()
-    return frames
-
-
-def _t(t_s: float) -> int:
-    return UP_NS + s_to_ns(t_s)
+    return Use(at_ns(t_s), tree.rank_cpu_ns(), shares, ranks, how)
 
 
 def _head(found: Discovery, script: Script, interval_s: float) -> Head:
     return Head(
         schema=1, run_id=f"20261124-{script.number:06d}-0000", generation=0, host="fake",
         boot_id="fake", collector_pid=1, leader_pid=100,
-        utc_ns=UTC_NS + script.number * 3600 * NS_PER_S, t_ns=_t(START_S), interval_s=interval_s,
-        name=script.name, command=script.command, tags=script.tags, code=script.code,
+        utc_ns=UTC_NS + script.number * 3600 * NS_PER_S, t_ns=at_ns(START_S),
+        interval_s=interval_s, name=script.name, command=script.command, tags=script.tags,
+        code=script.code,
         machine=dict(found.machine), project="scripted", place={"pue": "1.2"},
         devices=found.devices,
         sensors=tuple(SensorHead(s.device.id, tuple(s.channels)) for s in found.sensors),

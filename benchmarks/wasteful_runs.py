@@ -115,6 +115,16 @@ class Maker:
             self.logged()
         return used_j
 
+    def joint_step(self, own_s: Sequence[float], end_s: float, sync_w: float) -> None:
+        """Train each rank for its own time, and let all wait until the last one is done."""
+        s = self.shape
+        for rank, row in enumerate(self.script.pieces):
+            row.append(Piece("train", self.t_s, self.t_s + own_s[rank], s.train_w))
+            row.append(Piece("sync", self.t_s + own_s[rank], self.t_s + end_s, sync_w))
+        self.advance(end_s, s.cpu_w, s.cores * s.ranks)
+        self.step += 1
+        self.logged()
+
     def logged(self) -> None:
         loss = 2.5 * math.exp(-self.step / 400) + 0.1
         for rank in range(len(self.script.pieces)):
@@ -267,15 +277,10 @@ def late_rank(seed: int) -> Runs:
             own_s = [s.step_s * max(0.7, s.rng.gauss(1, 0.02)) for _ in range(s.ranks)]
             own_s[late] *= ratio
             end_s = max(own_s) + 0.004
-            for rank, row in enumerate(m.script.pieces):
-                row.append(Piece("train", m.t_s, m.t_s + own_s[rank], s.train_w))
-                row.append(Piece("sync", m.t_s + own_s[rank], m.t_s + end_s, spin_w))
             others = [end_s - t for r, t in enumerate(own_s) if r != late]
             waited_s = math.fsum(others)
             m.planted_j += waited_s * spin_w + waited_s / len(others) * (s.cpu_w + DRAM_W)
-            m.advance(end_s, s.cpu_w, s.cores * s.ranks)
-            m.step += 1
-            m.logged()
+            m.joint_step(own_s, end_s, spin_w)
         m.evaluate()
         m.quality(epoch)
         m.save()

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from submeter.running.everyday.tasks import Task, task_class
+from submeter.running.everyday.tasks import Batched, Joint, Task, task_class
 
 ANSWER_S: Final = 60.0  # longest that a worker may be silent beyond what it was asked for
 _SEED: Final = 20263
@@ -118,17 +118,17 @@ def _work(pipe: Connection, number: int, count: int) -> None:
 
 
 def _done(task: Task, command: str, number: int, words: list[Any]) -> object:
-    match command, words:
-        case "run", [way, seconds]:
+    match task, command, words:
+        case Batched(), "run", [way, seconds]:
             return _full(task, way, seconds)
-        case "paced", [seconds, units_per_s]:
+        case Batched(), "paced", [seconds, units_per_s]:
             return _paced(task, seconds, units_per_s, number)
-        case "part", [way, active]:
+        case Joint(), "part", [way, active]:
             task.part(way, number, active)
             return None
-        case "merge", [way, active]:
+        case Joint(), "merge", [way, active]:
             return task.merge(way, active)
-        case "close", []:
+        case _, "close", []:
             task.close()
             return None
         case _:
@@ -136,7 +136,7 @@ def _done(task: Task, command: str, number: int, words: list[Any]) -> object:
             raise ValueError(msg)
 
 
-def _full(task: Task, way: str, seconds: float) -> float:
+def _full(task: Batched, way: str, seconds: float) -> float:
     """Batches, one after the other, for so long; units done."""
     end_s, units = time.monotonic() + seconds, 0.0
     while time.monotonic() < end_s:
@@ -148,7 +148,7 @@ def _full(task: Task, way: str, seconds: float) -> float:
     return units
 
 
-def _paced(task: Task, seconds: float, units_per_s: float, number: int) -> float:
+def _paced(task: Batched, seconds: float, units_per_s: float, number: int) -> float:
     """Serve units as they arrive, independently of each other; those that wait come at once.
 
     Gaps between arrivals are exponential (a Poisson process), always the same ones.

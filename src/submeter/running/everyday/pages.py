@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from submeter.running.everyday.tasks import Task
+from submeter.running.everyday.tasks import Batched
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LIMIT_S: Final = 60.0
@@ -21,7 +21,7 @@ def browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-class Pages(Task):
+class Pages(Batched):
     """A page with a table of 120 rows to PDF: Chromium without a screen, else Typst."""
 
     key, unit, quick = "page", "page", False

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from submeter.running.everyday.tasks import Task
+from submeter.running.everyday.tasks import Batched
 
 NEEDED: Final = ("initdb", "postgres", "pgbench", "pg_isready")
 ROLE: Final = "submeter"
@@ -42,7 +42,7 @@ def other_user() -> str | None:
     return None
 
 
-class _Server(Task):
+class _Server(Batched):
     """A server with the tables of pgbench at scale 1: 100 000 accounts."""
 
     quick = False

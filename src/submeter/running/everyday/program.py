@@ -22,7 +22,7 @@ from submeter.records.everyday import phase_name
 from submeter.running import joined
 from submeter.running.everyday.crew import Crew, WorkerError
 from submeter.running.everyday.load import SLOT_S, Busy, used
-from submeter.running.everyday.tasks import IDLE, Task, task_class
+from submeter.running.everyday.tasks import IDLE, Batched, Task, task_class
 
 WARM_RATIO: Final = 0.15  # of a round, before the first one; not counted
 PACE_RATIO: Final = 0.25  # part of full load at which paced tasks are served
@@ -126,7 +126,7 @@ class Program:
         return self._round(task.key, way, kind, number, workers, work)
 
     def _work(self, task: Task, way: str, workers: int, for_s: float) -> float:
-        if not task.joint:
+        if isinstance(task, Batched):
             return float(sum(self.crew.all(workers, "run", way, for_s, within_s=for_s)))
         end_s, units = time.monotonic() + for_s, 0.0
         while time.monotonic() < end_s:

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Final
 
-from submeter.running.everyday.tasks import Task
+from submeter.running.everyday.tasks import Joint
 
 RECORDS: Final = 40_000  # of a job
 WIDTH: Final = 100
@@ -19,10 +19,10 @@ def records(count: int) -> list[bytes]:
     return [chance.randbytes(KEY) + b"%090d" % i for i in range(count)]
 
 
-class Sorting(Task):
+class Sorting(Joint):
     """A job of 40 000 records, from file to file: each worker its part, one of them merges."""
 
-    key, unit, joint = "sort", "record", True
+    key, unit = "sort", "record"
 
     @property
     def _given(self) -> Path:

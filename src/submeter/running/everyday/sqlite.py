@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from submeter.running.everyday.tasks import Task
+from submeter.running.everyday.tasks import Batched
 
 SEED: Final = 20260
 CUSTOMERS: Final = 200
@@ -67,7 +67,7 @@ def orders(count: int) -> Iterator[Row]:
         )  # fmt: skip
 
 
-class _Orders(Task):
+class _Orders(Batched):
     """A file with customers and their orders."""
 
     def __init__(self, folder: Path, workers: int) -> None:
@@ -117,7 +117,7 @@ class Query(_Orders):
         return 1.0 if rows else 0.0
 
 
-class Transactions(Task):
+class Transactions(Batched):
     """Transfers between accounts, each a transaction of its own; all workers share the file."""
 
     key, unit = "sql-transactions", "transaction"

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a reference task is, and the list of all of them."""
 
+from abc import ABC, abstractmethod
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Final
 
 
 class Task:
-    """Work of one kind, done in batches by one or several workers.
+    """Work of one kind, done by one or several workers: `Batched` or `Joint`.
 
     One object leads: it prepares the folder, and starts and ends what serves the workers. Each
-    worker has an object of its own over the same folder. A *joint* task is one job that all
-    workers do together: each its `part`, then one of them the rest (`merge`).
+    worker has an object of its own over the same folder.
 
     Parameters
     ----------
@@ -24,7 +24,6 @@ class Task:
     key: ClassVar[str]
     unit: ClassVar[str]
     ways: ClassVar[tuple[str, ...]] = ("work",)
-    joint: ClassVar[bool] = False
     paced: ClassVar[bool] = False  # served at a part of full load, too
     quick: ClassVar[bool] = True  # short enough to prepare for a quick look
 
@@ -47,20 +46,28 @@ class Task:
     def open(self, worker: int) -> None:
         """Make ready in worker number *worker*."""
 
-    def batch(self, way: str) -> float:
-        """Do some of the work, a tenth of a second at most where that is possible; units done."""
-        raise NotImplementedError
-
-    def part(self, way: str, worker: int, active: int) -> None:
-        """Do this worker's part of one joint job."""
-        raise NotImplementedError
-
-    def merge(self, way: str, active: int) -> float:
-        """Bring the parts of a joint job together; units done."""
-        raise NotImplementedError
-
     def close(self) -> None:
         """End what `open` made."""
+
+
+class Batched(Task, ABC):
+    """Work in batches that each worker does by itself."""
+
+    @abstractmethod
+    def batch(self, way: str) -> float:
+        """Do some of the work, a tenth of a second at most where that is possible; units done."""
+
+
+class Joint(Task, ABC):
+    """One job that all workers do together: each its `part`, then one of them the rest."""
+
+    @abstractmethod
+    def part(self, way: str, worker: int, active: int) -> None:
+        """Do this worker's part."""
+
+    @abstractmethod
+    def merge(self, way: str, active: int) -> float:
+        """Bring the parts together; units done."""
 
 
 # In the order in which they run; each module below this package, and the class in it.

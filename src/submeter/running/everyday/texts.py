@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from submeter.running.everyday.tasks import Task
+from submeter.running.everyday.tasks import Batched
 
 SEED: Final = 20262
 ENTRIES: Final = 400
@@ -32,7 +32,7 @@ def document() -> list[dict[str, object]]:
     ]
 
 
-class Texts(Task):
+class Texts(Batched):
     """A document is written as JSON, compressed, unpacked and read again; per MB of JSON."""
 
     key, unit = "text", "MB"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from submeter.running.everyday.tasks import Task
+from submeter.running.everyday.tasks import Batched
 
 REQUESTS: Final = 25  # a batch
 _GRACE_S: Final = 5.0
@@ -16,7 +16,7 @@ _SERVER: Final = Path(__file__).with_name("web_server.py")
 _PORT: Final = "port"
 
 
-class Requests(Task):
+class Requests(Batched):
     """Requests over connections that stay open; client and server both count."""
 
     key, unit, paced = "http", "request", True
